@@ -1,0 +1,76 @@
+// Big-endian reading and writing over byte ranges whose size has been checked or is checked here.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include <boost/endian/conversion.hpp>
+
+namespace backedpipe::wire {
+
+template <typename Integer>
+Integer load(const std::byte* from) {
+  Integer value;
+  std::memcpy(&value, from, sizeof value);
+  return boost::endian::big_to_native(value);
+}
+
+template <typename Integer>
+void store(std::byte* to, Integer value) {
+  boost::endian::native_to_big_inplace(value);
+  std::memcpy(to, &value, sizeof value);
+}
+
+// Reads fields one after the other; a field that is not wholly there yields nothing.
+class Reader {
+ public:
+  explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  template <typename Integer>
+  std::optional<Integer> integer() {
+    if (bytes_.size() < sizeof(Integer)) return std::nullopt;
+    const Integer value = load<Integer>(bytes_.data());
+    bytes_ = bytes_.subspan(sizeof(Integer));
+    return value;
+  }
+
+  std::optional<std::span<const std::byte>> take(std::size_t count) {
+    if (bytes_.size() < count) return std::nullopt;
+    const auto taken = bytes_.first(count);
+    bytes_ = bytes_.subspan(count);
+    return taken;
+  }
+
+  std::size_t remaining() const { return bytes_.size(); }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+// Appends fields to a growing buffer.
+class Writer {
+ public:
+  template <typename Integer>
+  void integer(Integer value) {
+    const std::size_t at = bytes_.size();
+    bytes_.resize(at + sizeof value);
+    store(bytes_.data() + at, value);
+  }
+
+  void bytes(std::span<const std::byte> more) {
+    bytes_.insert(bytes_.end(), more.begin(), more.end());
+  }
+
+  std::vector<std::byte>& buffer() { return bytes_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+}  // namespace backedpipe::wire
