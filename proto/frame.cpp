@@ -11,9 +11,12 @@ namespace {
 // The body's size without a DATA frame's payload.
 std::size_t fixed_body_bytes(FrameType type) {
   switch (type) {
-    case FrameType::ack: return 0;
-    case FrameType::reset: return 2;
-    default: return 8;
+    case FrameType::ack:
+      return 0;
+    case FrameType::reset:
+      return 2;
+    default:
+      return 8;
   }
 }
 
@@ -55,7 +58,8 @@ Result<std::optional<FrameDecoder::Event>> FrameDecoder::next(std::span<const st
       const std::size_t fixed = fixed_body_bytes(frame_.type);
       const std::size_t most_payload = frame_.type == FrameType::data ? kMaxPayloadBytes : 0;
       const std::size_t least_payload = frame_.type == FrameType::data ? 1 : 0;
-      if (body < fixed + least_payload || body > fixed + most_payload) return Reason::protocol_error;
+      if (body < fixed + least_payload || body > fixed + most_payload)
+        return Reason::protocol_error;
       prefix_wanted_ += fixed;
       if (fixed != 0) continue;
     }

@@ -1,5 +1,6 @@
-// Frames: what travels on a link after the handshake. Encoding into a fixed buffer, and an incremental
-// decoder that hands out DATA in whatever pieces it arrives. PROTOCOL.md, section "Frames", is normative.
+// Frames: what travels on a link after the handshake. Encoding into a fixed buffer, and an
+// incremental decoder that hands out DATA in whatever pieces it arrives. PROTOCOL.md, section
+// "Frames", is normative.
 #pragma once
 
 #include <array>
@@ -33,15 +34,15 @@ inline constexpr std::size_t kMaxPayloadBytes = std::size_t{1} << 20;
 struct Frame {
   FrameType type = FrameType::ack;
   std::uint64_t acknowledgement = 0;  // the sender has delivered everything before this offset
-  // DATA: offset of the first payload byte; FIN: offset of the end; WINDOW: limit; PING, PONG: token;
-  // RESET: the reason; ACK: nothing.
+  // DATA: offset of the first payload byte; FIN: offset of the end; WINDOW: limit; PING, PONG:
+  // token; RESET: the reason; ACK: nothing.
   std::uint64_t value = 0;
 
   Reason reason() const { return static_cast<Reason>(value); }
 };
 
-// Writes all of `frame` but the payload to `out`, for a payload of `payload_bytes` (DATA only; at most
-// kMaxPayloadBytes). Returns the number of bytes written.
+// Writes all of `frame` but the payload to `out`, for a payload of `payload_bytes` (DATA only; at
+// most kMaxPayloadBytes). Returns the number of bytes written.
 std::size_t encode(const Frame& frame, std::size_t payload_bytes,
                    std::span<std::byte, kMaxFramePrefixBytes> out);
 
@@ -53,12 +54,12 @@ class FrameDecoder {
     std::span<const std::byte> payload;  // a piece of a DATA frame, inside the caller's input
   };
 
-  // Takes the next frame, or piece of a DATA frame, from the front of `input` and advances it. Nothing
-  // when more bytes are needed. Error: protocol_error; the decoder is of no use afterwards.
+  // Takes the next frame, or piece of a DATA frame, from the front of `input` and advances it.
+  // Nothing when more bytes are needed. Error: protocol_error; the decoder is of no use afterwards.
   Result<std::optional<Event>> next(std::span<const std::byte>& input);
 
-  // The caller could not take the last `count` bytes of the piece it was just given, and will present
-  // them again. Precondition: they were in that piece.
+  // The caller could not take the last `count` bytes of the piece it was just given, and will
+  // present them again. Precondition: they were in that piece.
   void put_back(std::size_t count);
 
  private:

@@ -129,8 +129,8 @@ std::optional<HandshakeMessage> read_refused(wire::Reader& reader) {
 }  // namespace
 
 std::vector<std::byte> encode(const Hello& hello) {
-  const std::string_view service =
-      std::string_view(hello.open ? hello.service : std::string_view{}).substr(0, kMaxServiceNameBytes);
+  const std::string_view service = std::string_view(hello.open ? hello.service : std::string_view{})
+                                       .substr(0, kMaxServiceNameBytes);
   MessageWriter writer(kKindHello);
   writer.session(hello.session);
   writer.integer(hello.generation);
@@ -200,10 +200,17 @@ Result<void> HandshakeDecoder::decode_body() {
   wire::Reader reader({buffer_.data() + kPreambleBytes, used_ - kPreambleBytes});
   std::optional<HandshakeMessage> message;
   switch (wire::load<std::uint8_t>(buffer_.data() + 5)) {
-    case kKindHello: message = read_hello(reader); break;
-    case kKindWelcome: message = read_welcome(reader); break;
-    case kKindRefused: message = read_refused(reader); break;
-    default: break;
+    case kKindHello:
+      message = read_hello(reader);
+      break;
+    case kKindWelcome:
+      message = read_welcome(reader);
+      break;
+    case kKindRefused:
+      message = read_refused(reader);
+      break;
+    default:
+      break;
   }
   if (!message) return Reason::protocol_error;
   message_ = std::move(*message);

@@ -24,8 +24,9 @@ inline constexpr std::size_t kMaxRefusalTextBytes = 512;
 
 // What one side states about the stream it receives; all three are absolute offsets.
 struct Position {
-  std::uint64_t delivered = 0;     // acknowledged: the application's socket has taken everything before
-  std::uint64_t received = 0;      // replay from here; never less than delivered
+  std::uint64_t delivered =
+      0;                       // acknowledged: the application's socket has taken everything before
+  std::uint64_t received = 0;  // replay from here; never less than delivered
   std::uint64_t window_limit = 0;  // the highest offset this side will take
 
   friend bool operator==(const Position&, const Position&) = default;
@@ -64,8 +65,8 @@ std::vector<std::byte> encode(const Hello& hello);
 std::vector<std::byte> encode(const Welcome& welcome);
 std::vector<std::byte> encode(const Refused& refused);
 
-// Takes one handshake message from a byte stream in pieces of any size. Uses no memory beyond its own
-// fixed buffer, whatever length the wire announces. Lives as long as one handshake.
+// Takes one handshake message from a byte stream in pieces of any size. Uses no memory beyond its
+// own fixed buffer, whatever length the wire announces. Lives as long as one handshake.
 class HandshakeDecoder {
  public:
   // Takes bytes from the front of `input` and advances it past what belongs to the message; bytes

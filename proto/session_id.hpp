@@ -1,5 +1,5 @@
-// The 128-bit id of a session: chosen at random by the client, never reused, never a secret on its own
-// (a session belongs to the identity that opened it).
+// The 128-bit id of a session: chosen at random by the client, never reused, never a secret on its
+// own (a session belongs to the identity that opened it).
 #pragma once
 
 #include <array>

@@ -1,0 +1,306 @@
+#include "pipe/backed_pipe.hpp"
+
+#include <algorithm>
+
+#include <boost/system/errc.hpp>
+
+#include "pipe/invariant.hpp"
+
+namespace backedpipe {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// An acknowledgement that no data carries waits this long for some.
+constexpr Duration kAcknowledgeAfter = milliseconds(20);
+// How often the round trip is measured while data flows in.
+constexpr Duration kMeasureEvery = seconds(1);
+// Payload of one DATA frame: more would let a pong wait longer than it should on a slow link.
+constexpr std::size_t kFramePayloadBytes = std::size_t{64} << 10;
+
+boost::system::error_code closed_error() {
+  return make_error_code(boost::system::errc::broken_pipe);
+}
+
+}  // namespace
+
+std::string_view name(PipeState state) {
+  switch (state) {
+    case PipeState::disconnected:
+      return "disconnected";
+    case PipeState::reconnecting:
+      return "reconnecting";
+    case PipeState::connected:
+      return "connected";
+    case PipeState::closed:
+      return "closed";
+  }
+  return "unknown";
+}
+
+std::string_view name(LinkError::Component component) {
+  return component == LinkError::Component::reader ? "reader" : "writer";
+}
+
+BackedPipe::BackedPipe(SegmentPool& pool, const PipeOptions& options)
+    : writer_(pool, options.replay_buffer_bytes),
+      reader_(pool, options.initial_window_bytes, options.max_window_bytes) {}
+
+// --- the application's side
+
+std::size_t BackedPipe::prepare(std::size_t max_bytes, std::span<MutableBytes> out) {
+  if (state_ == PipeState::closed || resetting()) return 0;
+  return writer_.prepare(max_bytes, out);
+}
+
+std::size_t BackedPipe::write(ConstBytes bytes) {
+  if (state_ == PipeState::closed || resetting()) return 0;
+  return writer_.write(bytes);
+}
+
+void BackedPipe::delivered(std::size_t count, TimePoint now) {
+  reader_.delivered(count, now, round_trip_);
+  if (reader_.window().update_due()) {
+    acknowledge_now_ = true;
+  } else if (!acknowledge_at_) {
+    acknowledge_at_ = now + kAcknowledgeAfter;
+  }
+}
+
+void BackedPipe::end_delivered() {
+  reader_.end_delivered();
+  acknowledge_now_ = true;
+}
+
+// --- links
+
+Result<std::uint64_t> BackedPipe::connect() {
+  if (state_ == PipeState::closed) return closed_error();
+  if (state_ != PipeState::disconnected) {
+    return make_error_code(boost::system::errc::already_connected);
+  }
+  state_ = PipeState::reconnecting;
+  return ++generation_;
+}
+
+Result<std::uint64_t> BackedPipe::reconnect() {
+  if (state_ == PipeState::reconnecting) return generation_;
+  if (state_ == PipeState::connected) {
+    let_go_of_link();
+    state_ = PipeState::disconnected;
+  }
+  return connect();
+}
+
+bool BackedPipe::attempt_failed(std::uint64_t generation) {
+  if (state_ != PipeState::reconnecting || generation != generation_) return false;
+  state_ = PipeState::disconnected;
+  return true;
+}
+
+Position BackedPipe::position() {
+  stated_acknowledgement_ = reader_.delivered_sequence();
+  return {.delivered = stated_acknowledgement_,
+          .received = reader_.received_sequence(),
+          .window_limit = reader_.window().state_limit()};
+}
+
+Result<void> BackedPipe::attach(std::uint64_t generation, const Position& peer, TimePoint now) {
+  if (state_ == PipeState::closed) return closed_error();
+  if (generation < generation_ || generation <= attached_generation_) {
+    return Reason::stale_generation;
+  }
+  // Nothing changes before the new link has proved that it fits.
+  if (const auto fits = writer_.check(peer); !fits) return fits;
+  if (state_ == PipeState::connected) let_go_of_link();
+  const auto attached = writer_.attach(peer);
+  invariant(attached.has_value());
+  replayed_bytes_ += writer_.highest_sent() - std::min(writer_.sent(), writer_.highest_sent());
+  generation_ = attached_generation_ = generation;
+  state_ = PipeState::connected;
+  last_received_at_ = now;
+  // More may have been delivered since the handshake stated our position.
+  acknowledge_now_ = true;
+  ping();
+  return {};
+}
+
+bool BackedPipe::detach(const LinkError& error) {
+  if (state_ != PipeState::connected || error.generation != generation_) return false;
+  last_error_ = error;
+  let_go_of_link();
+  state_ = PipeState::disconnected;
+  return true;
+}
+
+void BackedPipe::let_go_of_link() {
+  writer_.detach();
+  outbox_.clear();
+  decoder_ = {};
+  acknowledge_at_.reset();
+  acknowledge_now_ = false;
+  ping_wanted_ = false;
+  ping_sent_at_.reset();
+  measured_at_.reset();
+  pong_due_.reset();
+  unanswered_since_.reset();
+  reset_sent_ = false;
+  if (resetting()) writer_.discard();
+}
+
+Result<std::size_t> BackedPipe::receive(std::uint64_t generation, ConstBytes bytes, TimePoint now) {
+  const std::size_t given = bytes.size();
+  if (state_ != PipeState::connected || generation != generation_ || given == 0) return given;
+  last_received_at_ = now;
+  unanswered_since_.reset();
+  while (!reset_received_) {
+    const auto event = decoder_.next(bytes);
+    if (!event) return event.error();
+    if (!*event) break;
+    const auto taken = on_frame(**event, now);
+    if (!taken) return taken.error();
+    if (const std::size_t left = (*event)->payload.size() - *taken; left > 0) {
+      decoder_.put_back(left);
+      return given - bytes.size() - left;
+    }
+  }
+  return given;
+}
+
+// Returns how much of the event's payload was taken.
+Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, TimePoint now) {
+  const Frame& frame = event.frame;
+  if (const auto known = writer_.acknowledge(frame.acknowledgement); !known) {
+    return violation(Reason::future_sequence);
+  }
+  switch (frame.type) {
+    case FrameType::data: {
+      // Nobody will read it any more, but framing and acknowledgements go on until the RESET is
+      // out.
+      if (resetting()) break;
+      const auto taken = reader_.receive(frame.value, event.payload);
+      if (!taken) return violation(*reason_of(taken.error()));
+      if (!measured_at_ || now - *measured_at_ >= kMeasureEvery) ping();
+      return taken;
+    }
+    case FrameType::fin:
+      if (resetting()) break;
+      if (!reader_.receive_fin(frame.value)) return violation(Reason::protocol_error);
+      break;
+    case FrameType::window:
+      writer_.raise_limit(frame.value);
+      break;
+    // The newest only: a flood of pings earns one pong each time the link has room for it.
+    case FrameType::ping:
+      pong_due_ = frame.value;
+      break;
+    case FrameType::pong:
+      on_pong(frame.value, now);
+      break;
+    case FrameType::reset:
+      reset_received_ = frame.reason();
+      break;
+    case FrameType::ack:
+      break;
+  }
+  return event.payload.size();
+}
+
+Result<std::size_t> BackedPipe::violation(Reason reason) {
+  violates_session_ = true;
+  return reason;
+}
+
+void BackedPipe::on_pong(std::uint64_t token, TimePoint now) {
+  if (!ping_sent_at_ || token != ping_token_) return;
+  const Duration sample = now - *ping_sent_at_;
+  // Smoothed as in RFC 6298: an eighth of each new sample.
+  round_trip_ = round_trip_ ? *round_trip_ + (sample - *round_trip_) / 8 : sample;
+  ping_sent_at_.reset();
+  measured_at_ = now;
+}
+
+std::size_t BackedPipe::outgoing(TimePoint now, std::span<ConstBytes> out) {
+  if (state_ != PipeState::connected) return 0;
+  if (outbox_.empty()) fill_outbox(now);
+  return outbox_.pieces(writer_.ring(), out);
+}
+
+void BackedPipe::fill_outbox(TimePoint now) {
+  if (reset_sent_) return;
+  const std::uint64_t acknowledgement = reader_.delivered_sequence();
+  const auto add = [&](FrameType type, std::uint64_t value, std::size_t payload_bytes = 0) {
+    outbox_.add({type, acknowledgement, value}, payload_bytes);
+  };
+
+  if (pong_due_) {
+    add(FrameType::pong, *pong_due_);
+    pong_due_.reset();
+  }
+  if (ping_wanted_) {
+    add(FrameType::ping, ++ping_token_);
+    ping_wanted_ = false;
+    ping_sent_at_ = now;
+  }
+  if (reader_.window().update_due()) add(FrameType::window, reader_.window().state_limit());
+
+  std::size_t budget = outbox_.budget_bytes();
+  while (budget > 0) {
+    const std::size_t payload = std::min({writer_.sendable(), budget, kFramePayloadBytes});
+    if (payload == 0) break;
+    add(FrameType::data, writer_.next_offset(), payload);
+    writer_.schedule(payload);
+    budget -= payload;
+    if (!unanswered_since_) unanswered_since_ = now;
+  }
+  if (!resetting() && writer_.fin_sendable()) {
+    add(FrameType::fin, writer_.next_offset());
+    writer_.schedule(1);
+  }
+  // A reset overtakes what the window holds back, but not what can still go before it.
+  if (resetting() && writer_.sendable() == 0) {
+    add(FrameType::reset, static_cast<std::uint64_t>(*reset_reason_));
+  }
+  if (outbox_.empty() && acknowledge_now_ && acknowledgement != stated_acknowledgement_) {
+    add(FrameType::ack, 0);
+  }
+  if (!outbox_.empty()) {
+    stated_acknowledgement_ = acknowledgement;
+    acknowledge_at_.reset();
+    acknowledge_now_ = false;
+  }
+}
+
+void BackedPipe::sent(std::uint64_t generation, std::size_t count, TimePoint) {
+  if (state_ != PipeState::connected || generation != generation_) return;
+  const Outbox::Progress progress = outbox_.taken(count);
+  if (progress.sequence > writer_.sent()) writer_.mark_sent(progress.sequence);
+  if (progress.reset) reset_sent_ = true;
+}
+
+void BackedPipe::tick(TimePoint now) {
+  if (acknowledge_at_ && now >= *acknowledge_at_) {
+    acknowledge_at_.reset();
+    acknowledge_now_ = true;
+  }
+}
+
+// --- the end
+
+void BackedPipe::reset(Reason reason) {
+  if (state_ == PipeState::closed || resetting()) return;
+  reset_reason_ = reason;
+  reader_.discard();
+  if (state_ != PipeState::connected) writer_.discard();
+}
+
+void BackedPipe::close() {
+  if (state_ == PipeState::closed) return;
+  let_go_of_link();
+  writer_.discard();
+  reader_.discard();
+  state_ = PipeState::closed;
+}
+
+}  // namespace backedpipe

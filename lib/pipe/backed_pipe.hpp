@@ -1,0 +1,192 @@
+// BackedPipe: one session's stream in both directions, over a succession of links. Bytes and events
+// go in, bytes come out; it opens no socket, asks no clock and makes no decision about when to try
+// again. Owned by a Session, on its worker's thread.
+//
+//                     connect()                    attach()
+//   disconnected ───────────────▶ reconnecting ───────────────▶ connected
+//     ▲  ▲   │                       │    ▲                       │ ▲  │
+//     │  │   │     attempt_failed()  │    │      reconnect()      │ └──┘ attach() by a higher
+//     │  │   └────────◀──────────────┘    └───────────────────────┤      generation: a takeover
+//     │  └──────────────────────────── detach() ──────────────────┘
+//     └ (an accepting side goes from disconnected to connected directly)      any ── close() ──▶
+//     closed
+//
+// Links are told apart by their generation. A call that carries another generation than the current
+// one does nothing: a late completion of a dead link can do no harm.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "pipe/backed_reader.hpp"
+#include "pipe/backed_writer.hpp"
+#include "pipe/outbox.hpp"
+#include "pipe/time.hpp"
+#include "proto/frame.hpp"
+
+namespace backedpipe {
+
+enum class PipeState : std::uint8_t { disconnected, reconnecting, connected, closed };
+
+std::string_view name(PipeState state);
+
+struct PipeOptions {
+  std::size_t replay_buffer_bytes = std::size_t{64} << 20;
+  std::size_t initial_window_bytes = std::size_t{256} << 10;
+  std::size_t max_window_bytes = std::size_t{16} << 20;
+};
+
+// Which half noticed that a link is gone, and how.
+struct LinkError {
+  enum class Component : std::uint8_t { reader, writer };
+  Component component = Component::reader;
+  std::uint64_t generation = 0;
+  boost::system::error_code error;
+};
+
+std::string_view name(LinkError::Component component);
+
+class BackedPipe {
+ public:
+  BackedPipe(SegmentPool& pool, const PipeOptions& options);
+
+  PipeState state() const { return state_; }
+  // Of the current link or attempt; 0 before the first.
+  std::uint64_t generation() const { return generation_; }
+
+  // --- the application's side (see BackedWriter and BackedReader)
+
+  std::size_t prepare(std::size_t max_bytes, std::span<MutableBytes> out);
+  void commit(std::size_t count) { writer_.commit(count); }
+  std::size_t write(ConstBytes bytes);
+  void finish() { writer_.finish(); }
+
+  std::size_t deliverable(std::span<ConstBytes> out) const { return reader_.deliverable(out); }
+  void delivered(std::size_t count, TimePoint now);
+  bool end_due() const { return reader_.end_due() && state_ != PipeState::closed; }
+  void end_delivered();
+
+  // --- links
+
+  // Begins the attempt to get a link, and returns its generation. Errors: already_connected (also
+  // while an attempt is under way), broken_pipe once closed.
+  Result<std::uint64_t> connect();
+  // The same, also on a healthy link, which is let go; while an attempt is under way, returns that
+  // one.
+  Result<std::uint64_t> reconnect();
+  // The attempt came to nothing; false if it is not the current one.
+  bool attempt_failed(std::uint64_t generation);
+
+  // What to tell the peer about what is here. Taken anew for each handshake.
+  Position position();
+  // The link of this generation has completed its handshake. Replaces an older link. Errors, which
+  // change nothing: stale_generation; future_sequence and replay_unavailable (the peer's offsets do
+  // not fit, see BackedWriter::attach); broken_pipe once closed.
+  Result<void> attach(std::uint64_t generation, const Position& peer, TimePoint now);
+  // The link is gone. True for the first error of the current link only.
+  bool detach(const LinkError& error);
+  // The error that ended the latest link to end.
+  const std::optional<LinkError>& last_error() const { return last_error_; }
+
+  // Bytes from the link. Returns how many were taken: fewer than given only when memory is
+  // exhausted, or when a RESET among them made the rest meaningless (then all count as taken).
+  // Errors: protocol_error, future_sequence, window_exceeded; see violates_session.
+  Result<std::size_t> receive(std::uint64_t generation, ConstBytes bytes, TimePoint now);
+  // Bytes for the link, as up to `out.size()` pieces; returns how many. What was offered stays the
+  // same until it is taken.
+  std::size_t outgoing(TimePoint now, std::span<ConstBytes> out);
+  // The link has taken the first `count` bytes of that.
+  void sent(std::uint64_t generation, std::size_t count, TimePoint now);
+
+  // The error in receive() was about the session's offsets, so that no other link can mend it.
+  // Otherwise it was about framing, and the link alone is to blame.
+  bool violates_session() const { return violates_session_; }
+
+  // --- time
+
+  // When tick() is due: an acknowledgement has waited long enough.
+  std::optional<TimePoint> deadline() const { return acknowledge_at_; }
+  void tick(TimePoint now);
+
+  // Asks for a PONG, unless one is already owed.
+  void ping() { ping_wanted_ = !ping_sent_at_; }
+  std::optional<TimePoint> last_received_at() const { return last_received_at_; }
+  // Since when a PONG is owed.
+  std::optional<TimePoint> ping_sent_at() const { return ping_sent_at_; }
+  // Since when data is out with nothing having been received after it.
+  std::optional<TimePoint> unanswered_since() const { return unanswered_since_; }
+  std::optional<Duration> round_trip() const { return round_trip_; }
+
+  // --- the end
+
+  // Ends the session at once with a reason. What is held is still sent as far as the window and the
+  // current link allow, then RESET. Nothing more is read or delivered.
+  void reset(Reason reason);
+  bool resetting() const { return reset_reason_.has_value(); }
+  std::optional<Reason> reset_reason() const { return reset_reason_; }
+  // The RESET has been taken by the current link.
+  bool reset_sent() const { return reset_sent_; }
+  // The peer has ended the session.
+  std::optional<Reason> reset_received() const { return reset_received_; }
+  // Both directions have ended, and everything is acknowledged.
+  bool done() const { return writer_.done() && reader_.done(); }
+  // Frees everything; the pipe takes part in nothing any more.
+  void close();
+
+  // --- the state as bytes
+
+  // Everything but the link: what restore() of a new pipe takes to go on as if the link had
+  // dropped.
+  std::vector<std::byte> snapshot() const;
+  // Precondition: newly made. Errors, after which the pipe is unusable: protocol_error for bytes
+  // that are not a snapshot, no_buffer_space when the pool cannot hold the data.
+  Result<void> restore(ConstBytes snapshot);
+
+  const BackedWriter& writer() const { return writer_; }
+  const BackedReader& reader() const { return reader_; }
+  std::uint64_t replayed_bytes() const { return replayed_bytes_; }
+
+ private:
+  friend class PipeSnapshot;
+
+  void let_go_of_link();
+  void fill_outbox(TimePoint now);
+  Result<std::size_t> on_frame(const FrameDecoder::Event& event, TimePoint now);
+  Result<std::size_t> violation(Reason reason);
+  void on_pong(std::uint64_t token, TimePoint now);
+
+  BackedWriter writer_;
+  BackedReader reader_;
+  Outbox outbox_;
+  FrameDecoder decoder_;
+
+  PipeState state_ = PipeState::disconnected;
+  std::uint64_t generation_ = 0;
+  std::uint64_t attached_generation_ = 0;
+  std::optional<LinkError> last_error_;
+
+  std::uint64_t stated_acknowledgement_ = 0;
+  std::optional<TimePoint> acknowledge_at_;
+  bool acknowledge_now_ = false;
+
+  std::uint64_t ping_token_ = 0;
+  bool ping_wanted_ = false;
+  std::optional<TimePoint> ping_sent_at_;
+  std::optional<TimePoint> measured_at_;
+  std::optional<std::uint64_t> pong_due_;
+  std::optional<Duration> round_trip_;
+  std::optional<TimePoint> last_received_at_;
+  std::optional<TimePoint> unanswered_since_;
+
+  std::optional<Reason> reset_reason_;
+  std::optional<Reason> reset_received_;
+  bool reset_sent_ = false;
+  bool violates_session_ = false;
+  std::uint64_t replayed_bytes_ = 0;
+};
+
+}  // namespace backedpipe

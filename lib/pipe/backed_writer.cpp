@@ -1,0 +1,81 @@
+#include "pipe/backed_writer.hpp"
+
+#include <algorithm>
+
+#include "pipe/invariant.hpp"
+
+namespace backedpipe {
+
+BackedWriter::BackedWriter(SegmentPool& pool, std::size_t capacity_bytes)
+    : ring_(pool, SegmentPool::Use::outbound, capacity_bytes) {}
+
+std::size_t BackedWriter::prepare(std::size_t max_bytes, std::span<MutableBytes> out) {
+  return finished_ ? 0 : ring_.prepare(max_bytes, out);
+}
+
+void BackedWriter::commit(std::size_t count) {
+  invariant(count == 0 || !finished_);
+  ring_.commit(count);
+}
+
+std::size_t BackedWriter::write(ConstBytes bytes) {
+  return finished_ ? 0 : ring_.write(bytes);
+}
+
+Result<void> BackedWriter::check(const Position& peer) const {
+  if (discarded_) return {};
+  if (peer.received > highest_sent_) return Reason::future_sequence;
+  if (peer.received < acknowledged() || peer.delivered > peer.received) {
+    return Reason::replay_unavailable;
+  }
+  return {};
+}
+
+Result<void> BackedWriter::attach(const Position& peer) {
+  if (const auto fits = check(peer); !fits) return fits;
+  if (discarded_) return {};
+  attached_ = true;
+  scheduled_ = sent_ = peer.received;
+  limit_ = peer.window_limit;
+  // The peer may have delivered more than its last acknowledgement could tell.
+  return acknowledge(peer.delivered);
+}
+
+std::size_t BackedWriter::sendable() const {
+  const std::uint64_t until = std::min(ring_.end(), limit_);
+  if (!attached_ || scheduled_ >= until) return 0;
+  return static_cast<std::size_t>(until - scheduled_);
+}
+
+bool BackedWriter::fin_sendable() const {
+  return attached_ && finished_ && scheduled_ == ring_.end();
+}
+
+void BackedWriter::mark_sent(std::uint64_t sequence) {
+  invariant(sequence >= sent_ && sequence <= scheduled_);
+  sent_ = sequence;
+  highest_sent_ = std::max(highest_sent_, sent_);
+}
+
+Result<void> BackedWriter::acknowledge(std::uint64_t sequence) {
+  // Compared with what this link has taken, not with what was ever sent: bytes that wait in a frame
+  // for their replay must stay in memory whatever the peer claims.
+  if (discarded_) return {};
+  if (sequence > sent_) return Reason::future_sequence;
+  if (sequence <= acknowledged()) return {};
+  if (sequence > ring_.end()) fin_acknowledged_ = true;
+  ring_.release(std::min(sequence, ring_.end()));
+  return {};
+}
+
+void BackedWriter::raise_limit(std::uint64_t limit) {
+  limit_ = std::max(limit_, limit);
+}
+
+void BackedWriter::discard() {
+  attached_ = false;
+  discarded_ = true;
+  ring_.clear();
+}
+
+}  // namespace backedpipe

@@ -1,0 +1,44 @@
+// ReceiveWindow decides how far ahead of the application the peer may send: credit as an absolute
+// offset that only grows. It starts small and doubles while the application takes more than half of
+// it within two round trips, which is when the window and not the application is what limits the
+// rate (the idea of flow control auto-tuning in QUIC stacks). Part of a BackedReader.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "pipe/time.hpp"
+
+namespace backedpipe {
+
+class ReceiveWindow {
+ public:
+  ReceiveWindow(std::size_t initial_bytes, std::size_t max_bytes);
+
+  // The application has taken everything before `delivered`. Grows the window if `may_grow` and the
+  // rate asks for it; `round_trip` is nothing as long as it has not been measured.
+  void on_delivered(std::uint64_t delivered, TimePoint now, std::optional<Duration> round_trip,
+                    bool may_grow);
+
+  // The highest offset the peer has been allowed to reach, as last stated.
+  std::uint64_t stated_limit() const { return stated_; }
+  // It is worth telling the peer: the limit has moved by a quarter of the window.
+  bool update_due() const { return limit_ - stated_ >= size_ / 4; }
+  // States the current limit, and returns it.
+  std::uint64_t state_limit() { return stated_ = limit_; }
+
+  std::size_t size_bytes() const { return size_; }
+
+ private:
+  friend class PipeSnapshot;
+
+  std::size_t size_;
+  std::size_t max_;
+  std::uint64_t limit_;
+  std::uint64_t stated_;
+  std::uint64_t epoch_offset_ = 0;
+  std::optional<TimePoint> epoch_start_;
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,130 @@
+#include "pipe/ring_buffer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "pipe/invariant.hpp"
+
+namespace backedpipe {
+
+RingBuffer::RingBuffer(SegmentPool& pool, SegmentPool::Use use, std::size_t capacity_bytes)
+    : pool_(pool), use_(use), capacity_(capacity_bytes) {}
+
+RingBuffer::~RingBuffer() {
+  free_from(first_);
+}
+
+// The slot in segments_ of the segment that holds, or would hold, this offset.
+std::size_t RingBuffer::index_of(std::uint64_t offset) const {
+  const std::size_t size = pool_.segment_bytes();
+  return first_ + static_cast<std::size_t>(offset / size - begin_ / size);
+}
+
+void RingBuffer::free_from(std::size_t index) {
+  // Last taken, first given back: the pool hands out the warmest segment next.
+  while (segments_.size() > index) {
+    pool_.free(segments_.back());
+    segments_.pop_back();
+  }
+}
+
+void RingBuffer::free_unused() {
+  if (empty()) {
+    free_from(first_);
+    segments_.clear();
+    first_ = 0;
+    // After a burst the index itself would be what an idle session still holds.
+    if (segments_.capacity() > 16) segments_.shrink_to_fit();
+  } else {
+    free_from(index_of(end_ - 1) + 1);
+  }
+}
+
+std::size_t RingBuffer::prepare(std::size_t max_bytes, std::span<MutableBytes> out) {
+  const std::size_t segment_bytes = pool_.segment_bytes();
+  std::size_t left = std::min(max_bytes, capacity_ - size());
+  std::size_t count = 0;
+  for (std::uint64_t offset = end_; left > 0 && count < out.size(); ++count) {
+    const std::size_t index = index_of(offset);
+    if (index >= segments_.size()) {
+      const auto segment = pool_.allocate(use_);
+      if (!segment) break;
+      segments_.push_back(*segment);
+    }
+    const auto within = static_cast<std::size_t>(offset % segment_bytes);
+    const std::size_t piece = std::min(left, segment_bytes - within);
+    out[count] = {pool_.data(segments_[index]) + within, piece};
+    offset += piece;
+    left -= piece;
+  }
+  return count;
+}
+
+void RingBuffer::commit(std::size_t count) {
+  invariant(count <= capacity_ - size() &&
+            (count == 0 || index_of(end_ + count - 1) < segments_.size()));
+  end_ += count;
+  free_unused();
+}
+
+std::size_t RingBuffer::write(ConstBytes bytes) {
+  std::size_t written = 0;
+  while (written < bytes.size()) {
+    std::array<MutableBytes, 1> piece;
+    if (prepare(bytes.size() - written, piece) == 0) break;
+    std::memcpy(piece[0].data(), bytes.data() + written, piece[0].size());
+    written += piece[0].size();
+    commit(piece[0].size());
+  }
+  return written;
+}
+
+std::size_t RingBuffer::read(std::uint64_t offset, std::size_t max_bytes,
+                             std::span<ConstBytes> out) const {
+  invariant(offset >= begin_ && offset <= end_);
+  const std::size_t segment_bytes = pool_.segment_bytes();
+  std::size_t left = std::min<std::uint64_t>(max_bytes, end_ - offset);
+  std::size_t count = 0;
+  for (; left > 0 && count < out.size(); ++count) {
+    const auto within = static_cast<std::size_t>(offset % segment_bytes);
+    const std::size_t piece = std::min(left, segment_bytes - within);
+    out[count] = {pool_.data(segments_[index_of(offset)]) + within, piece};
+    offset += piece;
+    left -= piece;
+  }
+  return count;
+}
+
+Result<void> RingBuffer::copy(std::uint64_t offset, MutableBytes out) const {
+  if (offset < begin_) return Reason::replay_unavailable;
+  if (offset > end_ || out.size() > end_ - offset) return Reason::future_sequence;
+  while (!out.empty()) {
+    std::array<ConstBytes, 1> piece;
+    read(offset, out.size(), piece);
+    std::memcpy(out.data(), piece[0].data(), piece[0].size());
+    offset += piece[0].size();
+    out = out.subspan(piece[0].size());
+  }
+  return {};
+}
+
+void RingBuffer::release(std::uint64_t offset) {
+  invariant(offset >= begin_ && offset <= end_);
+  const std::size_t kept = index_of(offset);
+  for (; first_ < std::min(kept, segments_.size()); ++first_)
+    pool_.free(segments_[first_]);
+  begin_ = offset;
+  free_unused();
+  if (first_ > 16 && first_ > segments_.size() / 2) {
+    segments_.erase(segments_.begin(), segments_.begin() + static_cast<std::ptrdiff_t>(first_));
+    first_ = 0;
+  }
+}
+
+void RingBuffer::restart(std::uint64_t offset) {
+  invariant(empty());
+  begin_ = end_ = offset;
+}
+
+}  // namespace backedpipe

@@ -1,0 +1,31 @@
+#include "pipe/segment_pool.hpp"
+
+#include <bit>
+
+#include "pipe/invariant.hpp"
+
+namespace backedpipe {
+
+SegmentPool::SegmentPool(std::span<std::byte> arena, std::size_t segment_bytes)
+    : arena_(arena), segment_bytes_(segment_bytes), segment_count_(arena.size() / segment_bytes) {
+  invariant(std::has_single_bit(segment_bytes) && segment_count_ <= UINT32_MAX);
+}
+
+std::optional<SegmentIndex> SegmentPool::allocate(Use use) {
+  const std::size_t share =
+      use == Use::inbound ? segment_count_ : segment_count_ - segment_count_ / 4;
+  if (in_use_ >= share) return std::nullopt;
+  ++in_use_;
+  if (free_.empty()) return untouched_++;
+  const SegmentIndex segment = free_.back();
+  free_.pop_back();
+  return segment;
+}
+
+void SegmentPool::free(SegmentIndex segment) {
+  invariant(in_use_ > 0 && segment < untouched_);
+  --in_use_;
+  free_.push_back(segment);
+}
+
+}  // namespace backedpipe

@@ -1,0 +1,62 @@
+// SegmentPool hands out equal pieces of one arena of memory, by index. One pool belongs to one
+// worker and is used on its thread only; every ring of that worker takes its storage from it. The
+// arena's memory belongs to whoever made the pool and must outlive it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace backedpipe {
+
+using SegmentIndex = std::uint32_t;
+
+class SegmentPool {
+ public:
+  // Who asks. Bytes that came over a link may use all of the memory, bytes that an application
+  // wants to send only three quarters of it: what is already on its way must have somewhere to go,
+  // or the acknowledgements behind it could never be read.
+  enum class Use { inbound, outbound };
+
+  static constexpr std::size_t kDefaultSegmentBytes = std::size_t{64} << 10;
+
+  // `segment_bytes` must be a power of two. What is left of the arena behind the last whole segment
+  // is not used; an arena without a single segment is allowed and always exhausted.
+  explicit SegmentPool(std::span<std::byte> arena,
+                       std::size_t segment_bytes = kDefaultSegmentBytes);
+  SegmentPool(const SegmentPool&) = delete;
+  SegmentPool& operator=(const SegmentPool&) = delete;
+
+  // A segment with undefined content, the most recently freed first so that it is still in cache;
+  // nothing when the share for this use is exhausted.
+  std::optional<SegmentIndex> allocate(Use use);
+  void free(SegmentIndex segment);
+
+  std::byte* data(SegmentIndex segment) { return arena_.data() + offset_of(segment); }
+  const std::byte* data(SegmentIndex segment) const { return arena_.data() + offset_of(segment); }
+
+  std::size_t segment_bytes() const { return segment_bytes_; }
+  std::size_t segments_in_use() const { return in_use_; }
+  std::size_t segment_count() const { return segment_count_; }
+
+  // Memory is getting short: windows should not grow, and nobody should take what it can do
+  // without.
+  bool scarce() const { return in_use_ > segment_count_ / 2; }
+
+ private:
+  std::size_t offset_of(SegmentIndex segment) const {
+    return std::size_t{segment} * segment_bytes_;
+  }
+
+  std::span<std::byte> arena_;
+  std::size_t segment_bytes_;
+  std::size_t segment_count_;
+  std::size_t in_use_ = 0;
+  SegmentIndex untouched_ =
+      0;  // segments from here on have never been used: their pages are not there
+  std::vector<SegmentIndex> free_;
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,19 @@
+// Time as the core sees it: an argument, never asked for.
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+namespace backedpipe {
+
+using Duration = std::chrono::nanoseconds;
+using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
+
+// The earlier of two deadlines, where nothing means never.
+inline std::optional<TimePoint> earlier(std::optional<TimePoint> a, std::optional<TimePoint> b) {
+  if (!a) return b;
+  if (!b) return a;
+  return *a < *b ? a : b;
+}
+
+}  // namespace backedpipe
