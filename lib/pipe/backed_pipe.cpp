@@ -272,7 +272,7 @@ void BackedPipe::fill_outbox(TimePoint now) {
   }
 }
 
-void BackedPipe::sent(std::uint64_t generation, std::size_t count, TimePoint) {
+void BackedPipe::sent(std::uint64_t generation, std::size_t count) {
   if (state_ != PipeState::connected || generation != generation_) return;
   const Outbox::Progress progress = outbox_.taken(count);
   if (progress.sequence > writer_.sent()) writer_.mark_sent(progress.sequence);
@@ -291,7 +291,9 @@ void BackedPipe::tick(TimePoint now) {
 void BackedPipe::reset(Reason reason) {
   if (state_ == PipeState::closed || resetting()) return;
   reset_reason_ = reason;
-  reader_.discard();
+  // What came before the peer's own RESET may still be delivered as far as the application takes
+  // it.
+  if (!reset_received_) reader_.discard();
   if (state_ != PipeState::connected) writer_.discard();
 }
 

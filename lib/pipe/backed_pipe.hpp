@@ -100,7 +100,7 @@ class BackedPipe {
   // same until it is taken.
   std::size_t outgoing(TimePoint now, std::span<ConstBytes> out);
   // The link has taken the first `count` bytes of that.
-  void sent(std::uint64_t generation, std::size_t count, TimePoint now);
+  void sent(std::uint64_t generation, std::size_t count);
 
   // The error in receive() was about the session's offsets, so that no other link can mend it.
   // Otherwise it was about framing, and the link alone is to blame.

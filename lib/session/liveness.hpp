@@ -1,0 +1,44 @@
+// Liveness judges a link by what was received on it. Data that goes out proves nothing: the kernel
+// takes it long after the path is gone.
+//
+//   nothing received for `ping`                  → ask (PING)
+//   data out, nothing received for suspect / 3   → ask at once, rather than wait for an idle link's
+//   ping a PONG owed for `suspect`, nothing received  → suspect: worth trying another link beside
+//   this one nothing received for `dead`                  → dead: let it go
+//
+// A peer that does not acknowledge because its application does not read still answers pings; that
+// is why a missing acknowledgement only leads to a question. A value with no state but its
+// settings.
+#pragma once
+
+#include <optional>
+
+#include "pipe/backed_pipe.hpp"
+#include "pipe/time.hpp"
+
+namespace backedpipe {
+
+struct LivenessOptions {
+  Duration ping = std::chrono::seconds(5);
+  Duration suspect = std::chrono::seconds(3);
+  Duration dead = std::chrono::seconds(15);
+};
+
+class Liveness {
+ public:
+  enum class Verdict { alive, ask, suspect, dead };
+
+  explicit Liveness(const LivenessOptions& options) : options_(options) {}
+
+  // Of the pipe's current link; alive when there is none.
+  Verdict judge(const BackedPipe& pipe, TimePoint now) const;
+  // When the verdict may change next if nothing is received until then.
+  std::optional<TimePoint> deadline(const BackedPipe& pipe, TimePoint now) const;
+
+ private:
+  TimePoint ask_at(const BackedPipe& pipe) const;
+
+  LivenessOptions options_;
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,83 @@
+#include "session/registry.hpp"
+
+#include "pipe/invariant.hpp"
+
+namespace backedpipe {
+
+SessionRegistry::Decision SessionRegistry::decide(const Hello& hello, std::string_view identity,
+                                                  Reason service_verdict) const {
+  const auto refuse = [](Reason reason) { return Decision{Verdict::refuse, reason, {}}; };
+
+  if (const auto found = sessions_.find(hello.session); found != sessions_.end()) {
+    if (found->second.identity != identity) return refuse(Reason::not_authorised);
+    // A repeated opening HELLO resumes what the first one opened, if it asks for the same thing.
+    if (hello.open && hello.service != found->second.service) return refuse(Reason::protocol_error);
+    return Decision{Verdict::resume, Reason::none, {}};
+  }
+  if (const auto found = tombstones_.find(hello.session); found != tombstones_.end()) {
+    const bool owner = found->second.identity == identity;
+    return refuse(owner ? found->second.reason : Reason::not_authorised);
+  }
+  if (!hello.open) return refuse(Reason::unknown_session);
+  if (service_verdict != Reason::none) return refuse(service_verdict);
+
+  Decision decision{Verdict::open, Reason::none, {}};
+  if (sessions_.size() >= options_.max_sessions) {
+    const auto own = detached_of_.find(identity);
+    if (own == detached_of_.end()) return refuse(Reason::session_limit);
+    decision.to_evict = own->second.begin()->second;
+  }
+  return decision;
+}
+
+void SessionRegistry::add(const SessionId& id, std::string identity, std::string service,
+                          TimePoint now) {
+  const auto [at, added] =
+      sessions_.emplace(id, Entry{std::move(identity), std::move(service), std::nullopt});
+  invariant(added);
+  detached(at->first, now);
+}
+
+void SessionRegistry::attached(const SessionId& id) {
+  const auto found = sessions_.find(id);
+  if (found != sessions_.end()) forget_detached(id, found->second);
+}
+
+void SessionRegistry::detached(const SessionId& id, TimePoint now) {
+  const auto found = sessions_.find(id);
+  if (found == sessions_.end() || found->second.detached_since) return;
+  found->second.detached_since = now;
+  detached_of_[found->second.identity].emplace(now, id);
+}
+
+bool SessionRegistry::end(const SessionId& id, Reason reason, TimePoint now) {
+  const auto found = sessions_.find(id);
+  if (found == sessions_.end()) return false;
+  forget_detached(id, found->second);
+  tombstones_[id] = {std::move(found->second.identity), reason};
+  tombstone_order_.emplace_back(now + options_.tombstone_time, id);
+  sessions_.erase(found);
+  // Sessions that come and go quickly must not fill the memory with what is left of them.
+  while (tombstone_order_.size() > options_.max_sessions) {
+    tombstones_.erase(tombstone_order_.front().second);
+    tombstone_order_.pop_front();
+  }
+  return true;
+}
+
+void SessionRegistry::tick(TimePoint now) {
+  while (!tombstone_order_.empty() && tombstone_order_.front().first <= now) {
+    tombstones_.erase(tombstone_order_.front().second);
+    tombstone_order_.pop_front();
+  }
+}
+
+void SessionRegistry::forget_detached(const SessionId& id, Entry& entry) {
+  if (!entry.detached_since) return;
+  const auto own = detached_of_.find(entry.identity);
+  own->second.erase({*entry.detached_since, id});
+  if (own->second.empty()) detached_of_.erase(own);
+  entry.detached_since.reset();
+}
+
+}  // namespace backedpipe

@@ -1,0 +1,82 @@
+// SessionRegistry: which sessions a server has, whose they are, and what became of those that ended
+// a moment ago. It decides about each HELLO and holds no session itself. Owned by the server side
+// of a worker.
+//
+// A session belongs to the identity that opened it: nobody else can resume it, learn how it ended,
+// or cause it to be evicted.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "pipe/time.hpp"
+#include "proto/handshake.hpp"
+
+namespace backedpipe {
+
+struct RegistryOptions {
+  std::size_t max_sessions = 10000;
+  // How long an ended session's id is remembered, for a peer that has missed the end.
+  Duration tombstone_time = std::chrono::minutes(2);
+};
+
+class SessionRegistry {
+ public:
+  enum class Verdict { open, resume, refuse };
+
+  struct Decision {
+    Verdict verdict = Verdict::refuse;
+    Reason reason = Reason::none;       // for refuse
+    std::optional<SessionId> to_evict;  // for open: end this one first
+  };
+
+  explicit SessionRegistry(const RegistryOptions& options) : options_(options) {}
+
+  // What to do about a HELLO of an authenticated peer. `service_verdict` is none when the service
+  // exists and this identity may use it, otherwise why not. Changes nothing.
+  Decision decide(const Hello& hello, std::string_view identity, Reason service_verdict) const;
+
+  // What then happened. A session is detached when added.
+  void add(const SessionId& id, std::string identity, std::string service, TimePoint now);
+  void attached(const SessionId& id);
+  void detached(const SessionId& id, TimePoint now);
+  // The session is over; its id becomes a tombstone. False: not found.
+  bool end(const SessionId& id, Reason reason, TimePoint now);
+
+  // Forgets tombstones whose time is over.
+  void tick(TimePoint now);
+
+  std::size_t size() const { return sessions_.size(); }
+  std::size_t tombstone_count() const { return tombstones_.size(); }
+
+ private:
+  struct Entry {
+    std::string identity;
+    std::string service;
+    std::optional<TimePoint> detached_since;
+  };
+  struct Tombstone {
+    std::string identity;
+    Reason reason;
+  };
+  // The longest detached first.
+  using Detached = std::set<std::pair<TimePoint, SessionId>>;
+
+  void forget_detached(const SessionId& id, Entry& entry);
+
+  RegistryOptions options_;
+  std::unordered_map<SessionId, Entry> sessions_;
+  std::map<std::string, Detached, std::less<>> detached_of_;
+  std::unordered_map<SessionId, Tombstone> tombstones_;
+  std::deque<std::pair<TimePoint, SessionId>> tombstone_order_;  // when each is to be forgotten
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,356 @@
+#include "session/session.hpp"
+
+#include <utility>
+
+#include <boost/system/errc.hpp>
+
+#include "proto/wire.hpp"
+
+namespace backedpipe {
+namespace {
+
+using Kind = Session::Action::Kind;
+
+constexpr std::uint32_t kSnapshotFormat = 0x42535331;  // "BSS1"
+constexpr std::uint8_t kSaidHello = 1;
+constexpr std::uint8_t kWelcomed = 2;
+constexpr std::uint8_t kApplicationReset = 4;
+
+}  // namespace
+
+Session::Session(Identity identity, SegmentPool& pool, const SessionOptions& options,
+                 std::uint64_t seed, TimePoint now)
+    : identity_(std::move(identity)),
+      options_(options),
+      pipe_(pool, options.pipe),
+      liveness_(options.liveness),
+      reconnector_(options.backoff, seed),
+      detached_since_(now) {}
+
+// --- the application's side
+
+void Session::delivered(std::size_t count, TimePoint now) {
+  pipe_.delivered(count, now);
+  settle();
+}
+
+void Session::end_delivered() {
+  pipe_.end_delivered();
+  settle();
+}
+
+void Session::reset(Reason reason) {
+  if (ended_ || pipe_.resetting()) return;
+  if (reason == Reason::application_reset) {
+    application_reset_ = true;
+  } else {
+    reset_application(reason);
+  }
+  pipe_.reset(reason);
+  settle();
+}
+
+bool Session::application_done() const {
+  return application_reset_ || ended_ || pipe_.done();
+}
+
+// --- links, as a client
+
+void Session::start(TimePoint now) {
+  reconnector_.want(now);
+  tick(now);
+}
+
+bool Session::reconnect(TimePoint now) {
+  if (role() != Role::client || ended_) return false;
+  if (pipe_.state() == PipeState::reconnecting) return true;
+  if (pipe_.state() == PipeState::connected) {
+    actions_.push_back({Kind::close_link, pipe_.generation()});
+    on_detached(now);
+  }
+  reconnector_.want_now(now);
+  begin_attempt(pipe_.reconnect());
+  return true;
+}
+
+void Session::begin_attempt(Result<std::uint64_t> generation) {
+  if (!generation) return;
+  reconnector_.started();
+  actions_.push_back({Kind::connect, *generation});
+}
+
+std::optional<Hello> Session::hello(std::uint64_t generation) {
+  if (pipe_.state() != PipeState::reconnecting || generation != pipe_.generation()) {
+    return std::nullopt;
+  }
+  said_hello_ = true;
+  // A session that is being given up must not be opened just to be reset.
+  const bool open = !welcomed_ && !pipe_.resetting();
+  return Hello{.session = identity_.id,
+               .generation = generation,
+               .position = pipe_.position(),
+               .open = open,
+               .service = open ? identity_.service : std::string()};
+}
+
+void Session::welcomed(const Welcome& welcome, TimePoint now) {
+  if (ended_) return;
+  const auto attached = pipe_.attach(welcome.generation, welcome.position, now);
+  if (attached) {
+    welcomed_ = true;
+    on_attached();
+  } else if (const auto reason = reason_of(attached.error());
+             reason && *reason != Reason::stale_generation) {
+    // The server's offsets do not fit ours: this session cannot be continued by any link.
+    welcomed_ = true;
+    fail(*reason);
+    if (pipe_.attach(welcome.generation, welcome.position, now)) on_attached();
+  }
+}
+
+void Session::refused(std::uint64_t generation, Reason reason, TimePoint now) {
+  if (!pipe_.attempt_failed(generation)) return;
+  if (is_transient(reason)) {
+    reconnector_.failed(now);
+    return;
+  }
+  if (pipe_.resetting()) {
+    end(*pipe_.reset_reason());
+  } else if (pipe_.done() && (reason == Reason::closed || reason == Reason::unknown_session)) {
+    end(Reason::closed);
+  } else {
+    reset_application(reason);
+    end(reason);
+  }
+}
+
+void Session::attempt_failed(std::uint64_t generation, bool rejected, TimePoint now) {
+  if (!pipe_.attempt_failed(generation)) return;
+  if (rejected && !welcomed_) {
+    reset_application(Reason::not_authorised);
+    end(Reason::not_authorised);
+    return;
+  }
+  reconnector_.failed(now);
+  settle();
+}
+
+// --- links, as a server
+
+Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now) {
+  const std::uint64_t replaced = pipe_.state() == PipeState::connected ? pipe_.generation() : 0;
+  const auto attached = pipe_.attach(hello.generation, hello.position, now);
+  if (!attached) {
+    const auto reason = reason_of(attached.error());
+    if (reason == Reason::future_sequence || reason == Reason::replay_unavailable) {
+      fail(*reason);
+    }
+    return attached.error();
+  }
+  if (replaced != 0) actions_.push_back({Kind::close_link, replaced});
+  on_attached();
+  return Welcome{.session = identity_.id,
+                 .generation = hello.generation,
+                 .position = pipe_.position(),
+                 .created = created};
+}
+
+// --- links, on both sides
+
+void Session::on_attached() {
+  ++links_;
+  suspect_ = false;
+  detached_since_.reset();
+  reconnector_.stop();
+  settle();
+}
+
+void Session::on_detached(TimePoint now) {
+  suspect_ = false;
+  detached_since_ = now;
+}
+
+std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoint now) {
+  if (ended_ || pipe_.state() != PipeState::connected || generation != pipe_.generation()) {
+    return bytes.size();
+  }
+  const auto taken = pipe_.receive(generation, bytes, now);
+  if (taken) {
+    suspect_ = false;
+    if (*taken > 0) reconnector_.useful();
+    if (pipe_.reset_received()) on_reset_received();
+    settle();
+    return *taken;
+  }
+  if (pipe_.violates_session()) {
+    fail(reason_of(taken.error()).value_or(Reason::protocol_error));
+  } else {
+    lose_link(LinkError::Component::reader, taken.error(), now);
+  }
+  return bytes.size();
+}
+
+void Session::sent(std::uint64_t generation, std::size_t count) {
+  pipe_.sent(generation, count);
+  settle();
+}
+
+void Session::link_lost(const LinkError& error, TimePoint now) {
+  if (ended_ || !pipe_.detach(error)) return;
+  on_detached(now);
+  if (role() == Role::client) reconnector_.want(now);
+  settle();
+  if (!ended_) tick(now);
+}
+
+void Session::lose_link(LinkError::Component component, boost::system::error_code error,
+                        TimePoint now) {
+  const std::uint64_t generation = pipe_.generation();
+  actions_.push_back({Kind::close_link, generation});
+  link_lost({component, generation, error}, now);
+}
+
+// --- the end
+
+void Session::on_reset_received() {
+  const Reason reason = *pipe_.reset_received();
+  if (role() == Role::server) {
+    // Answer, so that the client can forget the session.
+    if (!pipe_.resetting()) reset(reason);
+    return;
+  }
+  if (pipe_.resetting()) {
+    end(*pipe_.reset_reason());
+  } else if (reason == Reason::closed && pipe_.done()) {
+    end(Reason::closed);
+  } else {
+    const Reason told = reason == Reason::closed ? Reason::protocol_error : reason;
+    reset_application(told);
+    end(told);
+  }
+}
+
+// Something has changed: is this session over?
+void Session::settle() {
+  if (ended_) return;
+  if (role() == Role::server) {
+    if (!pipe_.resetting() && pipe_.done()) pipe_.reset(Reason::closed);
+    if (pipe_.resetting() && (pipe_.reset_sent() || pipe_.state() != PipeState::connected)) {
+      end(*pipe_.reset_reason());
+    }
+    return;
+  }
+  // A server that has never heard of the session need not hear of its end.
+  if (pipe_.resetting() && !said_hello_) end(*pipe_.reset_reason());
+}
+
+// The peer, or the state of things, makes it impossible to go on.
+void Session::fail(Reason reason) {
+  reset_application(reason);
+  pipe_.reset(reason);
+  settle();
+}
+
+void Session::reset_application(Reason reason) {
+  if (application_reset_ || pipe_.done()) return;
+  application_reset_ = true;
+  actions_.push_back({Kind::reset_application, 0, reason});
+}
+
+void Session::end(Reason reason) {
+  if (ended_) return;
+  ended_ = true;
+  const PipeState state = pipe_.state();
+  if (state == PipeState::connected || state == PipeState::reconnecting) {
+    actions_.push_back({Kind::close_link, pipe_.generation()});
+  }
+  reconnector_.stop();
+  actions_.push_back({Kind::ended, 0, reason});
+}
+
+// --- time and actions
+
+std::optional<TimePoint> Session::deadline(TimePoint now) const {
+  if (ended_) return std::nullopt;
+  std::optional<TimePoint> due = earlier(pipe_.deadline(), liveness_.deadline(pipe_, now));
+  if (pipe_.state() == PipeState::disconnected) due = earlier(due, reconnector_.next_attempt());
+  if (detached_since_) due = earlier(due, *detached_since_ + options_.resume_timeout);
+  return due;
+}
+
+void Session::tick(TimePoint now) {
+  if (ended_) return;
+  if (detached_since_ && now >= *detached_since_ + options_.resume_timeout) {
+    reset_application(Reason::expired);
+    end(Reason::expired);
+    return;
+  }
+  pipe_.tick(now);
+  switch (liveness_.judge(pipe_, now)) {
+    case Liveness::Verdict::alive:
+      break;
+    case Liveness::Verdict::ask:
+      pipe_.ping();
+      break;
+    case Liveness::Verdict::suspect:
+      suspect_ = true;
+      break;
+    case Liveness::Verdict::dead:
+      lose_link(LinkError::Component::reader, make_error_code(boost::system::errc::timed_out), now);
+      return;
+  }
+  const auto next = reconnector_.next_attempt();
+  if (pipe_.state() == PipeState::disconnected && next && now >= *next) {
+    begin_attempt(pipe_.connect());
+  }
+}
+
+std::optional<Session::Action> Session::next_action() {
+  if (actions_.empty()) return std::nullopt;
+  const Action action = actions_.front();
+  actions_.pop_front();
+  // Not before: what was received ahead of a RESET is still there when the application is to be
+  // reset.
+  if (action.kind == Kind::ended) pipe_.close();
+  return action;
+}
+
+// --- the state as bytes
+
+std::vector<std::byte> Session::snapshot() const {
+  wire::Writer writer;
+  writer.integer(kSnapshotFormat);
+  writer.bytes(std::as_bytes(std::span(identity_.id.bytes)));
+  writer.integer(static_cast<std::uint8_t>(role()));
+  writer.integer(static_cast<std::uint8_t>((said_hello_ ? kSaidHello : 0) |
+                                           (welcomed_ ? kWelcomed : 0) |
+                                           (application_reset_ ? kApplicationReset : 0)));
+  writer.integer(links_);
+  writer.integer(static_cast<std::uint8_t>(service().size()));
+  writer.bytes(std::as_bytes(std::span(service().data(), service().size())));
+  writer.bytes(pipe_.snapshot());
+  return std::move(writer.buffer());
+}
+
+Result<void> Session::restore(ConstBytes snapshot) {
+  wire::Reader reader(snapshot);
+  const auto format = reader.integer<std::uint32_t>();
+  const auto id = reader.take(identity_.id.bytes.size());
+  const auto role = reader.integer<std::uint8_t>();
+  const auto flags = reader.integer<std::uint8_t>();
+  const auto links = reader.integer<std::uint64_t>();
+  const auto service_size = reader.integer<std::uint8_t>();
+  if (!service_size || *format != kSnapshotFormat || *role > 1) return Reason::protocol_error;
+  const auto service = reader.take(*service_size);
+  if (!service) return Reason::protocol_error;
+  std::memcpy(identity_.id.bytes.data(), id->data(), id->size());
+  identity_.role = static_cast<Role>(*role);
+  identity_.service.assign(reinterpret_cast<const char*>(service->data()), service->size());
+  said_hello_ = (*flags & kSaidHello) != 0;
+  welcomed_ = (*flags & kWelcomed) != 0;
+  application_reset_ = (*flags & kApplicationReset) != 0;
+  links_ = *links;
+  return pipe_.restore(snapshot.last(reader.remaining()));
+}
+
+}  // namespace backedpipe
