@@ -1,0 +1,30 @@
+// The names people give to peers, tunnels and services, and the identities of clients.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace backedpipe {
+
+inline constexpr std::size_t kMaxNameBytes = 64;
+
+// 1 to 64 of A-Z a-z 0-9 . _ -
+bool is_valid_name(std::string_view text);
+inline constexpr std::string_view kExpectedName =
+    "expected a name: 1 to 64 letters, digits, '.', '_' or '-'";
+
+// As a name, and also '@'.
+bool is_valid_identity(std::string_view text);
+inline constexpr std::string_view kExpectedIdentity =
+    "expected an identity: 1 to 64 letters, digits, '.', '_', '-' or '@'";
+
+// The candidate that `text` was most probably meant to be: the one with the fewest typing errors
+// (a letter missing, added, changed or two swapped), if they are few for its length, or the one
+// that it abbreviates.
+std::optional<std::string> nearest_name(std::string_view text,
+                                        std::span<const std::string> candidates);
+
+}  // namespace backedpipe
