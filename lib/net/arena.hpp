@@ -1,0 +1,24 @@
+// The memory that a segment pool hands out: an anonymous mapping of which only touched pages exist,
+// so its size is a cap and not a cost.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace backedpipe {
+
+class AnonymousArena {
+ public:
+  // Rounded up to whole pages. Throws std::system_error when the address space is not to be had.
+  explicit AnonymousArena(std::size_t size_bytes);
+  ~AnonymousArena();
+  AnonymousArena(const AnonymousArena&) = delete;
+  AnonymousArena& operator=(const AnonymousArena&) = delete;
+
+  std::span<std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<std::byte> bytes_;
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,139 @@
+#include "net/client.hpp"
+
+#include <stdexcept>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "config/config_error.hpp"
+#include "config/key_file.hpp"
+#include "net/link_dialer.hpp"
+#include "net/tls_transport.hpp"
+#include "proto/wire.hpp"
+
+namespace backedpipe {
+
+Client::Client(Worker& worker, const Settings& settings) : worker_(worker), settings_(settings) {
+  for (const PeerSettings& settings_of : settings.peers) {
+    Peer& peer = peers_[settings_of.name];
+    peer.settings = &settings_of;
+    if (settings_of.security == Security::none) {
+      spdlog::warn("peer {}: security is \"none\": links are neither encrypted nor authenticated",
+                   settings_of.name);
+      peer.factory = make_plain_factory();
+      continue;
+    }
+    auto key = load_single_key(settings_of.key_file);
+    if (!key) throw std::runtime_error(to_string(key.error()));
+    peer.identity = key->identity;
+    peer.factory = make_psk_client_factory(std::move(*key));
+  }
+  for (const TunnelSettings& tunnel : settings.tunnels) {
+    tunnels_.push_back({&tunnel, std::make_shared<Listener>(worker.io(), tunnel.listen)});
+  }
+}
+
+Client::~Client() = default;
+
+void Client::start() {
+  for (const Tunnel& tunnel : tunnels_) {
+    tunnel.listener->start([this, settings = tunnel.settings](StreamSocket socket) {
+      accepted(*settings, std::move(socket));
+    });
+    spdlog::info("tunnel {}: listening on {} for service {} of peer {}", tunnel.settings->name,
+                 to_string(tunnel.listener->address()), tunnel.settings->service,
+                 tunnel.settings->peer);
+  }
+}
+
+void Client::stop() {
+  for (const Tunnel& tunnel : tunnels_)
+    tunnel.listener->stop();
+  const Sessions sessions = sessions_;
+  for (const auto& [id, driver] : sessions)
+    driver->reset(Reason::closed_by_operator);
+}
+
+void Client::accepted(const TunnelSettings& tunnel, StreamSocket socket) {
+  if (sessions_.size() >= settings_.limits.max_sessions) {
+    spdlog::warn("tunnel {}: session_limit: {} sessions already; reset the connection from {}",
+                 tunnel.name, sessions_.size(), remote_address(socket));
+    reset_and_close(socket);
+    return;
+  }
+  const Session::Identity identity{
+      .id = new_session_id(), .role = Role::client, .service = tunnel.service};
+  auto driver = std::make_shared<SessionDriver>(
+      worker_, *this, identity,
+      SessionDriver::Labels{.tunnel = tunnel.name,
+                            .peer = tunnel.peer,
+                            .identity = peers_.at(tunnel.peer).identity,
+                            .application = remote_address(socket)});
+  sessions_.emplace(identity.id, driver);
+  ++sessions_opened_;
+  spdlog::info("session {}: opened from {}: tunnel {}, peer {}, service {}", to_string(identity.id),
+               driver->labels().application, tunnel.name, tunnel.peer, tunnel.service);
+  driver->connect_application(std::move(socket));
+  driver->start();
+}
+
+SessionId Client::new_session_id() {
+  SessionId id;
+  std::byte bytes[sizeof id.bytes];
+  wire::store(bytes, worker_.random());
+  wire::store(bytes + 8, worker_.random());
+  std::memcpy(id.bytes.data(), bytes, sizeof bytes);
+  return id;
+}
+
+void Client::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) {
+  Peer& peer = peers_.at(driver->labels().peer);
+  std::vector<Address> endpoints;
+  for (const Endpoint& endpoint : peer.settings->endpoints) {
+    endpoints.push_back({.host = endpoint.host, .port = endpoint.port, .unix_path = {}});
+  }
+  LinkDialer::Handlers handlers;
+  handlers.hello = [driver, generation] { return driver->session().hello(generation); };
+  handlers.welcomed = [this, &peer, driver](std::unique_ptr<Transport> link, const Welcome& welcome,
+                                            ConstBytes early) {
+    mark(peer, Peer::State::up, {});
+    driver->welcomed(std::move(link), welcome, early);
+  };
+  handlers.refused = [this, &peer, driver, generation](const Refused& refused) {
+    mark(peer, Peer::State::up, {});
+    driver->refused(generation, refused);
+  };
+  handlers.failed = [this, &peer, driver, generation](bool rejected, const std::string& why) {
+    mark(peer, Peer::State::down, why);
+    driver->attempt_failed(generation, rejected, why);
+  };
+  auto dialer =
+      std::make_shared<LinkDialer>(worker_.io(), std::move(endpoints), peer.factory,
+                                   worker_.session_options().liveness.dead, std::move(handlers));
+  driver->set_dialer(dialer);
+  dialer->start();
+}
+
+void Client::mark(Peer& peer, Peer::State state, const std::string& error) {
+  if (state == peer.state) return;
+  if (state == Peer::State::down) {
+    spdlog::warn("peer {}: down: {}", peer.settings->name, error);
+    peer.last_error = error;
+  } else if (peer.state == Peer::State::down) {
+    spdlog::info("peer {}: up again", peer.settings->name);
+  }
+  peer.state = state;
+}
+
+void Client::attached(SessionDriver&) {
+  ++attaches_;
+}
+
+void Client::detached(SessionDriver&) {}
+
+void Client::ended(SessionDriver& driver, Reason) {
+  ++sessions_ended_;
+  sessions_.erase(driver.session().id());
+}
+
+}  // namespace backedpipe

@@ -1,0 +1,69 @@
+// Client: the dialling side of a daemon. Listens for applications on its tunnels and keeps a
+// session to the tunnel's peer for each of them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "config/settings.hpp"
+#include "net/listener.hpp"
+#include "net/session_driver.hpp"
+
+namespace backedpipe {
+
+class Client final : public SessionOwner {
+ public:
+  struct Peer {
+    const PeerSettings* settings = nullptr;
+    std::shared_ptr<const TransportFactory> factory;
+    std::string identity;
+    enum class State : std::uint8_t { unknown, up, down } state = State::unknown;
+    std::string last_error;
+  };
+  struct Tunnel {
+    const TunnelSettings* settings = nullptr;
+    std::shared_ptr<Listener> listener;
+  };
+  using Sessions = std::unordered_map<SessionId, std::shared_ptr<SessionDriver>>;
+
+  // Reads the key files and binds the listeners; throws std::runtime_error with a sentence about
+  // what is wrong. `settings` must outlive it.
+  Client(Worker& worker, const Settings& settings);
+  ~Client() override;
+
+  void start();
+  // Accepts nobody any more and ends all sessions; their servers are told as far as they can be
+  // reached.
+  void stop();
+
+  const std::unordered_map<std::string, Peer>& peers() const { return peers_; }
+  const std::vector<Tunnel>& tunnels() const { return tunnels_; }
+  const Sessions& sessions() const { return sessions_; }
+  std::uint64_t sessions_opened() const { return sessions_opened_; }
+  std::uint64_t sessions_ended() const { return sessions_ended_; }
+  std::uint64_t attaches() const { return attaches_; }
+
+  void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
+  void attached(SessionDriver& driver) override;
+  void detached(SessionDriver& driver) override;
+  void ended(SessionDriver& driver, Reason reason) override;
+
+ private:
+  void accepted(const TunnelSettings& tunnel, StreamSocket socket);
+  SessionId new_session_id();
+  void mark(Peer& peer, Peer::State state, const std::string& error);
+
+  Worker& worker_;
+  const Settings& settings_;
+  std::unordered_map<std::string, Peer> peers_;
+  std::vector<Tunnel> tunnels_;
+  Sessions sessions_;
+  std::uint64_t sessions_opened_ = 0;
+  std::uint64_t sessions_ended_ = 0;
+  std::uint64_t attaches_ = 0;
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,106 @@
+#include "net/pending_link.hpp"
+
+#include <utility>
+
+#include "net/graceful_close.hpp"
+
+namespace backedpipe {
+
+PendingLink::PendingLink(std::unique_ptr<Transport> transport, Heard heard, Over over)
+    : transport_(std::move(transport)),
+      heard_(std::move(heard)),
+      over_(std::move(over)),
+      timer_(transport_->socket().get_executor()) {}
+
+void PendingLink::start() {
+  timer_.expires_after(
+      std::chrono::duration_cast<std::chrono::steady_clock::duration>(kHandshakeTimeout));
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (error) return;
+    self->finish(self->secured_
+                     ? "timeout: no complete HELLO within 10 s (" +
+                           std::to_string(self->handshake_.received_bytes()) + " bytes came)"
+                     : "timeout: no complete TLS handshake within 10 s");
+  });
+  shake_hands();
+}
+
+void PendingLink::evict() {
+  finish("overloaded: made room for other handshakes");
+}
+
+void PendingLink::shake_hands() {
+  const IoResult result = transport_->handshake();
+  switch (result.status) {
+    case IoResult::Status::ok:
+      break;
+    case IoResult::Status::want_read:
+    case IoResult::Status::want_write:
+      return wait(result.status, &PendingLink::shake_hands);
+    case IoResult::Status::closed:
+      return finish("closed during the TLS handshake");
+    case IoResult::Status::failed: {
+      if (!transport_->rejected()) return finish(result.error.message());
+      const std::string who = transport_->failure();
+      return finish(std::string(name(Reason::not_authorised)) + ": " +
+                    (who.empty() ? "no TLS handshake that we accept" : who) + " (" +
+                    result.error.message() + ")");
+    }
+  }
+  secured_ = true;
+  hear();
+}
+
+void PendingLink::hear() {
+  std::array<std::byte, 512> buffer;
+  while (true) {
+    const IoResult result = transport_->read(buffer);
+    if (result.status == IoResult::Status::want_read)
+      return wait(result.status, &PendingLink::hear);
+    if (result.status != IoResult::Status::ok) {
+      // Somebody who only looked whether the port is open is no news.
+      return finish(handshake_.received_bytes() == 0 && result.status == IoResult::Status::closed
+                        ? "closed before saying anything"
+                        : "closed in the middle of the HELLO");
+    }
+    ConstBytes input(buffer.data(), result.bytes);
+    if (const auto received = handshake_.receive(input); !received) {
+      const Reason reason = reason_of(received.error()).value_or(Reason::protocol_error);
+      const auto self = shared_from_this();
+      const std::string failure = std::string(name(reason)) + ": not a HELLO of this protocol";
+      refuse({.reason = reason, .text = received.error().message()});
+      return finish(failure);
+    }
+    if (!handshake_.complete()) continue;
+    const auto self = shared_from_this();
+    const Refused refused = heard_(transport_, handshake_.hello(), input);
+    if (transport_) refuse(refused);
+    return finish({});
+  }
+}
+
+void PendingLink::refuse(const Refused& refused) {
+  handshake_.answer(refused);
+  const std::array<ConstBytes, 1> pieces{handshake_.outgoing()};
+  // A few bytes into an empty send buffer: if they do not fit now, the peer is gone.
+  transport_->write(pieces);
+  close_gracefully(std::move(transport_));
+}
+
+void PendingLink::finish(const std::string& failure) {
+  if (!over_) return;
+  timer_.cancel();
+  const Over over = std::exchange(over_, nullptr);
+  heard_ = nullptr;
+  transport_.reset();
+  over(failure);
+}
+
+void PendingLink::wait(IoResult::Status status, void (PendingLink::*then)()) {
+  wait_for(transport_->socket(), status,
+           [self = shared_from_this(), then](const boost::system::error_code& error) {
+             if (!error && self->over_) ((*self).*then)();
+           });
+}
+
+}  // namespace backedpipe

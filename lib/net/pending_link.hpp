@@ -1,0 +1,51 @@
+// PendingLink: a connection that a server has accepted and that has not proved anything yet. It
+// does the transport's handshake and hears the HELLO, in ten seconds altogether and with one small
+// fixed buffer, then hands itself to the server or refuses. Kept alive by its own waits; reports
+// its end exactly once.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include "net/transport.hpp"
+#include "session/admission.hpp"
+#include "session/handshake.hpp"
+
+namespace backedpipe {
+
+class PendingLink : public std::enable_shared_from_this<PendingLink> {
+ public:
+  // The HELLO is there. The receiver takes the transport, or leaves it and returns why not.
+  using Heard = std::function<Refused(std::unique_ptr<Transport>& transport, const Hello& hello,
+                                      ConstBytes early)>;
+  // It is over, one way or the other; `failure` is empty when the link was taken over or refused by
+  // the receiver, who knows the reason better.
+  using Over = std::function<void(const std::string& failure)>;
+
+  PendingLink(std::unique_ptr<Transport> transport, Heard heard, Over over);
+
+  void start();
+  // Makes room for others.
+  void evict();
+
+ private:
+  void shake_hands();
+  void hear();
+  void refuse(const Refused& refused);
+  void finish(const std::string& failure);
+  void wait(IoResult::Status status, void (PendingLink::*then)());
+
+  std::unique_ptr<Transport> transport_;
+  Heard heard_;
+  Over over_;
+  ServerHandshake handshake_;
+  boost::asio::steady_timer timer_;
+  bool secured_ = false;  // the transport's handshake is complete
+};
+
+}  // namespace backedpipe

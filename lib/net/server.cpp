@@ -1,0 +1,218 @@
+#include "net/server.hpp"
+
+#include <stdexcept>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "config/config_error.hpp"
+#include "config/key_file.hpp"
+#include "net/link_socket.hpp"
+#include "net/tls_transport.hpp"
+
+namespace backedpipe {
+namespace {
+
+// A target has this long to accept, while the client's bytes wait in the pipe.
+constexpr Duration kTargetTimeout = std::chrono::seconds(10);
+constexpr auto kTombstoneSweep = std::chrono::seconds(10);
+
+std::shared_ptr<const TransportFactory> make_factory(const AcceptSettings& accept) {
+  if (accept.security == Security::none) {
+    spdlog::warn("listener {}: security is \"none\": links are neither encrypted nor authenticated",
+                 to_string(accept.listen));
+    return make_plain_factory();
+  }
+  auto keys = load_key_file(accept.key_file);
+  if (!keys) throw std::runtime_error(to_string(keys.error()));
+  return make_psk_server_factory(std::move(*keys));
+}
+
+}  // namespace
+
+Server::Server(Worker& worker, const Settings& settings)
+    : worker_(worker),
+      settings_(settings),
+      registry_({.max_sessions = settings.limits.max_sessions}),
+      admission_(settings.limits.max_handshakes),
+      tombstone_timer_(worker.io()) {
+  for (const AcceptSettings& accept : settings.accept) {
+    entries_.push_back({nullptr, &accept, make_factory(accept)});
+  }
+  for (Entry& entry : entries_) {
+    entry.listener = std::make_shared<Listener>(worker.io(), entry.settings->listen);
+  }
+}
+
+Server::~Server() = default;
+
+void Server::start() {
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    entries_[i].listener->start([this, i](StreamSocket socket) { accepted(i, std::move(socket)); });
+    spdlog::info("listening for links on {} (security {})",
+                 to_string(entries_[i].listener->address()),
+                 to_string(entries_[i].settings->security));
+  }
+  if (!entries_.empty()) forget_tombstones_later();
+}
+
+void Server::stop() {
+  stopping_ = true;
+  tombstone_timer_.cancel();
+  const Sessions sessions = std::move(sessions_);
+  sessions_.clear();
+  for (const auto& [id, driver] : sessions)
+    driver->abandon();
+}
+
+// --- handshakes
+
+void Server::accepted(std::size_t index, StreamSocket socket) {
+  Entry& entry = entries_[index];
+  const std::string source = remote_address(socket);
+  const std::string host = remote_host(socket);
+  prepare_link_socket(socket, worker_.session_options().liveness.dead);
+  const Admission::Admitted admitted = admission_.enter(host);
+  if (admitted.evicted) {
+    if (const auto evicted = pending_.find(*admitted.evicted); evicted != pending_.end()) {
+      const auto keep = evicted->second;
+      keep->evict();
+    }
+  }
+  ++entry.pending;
+  const Admission::Ticket ticket = admitted.ticket;
+  auto link = std::make_shared<PendingLink>(
+      entry.factory->wrap(std::move(socket)),
+      [this, index](std::unique_ptr<Transport>& transport, const Hello& hello, ConstBytes early) {
+        return heard(index, transport, hello, early);
+      },
+      [this, index, ticket, source](const std::string& failure) {
+        --entries_[index].pending;
+        admission_.leave(ticket);
+        pending_.erase(ticket);
+        if (failure.empty()) return;
+        ++handshakes_failed_;
+        spdlog::warn("link from {}: handshake failed: {}", source, failure);
+      });
+  pending_.emplace(ticket, link);
+  link->start();
+}
+
+Refused Server::heard(std::size_t index, std::unique_ptr<Transport>& transport, const Hello& hello,
+                      ConstBytes early) {
+  const AcceptSettings& accept = *entries_[index].settings;
+  const std::string identity(transport->identity());
+  const std::string source = remote_address(transport->socket());
+  if (stopping_) {
+    return refuse(hello, identity, source, Reason::shutting_down, "the server is being stopped");
+  }
+
+  Reason verdict = Reason::none;
+  if (settings_.find_service(hello.service) == nullptr) {
+    verdict = Reason::unknown_service;
+  } else if (!accept.allows(identity, hello.service)) {
+    verdict = Reason::not_authorised;
+  }
+  const SessionRegistry::Decision decision = registry_.decide(hello, identity, verdict);
+  std::shared_ptr<SessionDriver> driver;
+  switch (decision.verdict) {
+    case SessionRegistry::Verdict::refuse: {
+      std::string text;
+      if (decision.reason == Reason::unknown_service) {
+        text = "no service named \"" + hello.service + "\"";
+      } else if (decision.reason == Reason::not_authorised) {
+        text = hello.open ? "\"" + identity + "\" may not use service \"" + hello.service + "\""
+                          : "the session belongs to another identity";
+      }
+      return refuse(hello, identity, source, decision.reason, text);
+    }
+    case SessionRegistry::Verdict::open:
+      if (decision.to_evict) {
+        const auto evicted = sessions_.find(*decision.to_evict);
+        if (evicted != sessions_.end()) {
+          const auto keep = evicted->second;
+          keep->reset(Reason::expired);
+        }
+      }
+      driver = open(hello, identity);
+      break;
+    case SessionRegistry::Verdict::resume:
+      driver = sessions_.at(hello.session);
+      break;
+  }
+  const bool created = decision.verdict == SessionRegistry::Verdict::open;
+  if (const auto attached = driver->attach(transport, hello, created, early); !attached) {
+    const Reason reason = reason_of(attached.error()).value_or(Reason::unknown_session);
+    return refuse(hello, identity, source, reason, {});
+  }
+  return {};
+}
+
+Refused Server::refuse(const Hello& hello, std::string_view identity, const std::string& source,
+                       Reason reason, const std::string& text) {
+  ++handshakes_failed_;
+  spdlog::warn("session {} generation {}: refused {}{}{}: {}{}{}", to_string(hello.session),
+               hello.generation, source, identity.empty() ? "" : ", identity ", identity,
+               name(reason), text.empty() ? "" : ": ", text);
+  return {.reason = reason, .text = text};
+}
+
+// --- sessions
+
+std::shared_ptr<SessionDriver> Server::open(const Hello& hello, const std::string& identity) {
+  const ServiceSettings& service = *settings_.find_service(hello.service);
+  const Session::Identity session{
+      .id = hello.session, .role = Role::server, .service = hello.service};
+  auto driver = std::make_shared<SessionDriver>(
+      worker_, *this, session,
+      SessionDriver::Labels{.tunnel = {},
+                            .peer = {},
+                            .identity = identity,
+                            .application = to_string(service.target)});
+  registry_.add(hello.session, identity, hello.service, Worker::now());
+  sessions_.emplace(hello.session, driver);
+  ++sessions_opened_;
+  spdlog::info("session {}: opened by {}: service {}, target {}", to_string(hello.session),
+               identity.empty() ? "anybody" : identity, hello.service, to_string(service.target));
+  dial_target(driver, service.target);
+  return driver;
+}
+
+void Server::dial_target(const std::shared_ptr<SessionDriver>& driver, const Address& target) {
+  auto connector =
+      std::make_shared<Connector>(worker_.io(), std::vector<Address>{target}, kTargetTimeout);
+  connector->start(
+      [driver](boost::system::error_code error, StreamSocket socket, const std::string& why) {
+        if (!error) return driver->connect_application(std::move(socket));
+        spdlog::warn("session {}: target_refused: {}", to_string(driver->session().id()), why);
+        driver->reset(Reason::target_refused);
+      });
+}
+
+void Server::connect(const std::shared_ptr<SessionDriver>&, std::uint64_t) {}
+
+void Server::attached(SessionDriver& driver) {
+  ++attaches_;
+  registry_.attached(driver.session().id());
+}
+
+void Server::detached(SessionDriver& driver) {
+  registry_.detached(driver.session().id(), Worker::now());
+}
+
+void Server::ended(SessionDriver& driver, Reason reason) {
+  ++sessions_ended_;
+  registry_.end(driver.session().id(), reason, Worker::now());
+  sessions_.erase(driver.session().id());
+}
+
+void Server::forget_tombstones_later() {
+  tombstone_timer_.expires_after(kTombstoneSweep);
+  tombstone_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    registry_.tick(Worker::now());
+    forget_tombstones_later();
+  });
+}
+
+}  // namespace backedpipe

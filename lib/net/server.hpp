@@ -1,0 +1,80 @@
+// Server: the accepting side of a daemon. Listens for links, lets sessions be opened and resumed by
+// those who may, and dials the services' targets.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include "config/settings.hpp"
+#include "net/connector.hpp"
+#include "net/listener.hpp"
+#include "net/pending_link.hpp"
+#include "net/session_driver.hpp"
+#include "session/admission.hpp"
+#include "session/registry.hpp"
+
+namespace backedpipe {
+
+class Server final : public SessionOwner {
+ public:
+  struct Entry {
+    std::shared_ptr<Listener> listener;
+    const AcceptSettings* settings = nullptr;
+    std::shared_ptr<const TransportFactory> factory;
+    std::size_t pending = 0;  // handshakes under way
+  };
+  using Sessions = std::unordered_map<SessionId, std::shared_ptr<SessionDriver>>;
+
+  // Reads the key files and binds the listeners; throws std::runtime_error with a sentence about
+  // what is wrong. `settings` must outlive it.
+  Server(Worker& worker, const Settings& settings);
+  ~Server() override;
+
+  void start();
+  // Refuses whoever comes from now on as "shutting down", and lets go of all links: clients keep
+  // their sessions and try again.
+  void stop();
+
+  const std::vector<Entry>& entries() const { return entries_; }
+  const Sessions& sessions() const { return sessions_; }
+  std::uint64_t handshakes_failed() const { return handshakes_failed_; }
+  std::uint64_t sessions_opened() const { return sessions_opened_; }
+  std::uint64_t sessions_ended() const { return sessions_ended_; }
+  std::uint64_t attaches() const { return attaches_; }
+
+  void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
+  void attached(SessionDriver& driver) override;
+  void detached(SessionDriver& driver) override;
+  void ended(SessionDriver& driver, Reason reason) override;
+
+ private:
+  void accepted(std::size_t entry, StreamSocket socket);
+  Refused heard(std::size_t entry, std::unique_ptr<Transport>& transport, const Hello& hello,
+                ConstBytes early);
+  Refused refuse(const Hello& hello, std::string_view identity, const std::string& source,
+                 Reason reason, const std::string& text);
+  std::shared_ptr<SessionDriver> open(const Hello& hello, const std::string& identity);
+  void dial_target(const std::shared_ptr<SessionDriver>& driver, const Address& target);
+  void forget_tombstones_later();
+
+  Worker& worker_;
+  const Settings& settings_;
+  std::vector<Entry> entries_;
+  SessionRegistry registry_;
+  Admission admission_;
+  std::unordered_map<Admission::Ticket, std::shared_ptr<PendingLink>> pending_;
+  Sessions sessions_;
+  boost::asio::steady_timer tombstone_timer_;
+  bool stopping_ = false;
+  std::uint64_t handshakes_failed_ = 0;
+  std::uint64_t sessions_opened_ = 0;
+  std::uint64_t sessions_ended_ = 0;
+  std::uint64_t attaches_ = 0;
+};
+
+}  // namespace backedpipe

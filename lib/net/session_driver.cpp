@@ -1,0 +1,497 @@
+#include "net/session_driver.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+#include <spdlog/spdlog.h>
+
+#include "net/graceful_close.hpp"
+#include "net/link_dialer.hpp"
+
+namespace backedpipe {
+namespace {
+
+using std::chrono::milliseconds;
+
+// One read from the application: decides a copying relay's speed.
+constexpr std::size_t kReadBytes = std::size_t{256} << 10;
+constexpr std::size_t kReadPieces = 8;
+// Rounds of one pump: a bulk session then lets others have their turn.
+constexpr int kRoundsPerTurn = 8;
+// How soon to look again when the pool was exhausted.
+constexpr auto kMemoryRetry = milliseconds(20);
+
+double to_milliseconds(Duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+}  // namespace
+
+SessionDriver::SessionDriver(Worker& worker, SessionOwner& owner, Session::Identity identity,
+                             Labels labels)
+    : worker_(worker),
+      owner_(&owner),
+      session_(std::move(identity), worker.pool(), worker.session_options(), worker.random(),
+               Worker::now()),
+      labels_(std::move(labels)),
+      application_(worker.io()),
+      timer_(worker.io()),
+      created_at_(std::chrono::system_clock::now()),
+      state_since_(created_at_) {}
+
+// --- for the owner
+
+void SessionDriver::connect_application(StreamSocket socket) {
+  if (finished_ || session_.application_done()) return;
+  application_ = std::move(socket);
+  application_open_ = true;
+  boost::system::error_code ignored;
+  application_.native_non_blocking(true, ignored);
+  set_no_delay(application_);
+  watch_application();
+  pump();
+}
+
+void SessionDriver::start() {
+  session_.start(Worker::now());
+  pump();
+}
+
+bool SessionDriver::reconnect() {
+  const bool possible = session_.reconnect(Worker::now());
+  pump();
+  return possible;
+}
+
+void SessionDriver::reset(Reason reason) {
+  session_.reset(reason);
+  pump();
+}
+
+void SessionDriver::abandon() {
+  if (finished_) return;
+  finished_ = true;
+  timer_.cancel();
+  if (application_open_) reset_and_close(application_);
+  application_open_ = false;
+  if (dialer_) std::exchange(dialer_, nullptr)->cancel();
+  close_gracefully(std::move(link_));
+}
+
+// --- links
+
+void SessionDriver::adopt(std::unique_ptr<Transport> link, std::uint64_t generation,
+                          ConstBytes early) {
+  link_ = std::move(link);
+  link_generation_ = generation;
+  link_ready_ = {};
+  backlog_.assign(early.begin(), early.end());
+}
+
+void SessionDriver::welcomed(std::unique_ptr<Transport> link, const Welcome& welcome,
+                             ConstBytes early) {
+  dialer_.reset();
+  session_.welcomed(welcome, Worker::now());
+  if (session_.pipe().state() == PipeState::connected &&
+      session_.pipe().generation() == welcome.generation) {
+    adopt(std::move(link), welcome.generation, early);
+  }
+  pump();
+}
+
+void SessionDriver::refused(std::uint64_t generation, const Refused& refused) {
+  dialer_.reset();
+  last_error_ = "refused: " + std::string(name(refused.reason));
+  spdlog::warn("session {} generation {}: refused by the server: {}{}{}", to_string(session_.id()),
+               generation, name(refused.reason), refused.text.empty() ? "" : ": ", refused.text);
+  session_.refused(generation, refused.reason, Worker::now());
+  pump();
+}
+
+void SessionDriver::attempt_failed(std::uint64_t generation, bool rejected,
+                                   const std::string& why) {
+  dialer_.reset();
+  // One line when a peer goes away, not one for each of its sessions' attempts.
+  if (last_error_ != why) {
+    spdlog::log(rejected ? spdlog::level::warn : spdlog::level::info,
+                "session {} generation {}: no link: {}", to_string(session_.id()), generation, why);
+  }
+  last_error_ = why;
+  session_.attempt_failed(generation, rejected, Worker::now());
+  pump();
+}
+
+Result<void> SessionDriver::attach(std::unique_ptr<Transport>& link, const Hello& hello,
+                                   bool created, ConstBytes early) {
+  const auto welcome = session_.attach(hello, created, Worker::now());
+  if (!welcome) {
+    pump_later();
+    return welcome.error();
+  }
+  // The older link goes first; its close action finds another generation and does nothing.
+  close_link(link_generation_, false);
+  adopt(std::move(link), hello.generation, early);
+  preface_ = encode(*welcome);
+  pump();
+  return {};
+}
+
+std::string SessionDriver::link_address() const {
+  return link_ ? remote_address(link_->socket()) : std::string();
+}
+
+// --- moving bytes
+
+void SessionDriver::pump() {
+  if (finished_) return;
+  session_.tick(Worker::now());
+  out_of_memory_ = false;
+  bool progress = true;
+  for (int round = 0; progress && round < kRoundsPerTurn; ++round) {
+    progress = read_application();
+    progress |= write_link();
+    progress |= read_link();
+    progress |= write_application();
+    run_actions();
+    if (finished_) return;
+  }
+  watch_state();
+  if (progress) pump_later();
+  arm();
+}
+
+void SessionDriver::pump_later() {
+  if (pump_posted_) return;
+  pump_posted_ = true;
+  boost::asio::post(worker_.io(), [self = shared_from_this()] {
+    self->pump_posted_ = false;
+    self->pump();
+  });
+}
+
+// There is room for what the application writes, and it may still write.
+bool SessionDriver::application_can_write() const {
+  const BackedPipe& pipe = session_.pipe();
+  const RingBuffer& ring = pipe.writer().ring();
+  return !application_eof_ && !pipe.resetting() && ring.size() < ring.capacity();
+}
+
+bool SessionDriver::read_application() {
+  if (!application_open_ || application_eof_ || !application_ready_.readable) return false;
+  std::array<MutableBytes, kReadPieces> pieces;
+  const std::size_t count = session_.pipe().prepare(kReadBytes, pieces);
+  if (count == 0) {
+    out_of_memory_ |= application_can_write();
+    return false;
+  }
+  const IoResult result = read_some(application_.native_handle(), std::span(pieces).first(count));
+  session_.pipe().commit(result.status == IoResult::Status::ok ? result.bytes : 0);
+  if (result.drained) application_ready_.readable = false;
+  switch (result.status) {
+    case IoResult::Status::ok:
+      bytes_out_ += result.bytes;
+      return true;
+    case IoResult::Status::closed:
+      application_eof_ = true;
+      session_.pipe().finish();
+      return true;
+    case IoResult::Status::failed:
+      application_failed(result.error);
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool SessionDriver::write_application() {
+  if (!application_open_) return false;
+  BackedPipe& pipe = session_.pipe();
+  bool progress = false;
+  std::array<ConstBytes, kMaxPieces> pieces;
+  const std::size_t count = application_ready_.writable ? pipe.deliverable(pieces) : 0;
+  if (count > 0) {
+    const IoResult result =
+        write_some(application_.native_handle(), std::span(pieces).first(count));
+    if (result.drained) application_ready_.writable = false;
+    if (result.status == IoResult::Status::failed) {
+      application_failed(result.error);
+      return true;
+    }
+    bytes_in_ += result.bytes;
+    if (result.bytes > 0) session_.delivered(result.bytes, Worker::now());
+    progress = result.bytes > 0;
+  }
+  if (pipe.end_due()) {
+    boost::system::error_code ignored;
+    application_.shutdown(boost::asio::socket_base::shutdown_send, ignored);
+    session_.end_delivered();
+    progress = true;
+  }
+  return progress;
+}
+
+bool SessionDriver::write_link() {
+  if (!link_ || !link_ready_.writable) return false;
+  std::array<ConstBytes, kMaxPieces> pieces;
+  std::size_t count = 0;
+  const bool opening = !preface_.empty();
+  if (opening) {
+    pieces[count++] = preface_;
+  } else {
+    count = session_.outgoing(Worker::now(), pieces);
+  }
+  if (count == 0) return false;
+  const IoResult result = link_->write(std::span(pieces).first(count));
+  if (result.status == IoResult::Status::failed) {
+    link_failed(LinkError::Component::writer, result.error);
+    return true;
+  }
+  if (result.drained) link_ready_.writable = false;
+  if (opening) {
+    preface_.erase(preface_.begin(), preface_.begin() + static_cast<std::ptrdiff_t>(result.bytes));
+  } else {
+    session_.sent(link_generation_, result.bytes);
+  }
+  return result.bytes > 0;
+}
+
+bool SessionDriver::read_link() {
+  if (!link_) return false;
+  if (!backlog_.empty()) {
+    const std::vector<std::byte> waiting = std::exchange(backlog_, {});
+    return feed_link(waiting);
+  }
+  if (!link_ready_.readable) return false;
+  const IoResult result = link_->read(worker_.scratch());
+  if (result.drained) link_ready_.readable = false;
+  switch (result.status) {
+    case IoResult::Status::ok:
+      return feed_link(worker_.scratch().first(result.bytes));
+    case IoResult::Status::closed:
+      link_failed(LinkError::Component::reader, boost::asio::error::eof);
+      return true;
+    case IoResult::Status::failed:
+      link_failed(LinkError::Component::reader, result.error);
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Gives the bytes to the session; keeps what it has no memory for. True if it took any.
+bool SessionDriver::feed_link(ConstBytes bytes) {
+  const std::size_t taken = session_.receive(link_generation_, bytes, Worker::now());
+  if (taken < bytes.size()) {
+    backlog_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(taken), bytes.end());
+    out_of_memory_ = true;
+  }
+  return taken > 0;
+}
+
+// --- what went wrong
+
+void SessionDriver::application_failed(boost::system::error_code error) {
+  spdlog::debug("session {}: application: {}", to_string(session_.id()), error.message());
+  reset_and_close(application_);
+  application_open_ = false;
+  session_.reset(Reason::application_reset);
+}
+
+void SessionDriver::link_failed(LinkError::Component component, boost::system::error_code error) {
+  const std::uint64_t generation = link_generation_;
+  close_link(generation, false);
+  session_.link_lost({component, generation, error}, Worker::now());
+}
+
+// --- actions
+
+void SessionDriver::run_actions() {
+  while (const auto action = session_.next_action()) {
+    switch (action->kind) {
+      case Session::Action::Kind::connect:
+        owner_->connect(shared_from_this(), action->generation);
+        break;
+      case Session::Action::Kind::close_link:
+        close_link(action->generation, session_.ended());
+        if (dialer_ && session_.pipe().generation() == action->generation) {
+          std::exchange(dialer_, nullptr)->cancel();
+        }
+        break;
+      case Session::Action::Kind::reset_application:
+        reset_application(action->reason);
+        break;
+      case Session::Action::Kind::ended:
+        finish(action->reason);
+        return;
+    }
+  }
+  if (application_open_ && session_.application_done()) close_application();
+}
+
+void SessionDriver::close_application() {
+  application_open_ = false;
+  boost::system::error_code ignored;
+  application_.close(ignored);
+}
+
+void SessionDriver::reset_application(Reason reason) {
+  last_error_ = std::string(name(reason));
+  if (!application_open_) return;
+  // What came before the reset is the application's, as far as it takes it now.
+  std::array<ConstBytes, kMaxPieces> pieces;
+  if (const std::size_t count = session_.pipe().deliverable(pieces); count > 0) {
+    bytes_in_ += write_some(application_.native_handle(), std::span(pieces).first(count)).bytes;
+  }
+  application_open_ = false;
+  reset_and_close(application_);
+}
+
+void SessionDriver::close_link(std::uint64_t generation, bool gracefully) {
+  if (!link_ || link_generation_ != generation) return;
+  std::unique_ptr<Transport> link = std::move(link_);
+  preface_.clear();
+  backlog_ = {};
+  if (gracefully) close_gracefully(std::move(link));
+}
+
+void SessionDriver::finish(Reason reason) {
+  watch_state();
+  finished_ = true;
+  timer_.cancel();
+  if (application_open_) close_application();
+  if (dialer_) std::exchange(dialer_, nullptr)->cancel();
+  close_link(link_generation_, true);
+  spdlog::info("session {}: ended: {} (delivered {} bytes, took {} bytes, {} links)",
+               to_string(session_.id()), name(reason), bytes_in_, bytes_out_, session_.links());
+  owner_->ended(*this, reason);
+}
+
+// --- reporting
+
+void SessionDriver::watch_state() {
+  const BackedPipe& pipe = session_.pipe();
+  const PipeState state = pipe.state();
+  const bool same_link = seen_generation_ == pipe.generation();
+  if (state == seen_state_ && (same_link || state != PipeState::connected)) return;
+  const bool was_connected = seen_state_ == PipeState::connected;
+  const TimePoint now = Worker::now();
+  if (state != seen_state_) state_since_ = std::chrono::system_clock::now();
+  const std::uint64_t lost = std::exchange(seen_generation_, pipe.generation());
+  seen_state_ = state;
+
+  if (was_connected && state != PipeState::closed) {
+    const auto& error = pipe.last_error();
+    const bool known = error && error->generation == lost;
+    // The two ends of one stream: a link that ends says "End of file", which tells a user nothing.
+    const std::string why = !known ? "replaced by a newer link"
+                            : error->error == boost::asio::error::eof
+                                ? "closed by the other side or the network"
+                                : error->error.message();
+    if (known) last_error_ = why;
+    spdlog::info("session {} generation {}: detached: {}{}{}", to_string(session_.id()), lost,
+                 known ? name(error->component) : "", known ? ": " : "", why);
+    away_since_ = now;
+    if (state != PipeState::connected) owner_->detached(*this);
+  }
+  if (state == PipeState::connected) {
+    if (away_since_) {
+      spdlog::info("session {} generation {}: attached to {} after {:.1f} ms",
+                   to_string(session_.id()), pipe.generation(), link_address(),
+                   to_milliseconds(now - *away_since_));
+    } else {
+      spdlog::info("session {} generation {}: attached to {}", to_string(session_.id()),
+                   pipe.generation(), link_address());
+    }
+    away_since_.reset();
+    owner_->attached(*this);
+  }
+}
+
+// --- waiting
+
+void SessionDriver::arm() {
+  if (application_open_) arm_application();
+  if (link_) arm_link();
+  arm_timer();
+}
+
+void SessionDriver::arm_application() {
+  if (application_can_write() && !application_ready_.readable) wait_application(Direction::read);
+  if (!session_.pipe().reader().ring().empty() && !application_ready_.writable) {
+    wait_application(Direction::write);
+  }
+}
+
+void SessionDriver::arm_link() {
+  // Always: a link is read whatever the application does.
+  if (!link_ready_.readable && backlog_.empty()) wait_link(Direction::read);
+  if (!link_ready_.writable) wait_link(Direction::write);
+}
+
+// An application that resets its connection is noticed also while nothing is read from it.
+void SessionDriver::watch_application() {
+  application_.async_wait(StreamSocket::wait_error, [self = shared_from_this()](
+                                                        const boost::system::error_code& error) {
+    if (error || !self->application_open_) return;
+    // Where there is room for it, reading comes first: to the data before the reset, then to it.
+    if (self->application_can_write()) return;
+    boost::asio::detail::socket_option::integer<SOL_SOCKET, SO_ERROR> pending;
+    boost::system::error_code ignored;
+    self->application_.get_option(pending, ignored);
+    if (pending.value() == 0) return;
+    self->application_failed({pending.value(), boost::system::system_category()});
+    self->pump();
+  });
+}
+
+void SessionDriver::wait_application(Direction direction) {
+  const bool read = direction == Direction::read;
+  bool& waiting = read ? application_ready_.waiting_read : application_ready_.waiting_write;
+  if (std::exchange(waiting, true)) return;
+  application_.async_wait(
+      read ? StreamSocket::wait_read : StreamSocket::wait_write,
+      [self = shared_from_this(), read](const boost::system::error_code& error) {
+        Readiness& ready = self->application_ready_;
+        (read ? ready.waiting_read : ready.waiting_write) = false;
+        if (error) return;
+        (read ? ready.readable : ready.writable) = true;
+        self->pump();
+      });
+}
+
+void SessionDriver::wait_link(Direction direction) {
+  const bool read = direction == Direction::read;
+  bool& waiting = read ? link_ready_.waiting_read : link_ready_.waiting_write;
+  if (std::exchange(waiting, true)) return;
+  link_->socket().async_wait(read ? StreamSocket::wait_read : StreamSocket::wait_write,
+                             [self = shared_from_this(), read, generation = link_generation_](
+                                 const boost::system::error_code& error) {
+                               // Of an older link: the flags are another link's by now.
+                               if (error || !self->link_ || self->link_generation_ != generation)
+                                 return;
+                               Readiness& ready = self->link_ready_;
+                               (read ? ready.waiting_read : ready.waiting_write) = false;
+                               (read ? ready.readable : ready.writable) = true;
+                               self->pump();
+                             });
+}
+
+void SessionDriver::arm_timer() {
+  const TimePoint now = Worker::now();
+  std::optional<TimePoint> due = session_.deadline(now);
+  if (out_of_memory_) due = earlier(due, now + kMemoryRetry);
+  // A timer that fires early only looks and is set anew: moving it back is not worth the system
+  // calls.
+  if (!due || (timer_at_ && *timer_at_ <= *due)) return;
+  timer_at_ = due;
+  timer_.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*due));
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (error) return;
+    self->timer_at_.reset();
+    self->pump();
+  });
+}
+
+}  // namespace backedpipe

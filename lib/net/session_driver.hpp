@@ -1,0 +1,153 @@
+// SessionDriver: the I/O of one session. It moves bytes between the application's socket, the
+// Session and the link's Transport, executes the session's actions, and keeps its one timer. Every
+// handler ends in pump(), which does all that can be done now; nothing else touches the session.
+//
+// Lives on its worker's thread, kept alive by its owner and by the waits in flight.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include "net/transport.hpp"
+#include "net/worker.hpp"
+#include "session/session.hpp"
+
+namespace backedpipe {
+
+class LinkDialer;
+class SessionDriver;
+
+// Who the driver belongs to: the tunnels of a client, or the services of a server.
+class SessionOwner {
+ public:
+  virtual ~SessionOwner() = default;
+  // Dial a link of this generation. The outcome comes back by the driver's own functions.
+  virtual void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) = 0;
+  virtual void attached(SessionDriver& driver) = 0;
+  virtual void detached(SessionDriver& driver) = 0;
+  // The last thing a driver reports; forget it.
+  virtual void ended(SessionDriver& driver, Reason reason) = 0;
+};
+
+class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
+ public:
+  // What people want to know about a session besides its state.
+  struct Labels {
+    std::string tunnel;       // client
+    std::string peer;         // client: the peer's name; server: empty
+    std::string identity;     // who opened it
+    std::string application;  // client: the application's address; server: the target's
+  };
+
+  SessionDriver(Worker& worker, SessionOwner& owner, Session::Identity identity, Labels labels);
+
+  // --- for the owner
+
+  // The application's socket is there; before that, bytes for it wait in the pipe.
+  void connect_application(StreamSocket socket);
+  void start();  // client: wants its first link
+  // An operator's or the daemon's wish; see Session.
+  bool reconnect();
+  void reset(Reason reason);
+  // The daemon stops and the other side need not know: lets go of all sockets.
+  void abandon();
+
+  // Client: how the attempt went. `early` are bytes that came behind the WELCOME.
+  void welcomed(std::unique_ptr<Transport> link, const Welcome& welcome, ConstBytes early);
+  void refused(std::uint64_t generation, const Refused& refused);
+  void attempt_failed(std::uint64_t generation, bool rejected, const std::string& why);
+  void set_dialer(std::shared_ptr<LinkDialer> dialer) { dialer_ = std::move(dialer); }
+
+  // Server: a HELLO that the registry has let through has come over `link`. On an error the link is
+  // still the caller's, to be refused with it.
+  Result<void> attach(std::unique_ptr<Transport>& link, const Hello& hello, bool created,
+                      ConstBytes early);
+
+  // --- what it is
+
+  Session& session() { return session_; }
+  const Session& session() const { return session_; }
+  const Labels& labels() const { return labels_; }
+  std::string link_address() const;
+  std::uint64_t bytes_in() const { return bytes_in_; }
+  std::uint64_t bytes_out() const { return bytes_out_; }
+  std::chrono::system_clock::time_point created_at() const { return created_at_; }
+  std::chrono::system_clock::time_point state_since() const { return state_since_; }
+  const std::string& last_error() const { return last_error_; }
+
+ private:
+  enum class Direction : std::uint8_t { read, write };
+
+  // What a socket can do as far as is known: true until a call says otherwise, then waited for.
+  struct Readiness {
+    bool readable = true;
+    bool writable = true;
+    bool waiting_read = false;
+    bool waiting_write = false;
+  };
+
+  void pump();
+  void pump_later();
+  bool application_can_write() const;
+  bool read_application();
+  bool write_application();
+  bool read_link();
+  bool write_link();
+  bool feed_link(ConstBytes bytes);
+  void run_actions();
+  void watch_state();
+  void arm();
+  void arm_application();
+  void arm_link();
+  void arm_timer();
+  void watch_application();
+  void wait_application(Direction direction);
+  void wait_link(Direction direction);
+
+  void adopt(std::unique_ptr<Transport> link, std::uint64_t generation, ConstBytes early);
+  void application_failed(boost::system::error_code error);
+  void link_failed(LinkError::Component component, boost::system::error_code error);
+  void close_application();
+  void reset_application(Reason reason);
+  void close_link(std::uint64_t generation, bool gracefully);
+  void finish(Reason reason);
+
+  Worker& worker_;
+  SessionOwner* owner_;
+  Session session_;
+  Labels labels_;
+
+  StreamSocket application_;
+  Readiness application_ready_;
+  bool application_open_ = false;
+  bool application_eof_ = false;
+
+  std::unique_ptr<Transport> link_;
+  std::uint64_t link_generation_ = 0;
+  Readiness link_ready_;
+  std::vector<std::byte> preface_;  // the WELCOME, before any frame
+  std::vector<std::byte> backlog_;  // read from the link, but memory was short
+  std::shared_ptr<LinkDialer> dialer_;
+
+  boost::asio::steady_timer timer_;
+  std::optional<TimePoint> timer_at_;
+  bool pump_posted_ = false;
+  bool out_of_memory_ = false;  // the pool was exhausted: look again soon
+  bool finished_ = false;
+
+  PipeState seen_state_ = PipeState::disconnected;
+  std::uint64_t seen_generation_ = 0;
+  std::uint64_t bytes_in_ = 0;   // delivered to the application
+  std::uint64_t bytes_out_ = 0;  // read from the application
+  std::chrono::system_clock::time_point created_at_;
+  std::chrono::system_clock::time_point state_since_;
+  std::optional<TimePoint> away_since_;
+  std::string last_error_;
+};
+
+}  // namespace backedpipe

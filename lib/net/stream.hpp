@@ -1,0 +1,59 @@
+// Byte streams as this layer uses them: a non-blocking socket of any family, read and written with
+// one system call for many pieces. Waiting for readiness is Asio's part.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/system/error_code.hpp>
+
+#include "pipe/ring_buffer.hpp"
+
+namespace backedpipe {
+
+using StreamSocket = boost::asio::generic::stream_protocol::socket;
+
+// The outcome of one attempt to read or write.
+struct IoResult {
+  enum class Status {
+    ok,          // `bytes` were moved, at least one
+    want_read,   // nothing was moved; try again when the socket is readable
+    want_write,  // the same, when it is writable
+    closed,      // read: the other side has ended the stream
+    failed,      // see `error`
+  };
+  Status status = Status::ok;
+  std::size_t bytes = 0;
+  // The socket took or gave less than asked: trying again at once would move nothing.
+  bool drained = false;
+  boost::system::error_code error;
+};
+
+// At most this many pieces go into one system call.
+inline constexpr std::size_t kMaxPieces = 64;
+
+IoResult read_some(int socket, std::span<const MutableBytes> pieces);
+IoResult write_some(int socket, std::span<const ConstBytes> pieces);
+
+// The peer's address as "host:port", "[v6]:port" or "unix"; empty when there is none any more.
+std::string remote_address(const StreamSocket& socket);
+// The same without the port: what tells sources apart.
+std::string remote_host(const StreamSocket& socket);
+
+// Small writes go out at once (RFC 896's delay is of no use to a relay). No-op on Unix sockets.
+void set_no_delay(StreamSocket& socket);
+// Closes with a TCP reset.
+void reset_and_close(StreamSocket& socket);
+
+// Calls `handler(error)` once the socket is ready for what `status` (want_read, want_write) asks.
+template <typename Handler>
+void wait_for(StreamSocket& socket, IoResult::Status status, Handler&& handler) {
+  socket.async_wait(
+      status == IoResult::Status::want_write ? StreamSocket::wait_write : StreamSocket::wait_read,
+      std::forward<Handler>(handler));
+}
+
+}  // namespace backedpipe

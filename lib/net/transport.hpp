@@ -1,0 +1,61 @@
+// Transport: one link's bytes, plain or encrypted, on a non-blocking socket. It never waits and
+// never schedules; whoever holds it waits for readiness and calls again. It belongs to one owner at
+// a time and can be moved between them, and between threads, when nobody waits on its socket.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "net/stream.hpp"
+
+namespace backedpipe {
+
+class Transport {
+ public:
+  explicit Transport(StreamSocket socket) : socket_(std::move(socket)) {}
+  virtual ~Transport() = default;
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+
+  // One step of the transport's own handshake; repeated until ok or failed.
+  virtual IoResult handshake() = 0;
+  virtual IoResult read(MutableBytes into) = 0;
+  // Sends from the front of `pieces`. After want_write the same bytes must be offered again.
+  virtual IoResult write(std::span<const ConstBytes> pieces) = 0;
+  // Ends our direction in order; what was written before still arrives.
+  virtual void shutdown() = 0;
+
+  // Who the other side has proved to be; empty when nobody has to prove anything. Valid after the
+  // handshake.
+  virtual std::string_view identity() const { return {}; }
+  // After a failed handshake: the two sides do not accept each other's identity or key, rather than
+  // having lost the connection.
+  virtual bool rejected() const { return false; }
+  // After a failed handshake on the accepting side: what the log should say, with the identity
+  // claimed.
+  virtual std::string failure() const { return {}; }
+
+  StreamSocket& socket() { return socket_; }
+  const StreamSocket& socket() const { return socket_; }
+
+ protected:
+  int fd() { return socket_.native_handle(); }
+
+ private:
+  StreamSocket socket_;
+};
+
+// Makes transports for one side of links: what differs between plaintext, PSK and certificates.
+class TransportFactory {
+ public:
+  virtual ~TransportFactory() = default;
+  virtual std::unique_ptr<Transport> wrap(StreamSocket socket) const = 0;
+};
+
+// For links inside an already encrypted network.
+std::unique_ptr<TransportFactory> make_plain_factory();
+
+}  // namespace backedpipe
