@@ -43,6 +43,7 @@ std::size_t encode(const Frame& frame, std::size_t payload_bytes,
 
 Result<std::optional<FrameDecoder::Event>> FrameDecoder::next(std::span<const std::byte>& input) {
   while (payload_left_ == 0) {
+    if (input.empty()) return std::nullopt;
     const std::size_t count = std::min(prefix_wanted_ - prefix_used_, input.size());
     std::memcpy(prefix_.data() + prefix_used_, input.data(), count);
     prefix_used_ += count;

@@ -27,21 +27,22 @@ void store(std::byte* to, Integer value) {
   std::memcpy(to, &value, sizeof value);
 }
 
-// Reads fields one after the other; a field that is not wholly there yields nothing.
+// Reads fields one after the other. A field that is not wholly there yields nothing, and neither
+// does any field after it: whoever has the last field of a group has all of them.
 class Reader {
  public:
   explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
 
   template <typename Integer>
   std::optional<Integer> integer() {
-    if (bytes_.size() < sizeof(Integer)) return std::nullopt;
-    const Integer value = load<Integer>(bytes_.data());
-    bytes_ = bytes_.subspan(sizeof(Integer));
-    return value;
+    const auto taken = take(sizeof(Integer));
+    if (!taken) return std::nullopt;
+    return load<Integer>(taken->data());
   }
 
   std::optional<std::span<const std::byte>> take(std::size_t count) {
-    if (bytes_.size() < count) return std::nullopt;
+    failed_ = failed_ || bytes_.size() < count;
+    if (failed_) return std::nullopt;
     const auto taken = bytes_.first(count);
     bytes_ = bytes_.subspan(count);
     return taken;
@@ -51,6 +52,7 @@ class Reader {
 
  private:
   std::span<const std::byte> bytes_;
+  bool failed_ = false;
 };
 
 // Appends fields to a growing buffer.
