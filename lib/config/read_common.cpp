@@ -132,7 +132,7 @@ void read_limits(const Field& field, Limits& limits) {
   object.finish();
 }
 
-void read_liveness(const Field& field, Liveness& liveness) {
+void read_liveness(const Field& field, LivenessSettings& liveness) {
   ObjectReader object(field);
   const OptionalField ping = object.find("ping");
   const OptionalField suspect = object.find("suspect");

@@ -32,7 +32,7 @@ void read_control(const Field& field, ReadContext& context, ControlSettings& con
 void read_metrics(const Field& field, ReadContext& context, MetricsSettings& metrics);
 void read_log(const Field& field, LogSettings& log);
 void read_limits(const Field& field, Limits& limits);
-void read_liveness(const Field& field, Liveness& liveness);
+void read_liveness(const Field& field, LivenessSettings& liveness);
 
 // Peers, tunnels, accept and services refer to each other, so they are read together.
 void read_routes(ObjectReader& root, ReadContext& context, Settings& settings);

@@ -57,7 +57,7 @@ struct Limits {
   std::size_t max_handshakes = 256;  // connections that are not authenticated yet
 };
 
-struct Liveness {
+struct LivenessSettings {
   std::chrono::milliseconds ping = std::chrono::seconds(5);
   std::chrono::milliseconds suspect = std::chrono::seconds(3);
   std::chrono::milliseconds dead = std::chrono::seconds(15);  // longer than both others
@@ -102,7 +102,7 @@ struct Settings {
   LogSettings log;
   unsigned workers = 0;  // threads; 0: one per core
   Limits limits;
-  Liveness liveness;
+  LivenessSettings liveness;
   std::vector<PeerSettings> peers;
   std::vector<TunnelSettings> tunnels;
   std::vector<AcceptSettings> accept;

@@ -68,9 +68,10 @@ void Client::accepted(const TunnelSettings& tunnel, StreamSocket socket) {
       SessionDriver::Labels{.tunnel = tunnel.name,
                             .peer = tunnel.peer,
                             .identity = peers_.at(tunnel.peer).identity,
-                            .application = remote_address(socket)});
+                            .application = remote_address(socket),
+                            .listener = {}});
   sessions_.emplace(identity.id, driver);
-  ++sessions_opened_;
+  ++totals_.opened;
   spdlog::info("session {}: opened from {}: tunnel {}, peer {}, service {}", to_string(identity.id),
                driver->labels().application, tunnel.name, tunnel.peer, tunnel.service);
   driver->connect_application(std::move(socket));
@@ -126,13 +127,13 @@ void Client::mark(Peer& peer, Peer::State state, const std::string& error) {
 }
 
 void Client::attached(SessionDriver&) {
-  ++attaches_;
+  ++totals_.attaches;
 }
 
 void Client::detached(SessionDriver&) {}
 
 void Client::ended(SessionDriver& driver, Reason) {
-  ++sessions_ended_;
+  totals_.retire(driver);
   sessions_.erase(driver.session().id());
 }
 

@@ -42,9 +42,7 @@ class Client final : public SessionOwner {
   const std::unordered_map<std::string, Peer>& peers() const { return peers_; }
   const std::vector<Tunnel>& tunnels() const { return tunnels_; }
   const Sessions& sessions() const { return sessions_; }
-  std::uint64_t sessions_opened() const { return sessions_opened_; }
-  std::uint64_t sessions_ended() const { return sessions_ended_; }
-  std::uint64_t attaches() const { return attaches_; }
+  const SessionTotals& totals() const { return totals_; }
 
   void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
   void attached(SessionDriver& driver) override;
@@ -61,9 +59,7 @@ class Client final : public SessionOwner {
   std::unordered_map<std::string, Peer> peers_;
   std::vector<Tunnel> tunnels_;
   Sessions sessions_;
-  std::uint64_t sessions_opened_ = 0;
-  std::uint64_t sessions_ended_ = 0;
-  std::uint64_t attaches_ = 0;
+  SessionTotals totals_;
 };
 
 }  // namespace backedpipe

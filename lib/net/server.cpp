@@ -134,7 +134,7 @@ Refused Server::heard(std::size_t index, std::unique_ptr<Transport>& transport, 
           keep->reset(Reason::expired);
         }
       }
-      driver = open(hello, identity);
+      driver = open(index, hello, identity);
       break;
     case SessionRegistry::Verdict::resume:
       driver = sessions_.at(hello.session);
@@ -159,7 +159,8 @@ Refused Server::refuse(const Hello& hello, std::string_view identity, const std:
 
 // --- sessions
 
-std::shared_ptr<SessionDriver> Server::open(const Hello& hello, const std::string& identity) {
+std::shared_ptr<SessionDriver> Server::open(std::size_t index, const Hello& hello,
+                                            const std::string& identity) {
   const ServiceSettings& service = *settings_.find_service(hello.service);
   const Session::Identity session{
       .id = hello.session, .role = Role::server, .service = hello.service};
@@ -168,10 +169,11 @@ std::shared_ptr<SessionDriver> Server::open(const Hello& hello, const std::strin
       SessionDriver::Labels{.tunnel = {},
                             .peer = {},
                             .identity = identity,
-                            .application = to_string(service.target)});
+                            .application = to_string(service.target),
+                            .listener = to_string(entries_[index].listener->address())});
   registry_.add(hello.session, identity, hello.service, Worker::now());
   sessions_.emplace(hello.session, driver);
-  ++sessions_opened_;
+  ++totals_.opened;
   spdlog::info("session {}: opened by {}: service {}, target {}", to_string(hello.session),
                identity.empty() ? "anybody" : identity, hello.service, to_string(service.target));
   dial_target(driver, service.target);
@@ -192,7 +194,7 @@ void Server::dial_target(const std::shared_ptr<SessionDriver>& driver, const Add
 void Server::connect(const std::shared_ptr<SessionDriver>&, std::uint64_t) {}
 
 void Server::attached(SessionDriver& driver) {
-  ++attaches_;
+  ++totals_.attaches;
   registry_.attached(driver.session().id());
 }
 
@@ -201,7 +203,7 @@ void Server::detached(SessionDriver& driver) {
 }
 
 void Server::ended(SessionDriver& driver, Reason reason) {
-  ++sessions_ended_;
+  totals_.retire(driver);
   registry_.end(driver.session().id(), reason, Worker::now());
   sessions_.erase(driver.session().id());
 }

@@ -43,9 +43,7 @@ class Server final : public SessionOwner {
   const std::vector<Entry>& entries() const { return entries_; }
   const Sessions& sessions() const { return sessions_; }
   std::uint64_t handshakes_failed() const { return handshakes_failed_; }
-  std::uint64_t sessions_opened() const { return sessions_opened_; }
-  std::uint64_t sessions_ended() const { return sessions_ended_; }
-  std::uint64_t attaches() const { return attaches_; }
+  const SessionTotals& totals() const { return totals_; }
 
   void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
   void attached(SessionDriver& driver) override;
@@ -58,7 +56,8 @@ class Server final : public SessionOwner {
                 ConstBytes early);
   Refused refuse(const Hello& hello, std::string_view identity, const std::string& source,
                  Reason reason, const std::string& text);
-  std::shared_ptr<SessionDriver> open(const Hello& hello, const std::string& identity);
+  std::shared_ptr<SessionDriver> open(std::size_t entry, const Hello& hello,
+                                      const std::string& identity);
   void dial_target(const std::shared_ptr<SessionDriver>& driver, const Address& target);
   void forget_tombstones_later();
 
@@ -72,9 +71,7 @@ class Server final : public SessionOwner {
   boost::asio::steady_timer tombstone_timer_;
   bool stopping_ = false;
   std::uint64_t handshakes_failed_ = 0;
-  std::uint64_t sessions_opened_ = 0;
-  std::uint64_t sessions_ended_ = 0;
-  std::uint64_t attaches_ = 0;
+  SessionTotals totals_;
 };
 
 }  // namespace backedpipe

@@ -29,6 +29,13 @@ double to_milliseconds(Duration duration) {
 
 }  // namespace
 
+void SessionTotals::retire(const SessionDriver& driver) {
+  ++ended;
+  bytes_in += driver.bytes_in();
+  bytes_out += driver.bytes_out();
+  replayed_bytes += driver.session().pipe().replayed_bytes();
+}
+
 SessionDriver::SessionDriver(Worker& worker, SessionOwner& owner, Session::Identity identity,
                              Labels labels)
     : worker_(worker),

@@ -22,6 +22,20 @@ namespace backedpipe {
 class LinkDialer;
 class SessionDriver;
 
+// What one side of a daemon has done since it was started; the numbers of sessions that are still
+// there are not in the last three.
+struct SessionTotals {
+  std::uint64_t opened = 0;
+  std::uint64_t ended = 0;
+  std::uint64_t attaches = 0;
+  std::uint64_t bytes_in = 0;
+  std::uint64_t bytes_out = 0;
+  std::uint64_t replayed_bytes = 0;
+
+  // Takes over the numbers of a session that ends.
+  void retire(const SessionDriver& driver);
+};
+
 // Who the driver belongs to: the tunnels of a client, or the services of a server.
 class SessionOwner {
  public:
@@ -42,6 +56,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
     std::string peer;         // client: the peer's name; server: empty
     std::string identity;     // who opened it
     std::string application;  // client: the application's address; server: the target's
+    std::string listener;     // server: where it was opened
   };
 
   SessionDriver(Worker& worker, SessionOwner& owner, Session::Identity identity, Labels labels);

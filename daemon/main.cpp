@@ -1,0 +1,75 @@
+// backedpipd: settings in, a running node until a signal says stop.
+#include <csignal>
+#include <exception>
+#include <iostream>
+#include <sys/resource.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <spdlog/spdlog.h>
+
+#include "daemon/log.hpp"
+#include "daemon/options.hpp"
+#include "net/node.hpp"
+
+namespace {
+
+using namespace backedpipe;
+
+// Each session takes two descriptors; the default soft limit of 1024 is there for programs with
+// select().
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void run(const Settings& settings) {
+  set_up_log(settings.log);
+  raise_descriptor_limit();
+  // OpenSSL writes with write(2): a link that is gone is an error there, not a signal.
+  std::signal(SIGPIPE, SIG_IGN);
+
+  boost::asio::io_context io(1);
+  Node node(io, settings);
+  boost::asio::signal_set signals(io, SIGINT, SIGTERM);
+  signals.async_wait([&](const boost::system::error_code& error, int signal) {
+    if (error) return;
+    spdlog::info("signal {}", signal);
+    node.stop([&io] { io.stop(); });
+    // Whoever asks twice does not want to wait.
+    signals.async_wait([&io](const boost::system::error_code& again, int) {
+      if (!again) io.stop();
+    });
+  });
+  spdlog::info("backedpipd {} starts", BACKEDPIPE_VERSION);
+  node.start();
+  io.run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const backedpipe::Command command = backedpipe::parse_command_line(argc, argv);
+    switch (command.kind) {
+      case backedpipe::Command::Kind::print:
+        std::cout << command.text;
+        break;
+      case backedpipe::Command::Kind::check:
+        std::cout << command.file << ": ok\n";
+        break;
+      case backedpipe::Command::Kind::run:
+        run(command.settings);
+        break;
+    }
+    return 0;
+  } catch (const backedpipe::UsageError& error) {
+    std::cerr << "backedpipd: " << error.what() << '\n';
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << "backedpipd: " << error.what() << '\n';
+    return 1;
+  }
+}

@@ -1,0 +1,208 @@
+#include "daemon/options.hpp"
+
+#include <iostream>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+#include <boost/program_options.hpp>
+
+#include "config/config_error.hpp"
+#include "config/load_settings.hpp"
+#include "config/names.hpp"
+
+namespace backedpipe {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr std::string_view kUsage = R"(backedpipd keeps TCP sessions alive across network drops.
+
+  backedpipd --config FILE [--check]
+      runs (or only checks) what FILE says
+  backedpipd serve --listen HOST:PORT --service NAME=HOST:PORT... (--key FILE | --insecure)
+      accepts links, and connects their sessions to the named services
+  backedpipd connect --listen HOST:PORT --peer HOST:PORT... --service NAME (--key FILE | --insecure)
+      listens for applications, and carries each to that service of the peer
+
+Make a key with "backedpipctl keygen laptop > laptop.key" (umask 077) and give the file to both ends.
+A target or a listening address may be unix:/path; IPv6 addresses are written [::1]:7700.
+
+)";
+
+po::options_description common_options() {
+  po::options_description options("Options");
+  options.add_options()                                                              //
+      ("config", po::value<std::string>()->value_name("FILE"), "the configuration")  //
+      ("check", "only check the configuration, and say what is wrong with it")       //
+      ("log-level", po::value<std::string>()->value_name("LEVEL"),
+       "trace, debug, info, warning, error or off (default: info)")  //
+      ("help,h", "this text")                                        //
+      ("version,V", "the version");
+  return options;
+}
+
+po::options_description link_options() {
+  po::options_description options("Options of serve and connect");
+  options.add_options()  //
+      ("listen", po::value<std::string>()->value_name("HOST:PORT"),
+       "where to accept links (serve) or applications (connect)")  //
+      ("service", po::value<std::vector<std::string>>()->value_name("NAME[=TARGET]"),
+       "serve: a service and its target, any number of times; connect: the service wanted")  //
+      ("peer", po::value<std::vector<std::string>>()->value_name("HOST:PORT"),
+       "connect: where the server is; several are tried in order")  //
+      ("key", po::value<std::string>()->value_name("FILE"),
+       "the key file, readable by its owner only")                                              //
+      ("insecure", "no encryption and no authentication: only inside a network that has both")  //
+      ("control", po::value<std::string>()->value_name("PATH"),
+       "where to make the control socket that backedpipctl talks to");
+  return options;
+}
+
+[[noreturn]] void misuse(const std::string& what) {
+  throw UsageError(what + "\nTry \"backedpipd --help\".");
+}
+
+const std::string& required(const po::variables_map& values, const std::string& name,
+                            std::string_view command) {
+  if (values.count(name) == 0) misuse(std::string(command) + " needs --" + name);
+  return values[name].as<std::string>();
+}
+
+template <typename Parsed>
+auto checked(Parsed parsed, const std::string& option, std::string_view text) {
+  if (!parsed) misuse("--" + option + ": found " + in_quotes(text) + ", " + parsed.error());
+  return *parsed;
+}
+
+std::string service_name(std::string_view text) {
+  if (!is_valid_name(text)) {
+    misuse("--service: found " + in_quotes(text) + ", " + std::string(kExpectedName));
+  }
+  return std::string(text);
+}
+
+// --key or --insecure: one of them, and not both.
+Security security_of(const po::variables_map& values, std::string_view command,
+                     std::string& key_file) {
+  const bool insecure = values.count("insecure") != 0;
+  if (insecure == (values.count("key") != 0)) {
+    misuse(std::string(command) + " needs either --key FILE or --insecure");
+  }
+  if (!insecure) key_file = values["key"].as<std::string>();
+  return insecure ? Security::none : Security::psk;
+}
+
+Settings serve_settings(const po::variables_map& values) {
+  Settings settings;
+  AcceptSettings accept;
+  const std::string& listen = required(values, "listen", "serve");
+  accept.listen = checked(parse_address(listen, kLinkListenRules), "listen", listen);
+  accept.security = security_of(values, "serve", accept.key_file);
+  accept.allow[std::string(kAnyName)] = {std::string(kAnyName)};
+  settings.accept.push_back(std::move(accept));
+  if (values.count("peer") != 0) misuse("serve has no --peer");
+  if (values.count("service") == 0) misuse("serve needs --service NAME=HOST:PORT");
+  for (const std::string& text : values["service"].as<std::vector<std::string>>()) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos) {
+      misuse("--service: found " + in_quotes(text) + ", expected NAME=HOST:PORT");
+    }
+    const std::string target = text.substr(equals + 1);
+    ServiceSettings service{service_name(text.substr(0, equals)),
+                            checked(parse_address(target, kTargetRules), "service", target)};
+    if (settings.find_service(service.name) != nullptr) {
+      misuse("--service: " + in_quotes(service.name) + " is there twice");
+    }
+    settings.services.push_back(std::move(service));
+  }
+  return settings;
+}
+
+Settings connect_settings(const po::variables_map& values) {
+  Settings settings;
+  PeerSettings peer;
+  peer.name = "peer";
+  if (values.count("peer") == 0) misuse("connect needs --peer HOST:PORT");
+  for (const std::string& text : values["peer"].as<std::vector<std::string>>()) {
+    peer.endpoints.push_back(checked(parse_endpoint(text), "peer", text));
+  }
+  peer.security = security_of(values, "connect", peer.key_file);
+  settings.peers.push_back(std::move(peer));
+
+  TunnelSettings tunnel;
+  tunnel.peer = "peer";
+  const std::string& listen = required(values, "listen", "connect");
+  tunnel.listen = checked(parse_address(listen, kListenRules), "listen", listen);
+  if (values.count("service") == 0) misuse("connect needs --service NAME");
+  const auto& services = values["service"].as<std::vector<std::string>>();
+  if (services.size() != 1) misuse("connect takes one --service");
+  tunnel.name = tunnel.service = service_name(services.front());
+  settings.tunnels.push_back(std::move(tunnel));
+  return settings;
+}
+
+Settings file_settings(const std::string& path) {
+  auto settings = load_settings(path);
+  if (!settings) throw std::runtime_error(to_string(settings.error()));
+  return std::move(*settings);
+}
+
+}  // namespace
+
+Command parse_command_line(int argc, const char* const* argv) {
+  po::options_description hidden;
+  hidden.add_options()("command", po::value<std::string>());
+  po::options_description all;
+  all.add(common_options()).add(link_options()).add(hidden);
+  po::positional_options_description positional;
+  positional.add("command", 1);
+
+  po::variables_map values;
+  try {
+    po::store(po::command_line_parser(argc, argv).options(all).positional(positional).run(),
+              values);
+  } catch (const po::error& error) {
+    misuse(error.what());
+  }
+
+  Command command;
+  if (values.count("help") != 0) {
+    std::ostringstream text;
+    text << kUsage << common_options() << '\n' << link_options();
+    return {Command::Kind::print, text.str(), {}, {}};
+  }
+  if (values.count("version") != 0) {
+    return {Command::Kind::print, "backedpipd " BACKEDPIPE_VERSION "\n", {}, {}};
+  }
+
+  const std::string mode = values.count("command") != 0 ? values["command"].as<std::string>() : "";
+  if (mode.empty()) {
+    if (values.count("config") == 0) misuse("nothing to do: give --config FILE, serve or connect");
+    for (const auto& option : link_options().options()) {
+      if (values.count(option->long_name()) != 0) {
+        misuse("--" + option->long_name() + " goes with serve or connect, not with --config");
+      }
+    }
+    command.file = values["config"].as<std::string>();
+    command.settings = file_settings(command.file);
+    if (values.count("check") != 0) command.kind = Command::Kind::check;
+  } else if (mode == "serve" || mode == "connect") {
+    if (values.count("config") != 0 || values.count("check") != 0) {
+      misuse("--config and --check do not go with " + mode);
+    }
+    command.settings = mode == "serve" ? serve_settings(values) : connect_settings(values);
+    if (values.count("control") != 0) {
+      command.settings.control.socket = values["control"].as<std::string>();
+    }
+  } else {
+    misuse("no command named " + in_quotes(mode) + "; there are serve and connect");
+  }
+  if (values.count("log-level") != 0) {
+    const std::string& level = values["log-level"].as<std::string>();
+    command.settings.log.level = checked(parse_log_level(level), "log-level", level);
+  }
+  return command;
+}
+
+}  // namespace backedpipe

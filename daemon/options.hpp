@@ -1,0 +1,28 @@
+// The command line of backedpipd, turned into settings.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "config/settings.hpp"
+
+namespace backedpipe {
+
+struct Command {
+  enum class Kind { run, check, print };
+  Kind kind = Kind::run;
+  std::string text;  // print: help or version
+  std::string file;  // check: the configuration's path
+  Settings settings;
+};
+
+// What was asked for makes no sense: exit code 2.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Throws UsageError, or std::runtime_error when the configuration file is wrong (every error, one a
+// line).
+Command parse_command_line(int argc, const char* const* argv);
+
+}  // namespace backedpipe

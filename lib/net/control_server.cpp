@@ -1,0 +1,299 @@
+#include "net/control_server.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <grp.h>
+#include <stdexcept>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/write.hpp>
+#include <spdlog/spdlog.h>
+
+#include "control/line_buffer.hpp"
+#include "control/request.hpp"
+
+namespace backedpipe {
+namespace {
+
+// Somebody who opens connections and forgets them must not use up the descriptors of the sessions.
+constexpr std::size_t kMaxConnections = 64;
+
+void set_permissions(const ControlSettings& settings) {
+  const std::string& path = *settings.socket;
+  const auto refuse = [&](const std::string& what) {
+    throw std::runtime_error("control socket " + path + ": " + what);
+  };
+  if (!settings.group.empty()) {
+    const group* entry = ::getgrnam(settings.group.c_str());
+    if (entry == nullptr) refuse("there is no group \"" + settings.group + "\"");
+    if (::chown(path.c_str(), static_cast<uid_t>(-1), entry->gr_gid) != 0) {
+      refuse("cannot give it to group \"" + settings.group + "\": " + std::strerror(errno));
+    }
+  }
+  if (::chmod(path.c_str(), settings.mode) != 0) {
+    refuse(std::string("cannot set its mode: ") + std::strerror(errno));
+  }
+}
+
+SessionSnapshot snapshot_of(const SessionDriver& driver) {
+  const Session& session = driver.session();
+  const BackedPipe& pipe = session.pipe();
+  const SessionDriver::Labels& labels = driver.labels();
+  SessionSnapshot snapshot;
+  snapshot.id = session.id();
+  snapshot.role = session.role();
+  snapshot.tunnel = labels.tunnel;
+  snapshot.service = session.service();
+  snapshot.link = driver.link_address();
+  snapshot.peer = session.role() == Role::client ? labels.peer : snapshot.link;
+  snapshot.identity = labels.identity;
+  // To a user, waiting for the next attempt and being in the middle of one are the same thing.
+  snapshot.state = session.role() == Role::client && pipe.state() == PipeState::disconnected
+                       ? PipeState::reconnecting
+                       : pipe.state();
+  snapshot.generation = pipe.generation();
+  snapshot.reconnects = session.links() > 0 ? session.links() - 1 : 0;
+  snapshot.created_at = driver.created_at();
+  snapshot.state_since = driver.state_since();
+  snapshot.application = labels.application;
+  snapshot.bytes_in = driver.bytes_in();
+  snapshot.bytes_out = driver.bytes_out();
+  snapshot.unacked = pipe.writer().ring().size();
+  snapshot.buffered = pipe.writer().ring().size() + pipe.reader().ring().size();
+  snapshot.window = pipe.reader().window().size_bytes();
+  snapshot.rtt = pipe.round_trip();
+  snapshot.last_error = driver.last_error();
+  snapshot.suspect = session.suspect();
+  return snapshot;
+}
+
+PeerState peer_state(Client::Peer::State state) {
+  switch (state) {
+    case Client::Peer::State::up:
+      return PeerState::up;
+    case Client::Peer::State::down:
+      return PeerState::down;
+    case Client::Peer::State::unknown:
+      break;
+  }
+  return PeerState::unknown;
+}
+
+}  // namespace
+
+// One at a time: reads requests, writes the answers, and reads on only when they are gone.
+class ControlServer::Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(StreamSocket socket, ControlTarget& target)
+      : socket_(std::move(socket)), target_(&target) {}
+
+  void read() {
+    socket_.async_read_some(
+        boost::asio::buffer(buffer_),
+        [self = shared_from_this()](const boost::system::error_code& error, std::size_t count) {
+          if (!error && self->target_ != nullptr) self->received(count);
+        });
+  }
+
+  // The daemon stops: the target is about to go.
+  void close() {
+    target_ = nullptr;
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+  }
+
+ private:
+  void received(std::size_t count) {
+    lines_.append({buffer_.data(), count});
+    while (const auto line = lines_.next())
+      replies_ += handle_request(*line, *target_);
+    if (lines_.overflowed()) replies_ += overlong_request_reply();
+    if (replies_.empty()) return read();
+    boost::asio::async_write(
+        socket_, boost::asio::buffer(replies_),
+        [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+          self->replies_.clear();
+          if (!error && self->target_ != nullptr && !self->lines_.overflowed()) self->read();
+        });
+  }
+
+  StreamSocket socket_;
+  ControlTarget* target_;
+  std::array<char, 4096> buffer_;
+  LineBuffer lines_{kMaxRequestBytes};
+  std::string replies_;
+};
+
+ControlServer::ControlServer(Worker& worker, const ControlSettings& settings, Client& client,
+                             Server& server)
+    : worker_(worker), client_(client), server_(server), started_at_(Worker::now()) {
+  // Made for nobody but its owner, then opened to whom it is meant for.
+  const mode_t before = ::umask(0177);
+  try {
+    Address address;
+    address.unix_path = *settings.socket;
+    listener_ = std::make_shared<Listener>(worker.io(), address);
+  } catch (...) {
+    ::umask(before);
+    throw;
+  }
+  ::umask(before);
+  set_permissions(settings);
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  instance_ = host.data();
+}
+
+ControlServer::~ControlServer() = default;
+
+void ControlServer::start() {
+  listener_->start([this](StreamSocket socket) { accepted(std::move(socket)); });
+  spdlog::info("control socket {}", listener_->address().unix_path);
+}
+
+void ControlServer::stop() {
+  listener_->stop();
+  for (const auto& weak : connections_) {
+    if (const auto connection = weak.lock()) connection->close();
+  }
+}
+
+void ControlServer::accepted(StreamSocket socket) {
+  connections_.remove_if([](const auto& weak) { return weak.expired(); });
+  if (connections_.size() >= kMaxConnections) return;
+  const auto connection = std::make_shared<Connection>(std::move(socket), *this);
+  connections_.push_back(connection);
+  connection->read();
+}
+
+StatusSnapshot ControlServer::status() {
+  StatusSnapshot status;
+  status.version = BACKEDPIPE_VERSION;
+  status.pid = ::getpid();
+  status.instance = instance_;
+  status.uptime = std::chrono::duration_cast<std::chrono::seconds>(Worker::now() - started_at_);
+  for (const SessionTotals* totals : {&client_.totals(), &server_.totals()}) {
+    status.totals.sessions_opened += totals->opened;
+    status.totals.sessions_ended += totals->ended;
+    status.totals.attaches += totals->attaches;
+    status.totals.bytes_in += totals->bytes_in;
+    status.totals.bytes_out += totals->bytes_out;
+    status.totals.replayed_bytes += totals->replayed_bytes;
+  }
+  for (const SessionSnapshot& session : sessions()) {
+    switch (session.state) {
+      case PipeState::connected:
+        ++status.connected;
+        break;
+      case PipeState::reconnecting:
+        ++status.reconnecting;
+        break;
+      default:
+        ++status.disconnected;
+        break;
+    }
+    status.totals.bytes_in += session.bytes_in;
+    status.totals.bytes_out += session.bytes_out;
+  }
+
+  for (const Client::Tunnel& tunnel : client_.tunnels()) {
+    status.tunnels.push_back({.name = tunnel.settings->name,
+                              .listen = to_string(tunnel.listener->address()),
+                              .peer = tunnel.settings->peer,
+                              .service = tunnel.settings->service});
+  }
+  for (const auto& [name, peer] : client_.peers()) {
+    PeerSnapshot snapshot;
+    snapshot.name = name;
+    snapshot.security = std::string(to_string(peer.settings->security));
+    for (const Endpoint& endpoint : peer.settings->endpoints) {
+      snapshot.endpoints.push_back(to_string(endpoint));
+    }
+    snapshot.state = peer_state(peer.state);
+    snapshot.last_error = peer.last_error;
+    status.peers.push_back(std::move(snapshot));
+  }
+  std::optional<TimePoint> next;
+  for (const auto& [id, driver] : client_.sessions()) {
+    const SessionDriver::Labels& labels = driver->labels();
+    for (TunnelSnapshot& tunnel : status.tunnels)
+      tunnel.sessions += tunnel.name == labels.tunnel;
+    for (PeerSnapshot& peer : status.peers) {
+      if (peer.name != labels.peer) continue;
+      ++peer.sessions;
+      const auto attempt = driver->session().next_attempt();
+      if (peer.state != PeerState::down || !attempt) continue;
+      const WallTime at = std::chrono::system_clock::now() +
+                          std::chrono::duration_cast<WallTime::duration>(*attempt - Worker::now());
+      if (!peer.next_attempt || at < *peer.next_attempt) peer.next_attempt = at;
+    }
+    status.totals.replayed_bytes += driver->session().pipe().replayed_bytes();
+  }
+  for (const Server::Entry& entry : server_.entries()) {
+    status.listeners.push_back({.listen = to_string(entry.listener->address()),
+                                .security = std::string(to_string(entry.settings->security)),
+                                .handshakes = entry.pending});
+  }
+  for (const auto& [id, driver] : server_.sessions()) {
+    for (ListenerSnapshot& listener : status.listeners) {
+      listener.sessions += listener.listen == driver->labels().listener;
+    }
+    status.totals.replayed_bytes += driver->session().pipe().replayed_bytes();
+  }
+
+  status.totals.handshakes_failed = server_.handshakes_failed();
+  status.totals.segments_in_use = worker_.pool().segments_in_use();
+  status.totals.segment_bytes = worker_.pool().segment_bytes();
+  status.totals.memory_limit = worker_.pool().segment_count() * worker_.pool().segment_bytes();
+  return status;
+}
+
+std::vector<SessionSnapshot> ControlServer::sessions() {
+  std::vector<SessionSnapshot> sessions;
+  sessions.reserve(client_.sessions().size() + server_.sessions().size());
+  for (const auto& [id, driver] : client_.sessions())
+    sessions.push_back(snapshot_of(*driver));
+  for (const auto& [id, driver] : server_.sessions())
+    sessions.push_back(snapshot_of(*driver));
+  return sessions;
+}
+
+std::shared_ptr<SessionDriver> ControlServer::find(const SessionId& id) const {
+  for (const auto* sessions : {&client_.sessions(), &server_.sessions()}) {
+    if (const auto found = sessions->find(id); found != sessions->end()) return found->second;
+  }
+  return nullptr;
+}
+
+std::optional<SessionSnapshot> ControlServer::session(const SessionId& id) {
+  const auto driver = find(id);
+  if (!driver) return std::nullopt;
+  return snapshot_of(*driver);
+}
+
+ReconnectOutcome ControlServer::reconnect(const SessionId& id) {
+  const auto driver = find(id);
+  if (!driver) return ReconnectOutcome::not_found;
+  return driver->reconnect() ? ReconnectOutcome::done : ReconnectOutcome::not_here;
+}
+
+std::size_t ControlServer::reconnect_all() {
+  std::size_t count = 0;
+  const Client::Sessions sessions = client_.sessions();
+  for (const auto& [id, driver] : sessions)
+    count += driver->reconnect() ? 1 : 0;
+  return count;
+}
+
+bool ControlServer::close(const SessionId& id) {
+  const auto driver = find(id);
+  if (!driver) return false;
+  driver->reset(Reason::closed_by_operator);
+  return true;
+}
+
+}  // namespace backedpipe

@@ -1,0 +1,51 @@
+// ControlServer: the control socket. Reads one JSON-RPC request a line, answers from the daemon's
+// state. Access is a matter of the socket's permissions; nothing secret can be asked for.
+#pragma once
+
+#include <chrono>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/settings.hpp"
+#include "control/control_target.hpp"
+#include "net/client.hpp"
+#include "net/listener.hpp"
+#include "net/server.hpp"
+
+namespace backedpipe {
+
+class ControlServer final : public ControlTarget {
+ public:
+  // Makes the socket with the permissions and the group that the settings ask for. Throws
+  // std::runtime_error with a sentence about what is wrong.
+  ControlServer(Worker& worker, const ControlSettings& settings, Client& client, Server& server);
+  ~ControlServer() override;
+
+  void start();
+  void stop();
+
+  StatusSnapshot status() override;
+  std::vector<SessionSnapshot> sessions() override;
+  std::optional<SessionSnapshot> session(const SessionId& id) override;
+  ReconnectOutcome reconnect(const SessionId& id) override;
+  std::size_t reconnect_all() override;
+  bool close(const SessionId& id) override;
+
+ private:
+  class Connection;
+
+  void accepted(StreamSocket socket);
+  std::shared_ptr<SessionDriver> find(const SessionId& id) const;
+
+  Worker& worker_;
+  Client& client_;
+  Server& server_;
+  std::shared_ptr<Listener> listener_;
+  std::list<std::weak_ptr<Connection>> connections_;
+  std::string instance_;
+  TimePoint started_at_;
+};
+
+}  // namespace backedpipe

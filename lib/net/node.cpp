@@ -1,0 +1,75 @@
+#include "net/node.hpp"
+
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+namespace backedpipe {
+namespace {
+
+using std::chrono::milliseconds;
+
+// How long those who come while a server stops are still told so.
+constexpr auto kRefuseFor = milliseconds(250);
+// How long a client's sessions have to tell their servers.
+constexpr auto kCloseFor = milliseconds(1000);
+constexpr auto kLookEvery = milliseconds(10);
+
+SessionOptions session_options(const Settings& settings) {
+  SessionOptions options;
+  options.pipe.replay_buffer_bytes = settings.limits.replay_buffer_bytes;
+  options.pipe.max_window_bytes = settings.limits.max_window_bytes;
+  options.liveness = {.ping = settings.liveness.ping,
+                      .suspect = settings.liveness.suspect,
+                      .dead = settings.liveness.dead};
+  options.resume_timeout = settings.limits.resume_timeout;
+  return options;
+}
+
+}  // namespace
+
+Node::Node(boost::asio::io_context& io, const Settings& settings)
+    : io_(io),
+      worker_(io, settings.limits.max_memory_bytes, session_options(settings)),
+      client_(worker_, settings),
+      server_(worker_, settings),
+      timer_(io) {
+  if (settings.control.socket) {
+    control_ = std::make_unique<ControlServer>(worker_, settings.control, client_, server_);
+  }
+}
+
+Node::~Node() = default;
+
+void Node::start() {
+  client_.start();
+  server_.start();
+  if (control_) control_->start();
+}
+
+void Node::stop(std::function<void()> stopped) {
+  stopped_ = std::move(stopped);
+  stop_began_ = Worker::now();
+  spdlog::info("stopping: {} sessions", client_.sessions().size() + server_.sessions().size());
+  if (control_) control_->stop();
+  client_.stop();
+  server_.stop();
+  look_whether_stopped();
+}
+
+void Node::look_whether_stopped() {
+  const Duration since = Worker::now() - stop_began_;
+  const bool told = client_.sessions().empty() || since >= kCloseFor;
+  const bool refused = server_.entries().empty() || since >= kRefuseFor;
+  if (told && refused) {
+    spdlog::info("stopped");
+    std::exchange(stopped_, nullptr)();
+    return;
+  }
+  timer_.expires_after(kLookEvery);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) look_whether_stopped();
+  });
+}
+
+}  // namespace backedpipe

@@ -1,0 +1,47 @@
+// Node: one daemon's worth of everything, put together from its settings: memory, both sides, the
+// control socket. Lives in main() on the thread that runs the io_context.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "config/settings.hpp"
+#include "net/client.hpp"
+#include "net/control_server.hpp"
+#include "net/server.hpp"
+#include "net/worker.hpp"
+
+namespace backedpipe {
+
+class Node {
+ public:
+  // Reads key files and binds every listener, so that whatever is wrong is known before anything
+  // starts. Throws std::runtime_error with a sentence for people. `settings` must outlive it.
+  Node(boost::asio::io_context& io, const Settings& settings);
+  ~Node();
+
+  void start();
+
+  // Ends in order, in about a second at most: a client's sessions are closed and their servers
+  // told; a server refuses who comes as "shutting down", so that clients keep trying. Then calls
+  // `stopped`.
+  void stop(std::function<void()> stopped);
+
+ private:
+  void look_whether_stopped();
+
+  boost::asio::io_context& io_;
+  Worker worker_;
+  Client client_;
+  Server server_;
+  std::unique_ptr<ControlServer> control_;
+  boost::asio::steady_timer timer_;
+  TimePoint stop_began_{};
+  std::function<void()> stopped_;
+};
+
+}  // namespace backedpipe
