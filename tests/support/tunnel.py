@@ -1,0 +1,152 @@
+"""A client daemon and a server daemon with a relay between them: the stage of most tests.
+
+    connect() ──▶ client daemon ──▶ relay ──▶ server daemon ──▶ target
+"""
+
+import pathlib
+
+from support.daemon import Daemon, keygen, write_config, write_private
+from support.ports import endpoint, free_port
+from support.relay import Relay
+from support.streams import connect
+from support.waiting import wait_until
+
+IDENTITY = "laptop"
+
+
+class Tunnel:
+    """Both daemons, started by their command line, or by config files when extra settings are given.
+
+    `targets` maps service names to (host, port) or "unix:/path"; the tunnel asks for `service`.
+    `server_settings` and `client_settings` are merged into the config's top level. `start_client` is
+    for tests that bring their own client.
+    """
+
+    def __init__(self, directory, targets, service=None, *, tls=True, host="127.0.0.1",
+                 server_settings=None, client_settings=None, start_client=True):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.targets = {name: target if isinstance(target, str) else endpoint(*target)
+                        for name, target in targets.items()}
+        self.service = service or next(iter(targets))
+        self.tls = tls
+        self.host = host
+        self.server_settings = server_settings
+        self.client_settings = client_settings
+        self.server_port = free_port()
+        self.client_port = free_port()
+        self.key_line = keygen(IDENTITY) if tls else None
+        self.key_path = write_private(self.directory / "link.key", self.key_line) if tls else None
+        self.server = None
+        self.client = None
+        self.relay = None
+        try:
+            self.start_server()
+            self.relay = Relay((host, self.server_port), host)
+            if start_client:
+                self.start_client()
+        except BaseException:
+            self.abandon()
+            raise
+
+    # -- parts --------------------------------------------------------------------------------
+
+    def start_server(self):
+        control = self.directory / "server.sock"
+        listen = endpoint(self.host, self.server_port)
+        if self.server_settings is None:
+            arguments = ["serve", "--listen", listen, *self._security(), "--control", str(control)]
+            for name, target in self.targets.items():
+                arguments += ["--service", f"{name}={target}"]
+        else:
+            accept = {"listen": listen, **self._link_security()}
+            if self.tls:
+                accept["allow"] = {IDENTITY: list(self.targets)}
+            settings = {"control": {"socket": str(control)}, "accept": [accept],
+                        "services": {name: {"target": target} for name, target in self.targets.items()},
+                        **self.server_settings}
+            arguments = ["--config", str(write_config(self.directory / "server.json", settings))]
+        self.server = Daemon("server", arguments, control, self.directory).wait_ready()
+        return self.server
+
+    def start_client(self):
+        control = self.directory / "client.sock"
+        listen = endpoint(self.host, self.client_port)
+        peer = endpoint(*self.relay.address)
+        if self.client_settings is None:
+            arguments = ["connect", "--listen", listen, "--peer", peer, "--service", self.service,
+                         *self._security(), "--control", str(control)]
+        else:
+            settings = {"control": {"socket": str(control)},
+                        "peers": {"far": {"endpoints": [peer], **self._link_security()}},
+                        "tunnels": [{"name": "tunnel", "listen": listen, "peer": "far", "service": self.service}],
+                        **self.client_settings}
+            arguments = ["--config", str(write_config(self.directory / "client.json", settings))]
+        self.client = Daemon("client", arguments, control, self.directory).wait_ready()
+        return self.client
+
+    def _security(self):
+        return ["--key", str(self.key_path)] if self.tls else ["--insecure"]
+
+    def _link_security(self):
+        """The key file is named relative to the config file."""
+        return {"security": "psk", "key_file": self.key_path.name} if self.tls else {"security": "none"}
+
+    # -- use ----------------------------------------------------------------------------------
+
+    @property
+    def address(self):
+        """Where applications connect."""
+        return (self.host, self.client_port)
+
+    @property
+    def key(self):
+        """The pre-shared key as hex digits."""
+        return self.key_line.strip().split(":")[1]
+
+    def connect(self, timeout=30):
+        return connect(self.address, timeout)
+
+    def daemons(self):
+        return [daemon for daemon in (self.client, self.server) if daemon is not None]
+
+    def only_session(self):
+        """The one session, as the client daemon describes it."""
+        sessions = self.client.control.sessions()
+        assert len(sessions) == 1, sessions
+        return sessions[0]
+
+    def wait_no_sessions(self, seconds=10):
+        for daemon in self.daemons():
+            if daemon.running():
+                wait_until(lambda d=daemon: not d.control.sessions(), seconds,
+                           lambda d=daemon: f"{d.name} to forget its sessions: {d.control.sessions()}")
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def close(self):
+        """Ends everything in order and checks that it ended well."""
+        errors = []
+        for daemon in self.daemons():
+            try:
+                daemon.stop()
+            except AssertionError as error:
+                errors.append(str(error))
+        self.abandon()
+        assert not errors, "\n".join(errors)
+
+    def abandon(self):
+        """Ends everything at once."""
+        for daemon in self.daemons():
+            daemon.kill()
+        if self.relay is not None:
+            self.relay.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *exception):
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
