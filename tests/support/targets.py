@@ -5,7 +5,6 @@ loopback port, or on a unix socket when given a path.
 """
 
 import contextlib
-import select
 import socket
 import threading
 
@@ -184,16 +183,6 @@ class AnsweringTarget(Target):
         received = read_to_end(sock)
         send_pattern(sock, self.pattern, self.total)
         return received
-
-
-class HoldingTarget(Target):
-    """Reads nothing and sends nothing; ends when the connection ends or is reset."""
-
-    def serve(self, sock):
-        poller = select.poll()
-        poller.register(sock, select.POLLRDHUP)
-        poller.poll()
-        sock.recv(1)
 
 
 class DuplexTarget(Target):
