@@ -163,6 +163,25 @@ class ResettingTarget(Target):
         close_with_reset(sock)
 
 
+class ResettingOnCommandTarget(Target):
+    """Reads nothing and resets the connection on `reset()`."""
+
+    def __init__(self, **where):
+        self._commanded = threading.Event()
+        super().__init__(**where)
+
+    def reset(self):
+        self._commanded.set()
+
+    def serve(self, sock):
+        self._commanded.wait()
+        close_with_reset(sock)
+
+    def close(self):
+        self.reset()
+        super().close()
+
+
 class ClosingTarget(Target):
     """Ends its stream at once, and waits for the other end."""
 
