@@ -279,7 +279,6 @@ def drip(address, message):
                 continue
             except (ConnectionResetError, BrokenPipeError):
                 break
-            # A refusal in words; the end follows.
     return time.monotonic() - began
 
 
