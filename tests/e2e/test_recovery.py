@@ -26,7 +26,7 @@ def test_recovery_time_after_a_cut(tunnel, start, report_recovery, tls, how):
             # Not always the same phase between traffic and cut.
             time.sleep(moments.uniform(0, 0.01))
             before = time.monotonic()
-            assert stage.relay.cut(how) == 1
+            assert stage.relay.cut(how) >= 1
             echo_once(sock)
             seconds.append(time.monotonic() - before)
     report_recovery(f"{'TLS' if tls else 'plaintext'}, cut by {how}", seconds)
