@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import pathlib
 import random
+import signal
 import socket
 import sys
 import tempfile
@@ -224,6 +225,8 @@ def main():
     for name in ("backedpipd", "backedpipctl"):
         if not pathlib.Path(binary(name)).exists():
             sys.exit(f"{binary(name)} does not exist; build it first, or set BACKEDPIPE_BIN to its directory")
+    # Being ended from outside cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         passed = demonstrate(options.seconds)
     except KeyboardInterrupt:
