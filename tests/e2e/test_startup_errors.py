@@ -67,8 +67,13 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path, key, mode):
     assert_clear_failure(serve(tmp_path, "--key", str(key)), key)
 
 
-@pytest.mark.parametrize("text", ["", "laptop\n", "laptop:1234\n", "laptop:" + "xy" * 32 + "\n", ":" + "ab" * 32 + "\n"],
-                         ids=["empty", "no key", "short key", "not hex", "no identity"])
+@pytest.mark.parametrize("text", [
+    pytest.param("", id="empty"),
+    pytest.param("laptop\n", id="no key"),
+    pytest.param("laptop:1234\n", id="short key"),
+    pytest.param("laptop:" + "xy" * 32 + "\n", id="not hex"),
+    pytest.param(":" + "ab" * 32 + "\n", id="no identity"),
+])
 def test_a_key_file_that_holds_no_key_is_refused_without_showing_it(tmp_path, text):
     path = write_private(tmp_path / "bad.key", text)
     done = serve(tmp_path, "--key", str(path))
