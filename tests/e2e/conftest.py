@@ -1,0 +1,114 @@
+"""Fixtures of the end-to-end suite: real daemons, real sockets, everything on loopback."""
+
+import pathlib
+import resource
+import signal
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from support.daemon import Daemon, binary  # noqa: E402
+from support.sshd import Sshd  # noqa: E402
+from support.tunnel import Tunnel  # noqa: E402
+from support.waiting import patient  # noqa: E402
+
+TEST_SECONDS = 90
+LOG_TAIL_BYTES = 6000
+
+_recovery_times = {}  # what was measured -> seconds, one per cut
+
+
+def pytest_sessionstart(session):
+    missing = [name for name in ("backedpipd", "backedpipctl") if not pathlib.Path(binary(name)).exists()]
+    if missing:
+        pytest.exit(f"not built: {', '.join(binary(name) for name in missing)} (BACKEDPIPE_BIN names the directory)", 2)
+    # Hundreds of sessions, each with a socket at the application, the target, and both sides of the relay.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@pytest.fixture(autouse=True)
+def within_time():
+    """A test that hangs fails with the place where it hangs, instead of holding up all others."""
+
+    def expired(_signal, _frame):
+        raise AssertionError(f"the test did not end within {patient(TEST_SECONDS)} s")
+
+    previous = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(patient(TEST_SECONDS))
+    Daemon.started.clear()
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts parts of a test (context managers, most of all tunnels and targets) and ends them, last first."""
+    entered = []
+
+    def enter(part):
+        entered.append(part)
+        return part.__enter__()
+
+    yield enter
+    errors = []
+    for part in reversed(entered):
+        try:
+            part.__exit__(None, None, None)
+        except AssertionError as error:
+            errors.append(str(error))
+    assert not errors, "\n".join(errors)
+
+
+@pytest.fixture
+def tunnel(start, tmp_path):
+    """Makes a tunnel to a target: `tunnel(target.address)`, or to several by name: `tunnel({...})`."""
+    count = 0
+
+    def make(targets, **settings):
+        nonlocal count
+        count += 1
+        named = targets if isinstance(targets, dict) else {"target": targets}
+        return start(Tunnel(tmp_path / f"tunnel{count}", named, **settings))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory):
+    with Sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def report_recovery():
+    """Takes the seconds from each cut to the next byte, for the table at the end of the run."""
+
+    def add(what, seconds):
+        _recovery_times.setdefault(what, []).extend(seconds)
+
+    return add
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what its daemons said."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for daemon in Daemon.started:
+            report.sections.append((f"log of {daemon.name} (pid {daemon.pid})", daemon.log()[-LOG_TAIL_BYTES:]))
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not _recovery_times:
+        return
+    terminalreporter.section("recovery: from cutting the link to the next byte delivered")
+    for what, seconds in _recovery_times.items():
+        ordered = sorted(seconds)
+        p50, p99 = (1000 * ordered[min(int(len(ordered) * q), len(ordered) - 1)] for q in (0.50, 0.99))
+        terminalreporter.write_line(f"{what}: {len(ordered)} cuts, p50 {p50:.1f} ms, p99 {p99:.1f} ms, "
+                                    f"worst {1000 * ordered[-1]:.1f} ms")

@@ -1,0 +1,237 @@
+"""The link protocol spoken by hand, for peers that a well-behaved daemon never is.
+
+Everything here is written from proto/PROTOCOL.md and shares nothing with the daemons, so a mistake
+in their codecs cannot hide behind the same mistake here.
+"""
+
+import contextlib
+import dataclasses
+import os
+import select
+import socket
+import struct
+import subprocess
+import tempfile
+
+from support.ports import endpoint
+from support.waiting import Deadline
+
+MAGIC = b"BKPD"
+VERSION = 1
+HELLO, WELCOME, REFUSED = 1, 2, 3
+DATA, FIN, ACK, WINDOW, PING, PONG, FRAME_RESET = 1, 2, 3, 4, 5, 6, 7
+FLAG_OPEN = 1
+FLAG_CREATED = 1
+
+# The reasons these tests can meet; the codes are part of the protocol.
+PROTOCOL_ERROR = 2
+VERSION_UNSUPPORTED = 3
+NOT_AUTHORISED = 4
+UNKNOWN_SERVICE = 5
+UNKNOWN_SESSION = 6
+STALE_GENERATION = 7
+TARGET_REFUSED = 8
+FUTURE_SEQUENCE = 9
+WINDOW_EXCEEDED = 11
+
+_PREAMBLE = struct.Struct(">4sBBH")
+_POSITION = struct.Struct(">16sQQQQI")
+_FRAME = struct.Struct(">B3xIQ")
+
+
+def preamble(kind, body_bytes, magic=MAGIC, version=VERSION):
+    return _PREAMBLE.pack(magic, version, kind, body_bytes)
+
+
+@dataclasses.dataclass
+class Hello:
+    """An opening HELLO when a service is named, a resume otherwise."""
+
+    session: bytes = dataclasses.field(default_factory=lambda: os.urandom(16))
+    generation: int = 1
+    delivered: int = 0
+    received: int = 0
+    window_limit: int = 256 * 1024
+    service: str = ""
+    extensions: bytes = b""
+    version: int = VERSION
+
+    def encode(self):
+        name = self.service.encode()
+        body = _POSITION.pack(self.session, self.generation, self.delivered, self.received, self.window_limit,
+                              FLAG_OPEN if name else 0)
+        body += bytes([len(name)]) + name + self.extensions
+        return preamble(HELLO, len(body), version=self.version) + body
+
+
+@dataclasses.dataclass
+class Welcome:
+    session: bytes
+    generation: int
+    delivered: int
+    received: int
+    window_limit: int
+    created: bool
+
+
+@dataclasses.dataclass
+class Refused:
+    reason: int
+    text: str
+
+
+@dataclasses.dataclass
+class Frame:
+    type: int
+    acknowledgement: int
+    body: bytes
+
+    @property
+    def value(self):
+        """Offset, limit or token; the reason of a RESET."""
+        return int.from_bytes(self.body[: 2 if self.type == FRAME_RESET else 8], "big")
+
+    @property
+    def payload(self):
+        return self.body[8:]
+
+
+def extension(kind, value):
+    return struct.pack(">HH", kind, len(value)) + value
+
+
+def frame(kind, body=b"", acknowledgement=0):
+    return _FRAME.pack(kind, len(body), acknowledgement) + body
+
+
+def data_frame(offset, payload, acknowledgement=0):
+    return frame(DATA, struct.pack(">Q", offset) + payload, acknowledgement)
+
+
+def ping_frame(token, acknowledgement=0):
+    return frame(PING, struct.pack(">Q", token), acknowledgement)
+
+
+class Link:
+    """What both transports share: messages over `send` and `receive`."""
+
+    def send(self, data):
+        raise NotImplementedError
+
+    def receive(self, seconds):
+        """Some bytes; empty when the peer closed; None when nothing came in time."""
+        raise NotImplementedError
+
+    def close(self):
+        raise NotImplementedError
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def receive_exactly(self, count, seconds=10):
+        self._unread = getattr(self, "_unread", b"")
+        deadline = Deadline(seconds)
+        while len(self._unread) < count:
+            data = self.receive(deadline.left())
+            if not data:
+                end = "end of the link" if data == b"" else f"nothing for {deadline}"
+                raise AssertionError(f"{end} after {len(self._unread)} of {count} bytes")
+            self._unread += data
+        data, self._unread = self._unread[:count], self._unread[count:]
+        return data
+
+    def receive_message(self, seconds=10):
+        """The next handshake message."""
+        magic, version, kind, length = _PREAMBLE.unpack(self.receive_exactly(_PREAMBLE.size, seconds))
+        assert (magic, version) == (MAGIC, VERSION), (magic, version)
+        body = self.receive_exactly(length, seconds)
+        if kind == WELCOME:
+            *position, flags = _POSITION.unpack_from(body)
+            return Welcome(*position, created=bool(flags & FLAG_CREATED))
+        assert kind == REFUSED, f"a message of kind {kind}"
+        reason, text_bytes = struct.unpack_from(">HH", body)
+        return Refused(reason, body[4 : 4 + text_bytes].decode())
+
+    def handshake(self, hello):
+        self.send(hello.encode())
+        return self.receive_message()
+
+    def receive_frame(self, seconds=10):
+        kind, length, acknowledgement = _FRAME.unpack(self.receive_exactly(_FRAME.size, seconds))
+        return Frame(kind, acknowledgement, self.receive_exactly(length, seconds))
+
+    def receive_frame_of(self, kind, seconds=10):
+        """The next frame of a type; others before it are skipped."""
+        while (got := self.receive_frame(seconds)).type != kind:
+            pass
+        return got
+
+    def wait_closed(self, seconds=10):
+        """Everything the peer still sends until it closes or resets; fails when it does not."""
+        deadline = Deadline(seconds)
+        rest = getattr(self, "_unread", b"")
+        while True:
+            try:
+                data = self.receive(deadline.left())
+            except (ConnectionResetError, BrokenPipeError):
+                return rest
+            if data is None:
+                raise AssertionError(f"the link is still open after {deadline}")
+            if not data:
+                return rest
+            rest += data
+
+
+class PlainLink(Link):
+    """For a server that was told to run without security."""
+
+    def __init__(self, address):
+        self.socket = socket.create_connection(address, timeout=Deadline(10).left())
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.name = endpoint(*self.socket.getsockname()[:2])
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def finish(self):
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def receive(self, seconds):
+        readable, _, _ = select.select([self.socket], [], [], seconds)
+        return self.socket.recv(65536) if readable else None
+
+    def close(self):
+        self.socket.close()
+
+
+class TlsLink(Link):
+    """TLS 1.3 with a pre-shared key, by way of `openssl s_client`; its stdin and stdout are the link."""
+
+    def __init__(self, address, identity, key):
+        self._errors = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            ["openssl", "s_client", "-connect", endpoint(*address), "-psk_identity", identity, "-psk", key,
+             "-tls1_3", "-quiet"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0)
+
+    def send(self, data):
+        self._process.stdin.write(data)
+
+    def receive(self, seconds):
+        readable, _, _ = select.select([self._process.stdout], [], [], seconds)
+        return os.read(self._process.stdout.fileno(), 65536) if readable else None
+
+    def errors(self):
+        """What openssl complained about."""
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace")
+
+    def close(self):
+        self._process.terminate()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
