@@ -179,7 +179,8 @@ Command parse_command_line(int argc, const char* const* argv) {
   const std::string mode = values.count("command") != 0 ? values["command"].as<std::string>() : "";
   if (mode.empty()) {
     if (values.count("config") == 0) misuse("nothing to do: give --config FILE, serve or connect");
-    for (const auto& option : link_options().options()) {
+    const po::options_description other = link_options();
+    for (const auto& option : other.options()) {
       if (values.count(option->long_name()) != 0) {
         misuse("--" + option->long_name() + " goes with serve or connect, not with --config");
       }

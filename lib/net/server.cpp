@@ -154,7 +154,7 @@ Refused Server::refuse(const Hello& hello, std::string_view identity, const std:
   spdlog::warn("session {} generation {}: refused {}{}{}: {}{}{}", to_string(hello.session),
                hello.generation, source, identity.empty() ? "" : ", identity ", identity,
                name(reason), text.empty() ? "" : ": ", text);
-  return {.reason = reason, .text = text};
+  return {.reason = reason, .text = text.empty() ? make_error_code(reason).message() : text};
 }
 
 // --- sessions

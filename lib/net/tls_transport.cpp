@@ -80,8 +80,10 @@ class TlsTransport final : public Transport {
       const int done = SSL_write_ex(ssl_.get(), chunk.data(), chunk.size(), &count);
       if (done != 1) {
         const IoResult stopped = blocked_or_failed(done);
-        if (stopped.status == IoResult::Status::failed || result.bytes == 0) return stopped;
-        result.drained = true;
+        // What went out before counts, also if the link has broken since: the other side may have
+        // it. The error comes again with the next call.
+        if (result.bytes == 0) return stopped;
+        result.drained = stopped.status != IoResult::Status::failed;
         return result;
       }
       result.bytes += count;

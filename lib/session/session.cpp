@@ -215,8 +215,8 @@ void Session::lose_link(LinkError::Component component, boost::system::error_cod
 void Session::on_reset_received() {
   const Reason reason = *pipe_.reset_received();
   if (role() == Role::server) {
-    // Answer, so that the client can forget the session.
-    if (!pipe_.resetting()) reset(reason);
+    // Resetting answers, so that the client can forget the session.
+    if (!pipe_.resetting()) fail(reason);
     return;
   }
   if (pipe_.resetting()) {

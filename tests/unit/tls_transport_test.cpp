@@ -1,0 +1,139 @@
+#include "net/tls_transport.hpp"
+
+#include <array>
+#include <csignal>
+#include <memory>
+#include <string>
+#include <sys/socket.h>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <gtest/gtest.h>
+
+namespace backedpipe {
+namespace {
+
+KeyEntry key_of(const std::string& identity, std::uint8_t fill) {
+  KeyEntry entry;
+  entry.identity = identity;
+  entry.key.bytes.fill(fill);
+  return entry;
+}
+
+// Two transports over a pair of connected sockets.
+class TlsTransportTest : public testing::Test {
+ protected:
+  void connect(const KeyEntry& client_key, const KeyEntry& server_key) {
+    std::signal(SIGPIPE, SIG_IGN);
+    int pair[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    clients_ = make_psk_client_factory(client_key);
+    servers_ = make_psk_server_factory(KeyFile{{server_key}});
+    const StreamSocket::protocol_type protocol(AF_UNIX, 0);
+    client_ = clients_->wrap(StreamSocket(io_, protocol, pair[0]));
+    server_ = servers_->wrap(StreamSocket(io_, protocol, pair[1]));
+  }
+
+  // Lets both sides take steps until neither wants more; true when both have finished.
+  bool shake_hands() {
+    IoResult client;
+    IoResult server;
+    for (int step = 0; step < 10; ++step) {
+      client = client_->handshake();
+      server = server_->handshake();
+      if (client.status == IoResult::Status::ok && server.status == IoResult::Status::ok)
+        return true;
+      if (server.status == IoResult::Status::failed) break;
+    }
+    return false;
+  }
+
+  boost::asio::io_context io_;
+  std::unique_ptr<TransportFactory> clients_;
+  std::unique_ptr<TransportFactory> servers_;
+  std::unique_ptr<Transport> client_;
+  std::unique_ptr<Transport> server_;
+};
+
+TEST_F(TlsTransportTest, TheServerKnowsWhoHasProvedToHaveTheKey) {
+  connect(key_of("laptop", 7), key_of("laptop", 7));
+  EXPECT_EQ(server_->identity(), "") << "nothing is proved before the handshake";
+  ASSERT_TRUE(shake_hands());
+  EXPECT_EQ(server_->identity(), "laptop");
+}
+
+TEST_F(TlsTransportTest, AWrongKeyIsRejectedAndNamed) {
+  connect(key_of("laptop", 7), key_of("laptop", 8));
+  EXPECT_FALSE(shake_hands());
+  EXPECT_TRUE(server_->rejected());
+  EXPECT_EQ(server_->failure(), "wrong key for identity \"laptop\"");
+  EXPECT_EQ(server_->identity(), "");
+}
+
+TEST_F(TlsTransportTest, AnUnknownIdentityFailsLikeAWrongKeyButIsNamedInTheLog) {
+  connect(key_of("stranger", 7), key_of("laptop", 7));
+  EXPECT_FALSE(shake_hands());
+  EXPECT_TRUE(server_->rejected());
+  EXPECT_EQ(server_->failure(), "unknown identity \"stranger\"");
+  std::array<std::byte, 16> buffer;
+  EXPECT_EQ(client_->read(buffer).status, IoResult::Status::failed);
+  EXPECT_TRUE(client_->rejected());
+}
+
+TEST_F(TlsTransportTest, PiecesOfAnySizeArriveInOrder) {
+  connect(key_of("laptop", 7), key_of("laptop", 7));
+  ASSERT_TRUE(shake_hands());
+  std::vector<std::byte> sent(200'000);
+  for (std::size_t i = 0; i < sent.size(); ++i)
+    sent[i] = static_cast<std::byte>(i * 31 >> 3);
+  std::vector<std::byte> received;
+  std::array<std::byte, 5000> buffer;
+  std::size_t at = 0;
+  while (received.size() < sent.size()) {
+    if (at < sent.size()) {
+      const ConstBytes rest = ConstBytes(sent).subspan(at);
+      // A header, a piece longer than a record, and what is left: as frames look.
+      const std::size_t head = std::min<std::size_t>(24, rest.size());
+      const std::size_t body = std::min<std::size_t>(40'000, rest.size() - head);
+      const std::array<ConstBytes, 3> pieces{rest.first(head), rest.subspan(head, body),
+                                             rest.subspan(head + body)};
+      at += client_->write(pieces).bytes;
+    }
+    const IoResult result = server_->read(buffer);
+    ASSERT_TRUE(result.status == IoResult::Status::ok ||
+                result.status == IoResult::Status::want_read);
+    received.insert(received.end(), buffer.begin(),
+                    buffer.begin() + static_cast<std::ptrdiff_t>(result.bytes));
+  }
+  EXPECT_EQ(received, sent);
+}
+
+// What the other side may have received must have been counted as sent, or its acknowledgement
+// would be taken for one of bytes that never left.
+TEST_F(TlsTransportTest, AWriteThatFailsHalfWayCountsWhatWentOutBefore) {
+  connect(key_of("laptop", 7), key_of("laptop", 7));
+  ASSERT_TRUE(shake_hands());
+  // The writer must be in the middle of a write when the other side goes: it goes while one is
+  // running.
+  std::size_t received = 0;
+  std::thread reader([&] {
+    std::vector<std::byte> buffer(std::size_t{64} << 10);
+    while (received < (std::size_t{8} << 20))
+      received += server_->read(buffer).bytes;
+    server_.reset();
+  });
+  const std::vector<std::byte> bytes(std::size_t{16} << 20);
+  std::size_t counted = 0;
+  IoResult result;
+  do {
+    result = client_->write(std::array<ConstBytes, 1>{ConstBytes(bytes).subspan(counted)});
+    counted += result.bytes;
+  } while (result.status != IoResult::Status::failed && counted < bytes.size());
+  reader.join();
+  EXPECT_EQ(result.status, IoResult::Status::failed);
+  EXPECT_LE(received, counted);
+}
+
+}  // namespace
+}  // namespace backedpipe
