@@ -172,6 +172,7 @@ class BackedPipe {
   std::uint64_t stated_acknowledgement_ = 0;
   std::optional<TimePoint> acknowledge_at_;
   bool acknowledge_now_ = false;
+  bool window_due_ = false;  // also when it has not moved by a quarter
 
   std::uint64_t ping_token_ = 0;
   bool ping_wanted_ = false;
