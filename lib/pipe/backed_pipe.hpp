@@ -67,7 +67,8 @@ class BackedPipe {
 
   std::size_t deliverable(std::span<ConstBytes> out) const { return reader_.deliverable(out); }
   void delivered(std::size_t count, TimePoint now);
-  bool end_due() const { return reader_.end_due() && state_ != PipeState::closed; }
+  // Never once it is being reset: a stream cut short must not look as if it had ended.
+  bool end_due() const { return reader_.end_due() && state_ != PipeState::closed && !resetting(); }
   void end_delivered();
 
   // --- links
