@@ -22,6 +22,7 @@ std::string last(const RingBuffer& ring, std::size_t count) {
 std::size_t fill(std::span<const MutableBytes> pieces, std::string_view text) {
   std::size_t filled = 0;
   for (const MutableBytes piece : pieces) {
+    if (filled == text.size()) break;
     const std::size_t count = std::min(piece.size(), text.size() - filled);
     std::memcpy(piece.data(), text.data() + filled, count);
     filled += count;
