@@ -100,8 +100,9 @@ bool BackedPipe::attempt_failed(std::uint64_t generation) {
 }
 
 Position BackedPipe::position() {
-  stated_acknowledgement_ = reader_.delivered_sequence();
-  return {.delivered = stated_acknowledgement_,
+  // A candidate beside a live link may come to nothing: the live one must hear it as well.
+  if (state_ == PipeState::connected) window_due_ = true;
+  return {.delivered = reader_.delivered_sequence(),
           .received = reader_.received_sequence(),
           .window_limit = reader_.window().state_limit()};
 }
@@ -120,8 +121,9 @@ Result<void> BackedPipe::attach(std::uint64_t generation, const Position& peer, 
   generation_ = attached_generation_ = generation;
   state_ = PipeState::connected;
   last_received_at_ = now;
-  // More may have been delivered since the handshake stated our position.
-  acknowledge_now_ = true;
+  // Since the handshake stated our position, more may have been delivered, and the old link may
+  // have been told of a wider window.
+  window_due_ = true;
   ping();
   return {};
 }
@@ -140,6 +142,7 @@ void BackedPipe::let_go_of_link() {
   decoder_ = {};
   acknowledge_at_.reset();
   acknowledge_now_ = false;
+  window_due_ = false;
   ping_wanted_ = false;
   ping_sent_at_.reset();
   measured_at_.reset();
@@ -243,7 +246,10 @@ void BackedPipe::fill_outbox(TimePoint now) {
     ping_wanted_ = false;
     ping_sent_at_ = now;
   }
-  if (reader_.window().update_due()) add(FrameType::window, reader_.window().state_limit());
+  if (window_due_ || reader_.window().update_due()) {
+    add(FrameType::window, reader_.window().state_limit());
+    window_due_ = false;
+  }
 
   std::size_t budget = outbox_.budget_bytes();
   while (budget > 0) {

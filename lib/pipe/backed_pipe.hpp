@@ -67,7 +67,8 @@ class BackedPipe {
 
   std::size_t deliverable(std::span<ConstBytes> out) const { return reader_.deliverable(out); }
   void delivered(std::size_t count, TimePoint now);
-  bool end_due() const { return reader_.end_due() && state_ != PipeState::closed; }
+  // Never once it is being reset: a stream cut short must not look as if it had ended.
+  bool end_due() const { return reader_.end_due() && state_ != PipeState::closed && !resetting(); }
   void end_delivered();
 
   // --- links
@@ -172,6 +173,7 @@ class BackedPipe {
   std::uint64_t stated_acknowledgement_ = 0;
   std::optional<TimePoint> acknowledge_at_;
   bool acknowledge_now_ = false;
+  bool window_due_ = false;  // also when it has not moved by a quarter
 
   std::uint64_t ping_token_ = 0;
   bool ping_wanted_ = false;

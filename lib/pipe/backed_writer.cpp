@@ -55,17 +55,24 @@ void BackedWriter::mark_sent(std::uint64_t sequence) {
   invariant(sequence >= sent_ && sequence <= scheduled_);
   sent_ = sequence;
   highest_sent_ = std::max(highest_sent_, sent_);
+  release_acknowledged();
 }
 
 Result<void> BackedWriter::acknowledge(std::uint64_t sequence) {
-  // Compared with what this link has taken, not with what was ever sent: bytes that wait in a frame
-  // for their replay must stay in memory whatever the peer claims.
   if (discarded_) return {};
-  if (sequence > sent_) return Reason::future_sequence;
-  if (sequence <= acknowledged()) return {};
+  if (sequence > highest_sent_) return Reason::future_sequence;
+  stated_ = std::max(stated_, sequence);
+  release_acknowledged();
+  return {};
+}
+
+void BackedWriter::release_acknowledged() {
+  // Not beyond what this link has taken: bytes that wait in a frame for their replay must stay in
+  // memory whatever the peer has of them.
+  const std::uint64_t sequence = std::min(stated_, sent_);
+  if (sequence <= acknowledged()) return;
   if (sequence > ring_.end()) fin_acknowledged_ = true;
   ring_.release(std::min(sequence, ring_.end()));
-  return {};
 }
 
 void BackedWriter::raise_limit(std::uint64_t limit) {

@@ -55,7 +55,9 @@ class BackedWriter {
   void mark_sent(std::uint64_t sequence);
 
   // The peer has delivered everything before `sequence`. An older acknowledgement carries no news.
-  // Error: future_sequence when that was never sent on this link.
+  // One ahead of what this link has taken is right when an earlier link carried it: a peer goes on
+  // receiving on its old link after it has stated its position for the next. It takes effect as the
+  // replay passes. Error: future_sequence when that was never sent.
   Result<void> acknowledge(std::uint64_t sequence);
   // The peer takes data up to `limit`; a lower one carries no news.
   void raise_limit(std::uint64_t limit);
@@ -80,10 +82,13 @@ class BackedWriter {
  private:
   friend class PipeSnapshot;
 
+  void release_acknowledged();
+
   RingBuffer ring_;
   std::uint64_t scheduled_ = 0;     // next to be put into a frame on this link
   std::uint64_t sent_ = 0;          // taken by this link, or by earlier ones and received
   std::uint64_t highest_sent_ = 0;  // ever
+  std::uint64_t stated_ = 0;        // the peer's latest acknowledgement
   std::uint64_t limit_ = 0;         // the peer's window
   bool attached_ = false;
   bool finished_ = false;

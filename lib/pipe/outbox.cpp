@@ -13,6 +13,7 @@ void Outbox::add(const Frame& frame, std::size_t payload_bytes) {
   entry.payload_bytes = static_cast<std::uint32_t>(payload_bytes);
   entry.offset = frame.value;
   frames_.push_back(entry);
+  payload_bytes_ += payload_bytes;
 }
 
 std::size_t Outbox::pieces(const RingBuffer& ring, std::span<ConstBytes> out) const {
@@ -58,7 +59,8 @@ Outbox::Progress Outbox::taken(std::size_t count) {
   }
   if (empty()) {
     invariant(front_taken_ == 0);
-    if (!was_partial_) budget_ = std::min(2 * budget_, kMostBudgetBytes);
+    if (!was_partial_ && payload_bytes_ >= budget_)
+      budget_ = std::min(2 * budget_, kMostBudgetBytes);
     clear();
   } else if (!was_partial_) {
     was_partial_ = true;
@@ -69,7 +71,7 @@ Outbox::Progress Outbox::taken(std::size_t count) {
 
 void Outbox::clear() {
   frames_.clear();
-  front_ = front_taken_ = 0;
+  front_ = front_taken_ = payload_bytes_ = 0;
   was_partial_ = false;
   if (frames_.capacity() > 4) frames_.shrink_to_fit();
 }

@@ -2,7 +2,8 @@
 // changed after that, so that a link may be offered the same bytes again after a partial write (a
 // TLS record that could not be flushed must be retried with the same bytes). How much it is filled
 // with follows what the link takes at once: much on a fast link, for few system calls; little on a
-// slow one, so that a pong does not wait behind data. Part of a BackedPipe.
+// slow one, so that a pong does not wait behind data. Only a filling that used all of the budget
+// can raise it: small ones go through on any link. Part of a BackedPipe.
 #pragma once
 
 #include <array>
@@ -56,7 +57,8 @@ class Outbox {
   std::size_t front_ = 0;        // frames before it are done
   std::size_t front_taken_ = 0;  // bytes of the front frame already taken
   std::size_t budget_ = std::size_t{64} << 10;
-  bool was_partial_ = false;  // this filling has not gone out in one piece
+  std::size_t payload_bytes_ = 0;  // of this filling
+  bool was_partial_ = false;       // this filling has not gone out in one piece
 };
 
 }  // namespace backedpipe

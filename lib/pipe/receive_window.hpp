@@ -24,7 +24,7 @@ class ReceiveWindow {
   // The highest offset the peer has been allowed to reach, as last stated.
   std::uint64_t stated_limit() const { return stated_; }
   // It is worth telling the peer: the limit has moved by a quarter of the window.
-  bool update_due() const { return limit_ - stated_ >= size_ / 4; }
+  bool update_due() const { return limit_ > stated_ && limit_ - stated_ >= size_ / 4; }
   // States the current limit, and returns it.
   std::uint64_t state_limit() { return stated_ = limit_; }
 

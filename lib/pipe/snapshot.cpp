@@ -19,6 +19,7 @@ constexpr std::uint8_t kDiscarded = 4;
 constexpr std::uint8_t kFinReceived = 8;
 constexpr std::uint8_t kEndDelivered = 16;
 constexpr std::uint8_t kClosed = 32;
+constexpr std::uint8_t kAllFlags = 63;
 
 // Reads integers and remembers whether all of them were there.
 class Fields {
@@ -109,7 +110,8 @@ class PipeSnapshot {
     const auto out_size = fields.take<std::uint64_t>();
     const auto in_begin = fields.take<std::uint64_t>();
     const auto in_size = fields.take<std::uint64_t>();
-    if (!fields.whole() || format != kFormat || out_size > fields.remaining() ||
+    if (!fields.whole() || format != kFormat || (flags & ~kAllFlags) != 0 ||
+        pipe.attached_generation_ > pipe.generation_ || out_size > fields.remaining() ||
         in_size != fields.remaining() - out_size || out_size > UINT64_MAX - 1 - out_begin ||
         in_size > UINT64_MAX - 1 - in_begin) {
       return Reason::protocol_error;
@@ -135,6 +137,8 @@ class PipeSnapshot {
     out.highest_sent_ = out.sent_ = out.scheduled_ = highest_sent;
     in.window_.size_ = static_cast<std::size_t>(window_size);
     in.window_.limit_ = in.window_.stated_ = window_limit;
+    // Its link is gone, so the RESET goes alone.
+    if (pipe.resetting()) out.discard();
     if ((flags & kClosed) != 0) pipe.close();
     return {};
   }

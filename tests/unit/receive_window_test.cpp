@@ -1,0 +1,86 @@
+#include "pipe/receive_window.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/pipe_fixture.hpp"
+
+namespace backedpipe::test {
+namespace {
+
+constexpr Duration kRoundTrip = milliseconds(100);
+
+TEST(ReceiveWindow, StartsAtItsInitialSize) {
+  EXPECT_EQ(ReceiveWindow(64, 256).stated_limit(), 64U);
+}
+
+TEST(ReceiveWindow, NeverStartsAboveItsMaximum) {
+  EXPECT_EQ(ReceiveWindow(512, 256).stated_limit(), 256U);
+}
+
+TEST(ReceiveWindow, IsWorthTellingOnceAQuarterHasBeenDelivered) {
+  ReceiveWindow window(64, 256);
+  window.on_delivered(15, at(seconds(1)), std::nullopt, true);
+  EXPECT_FALSE(window.update_due());
+  window.on_delivered(16, at(seconds(1)), std::nullopt, true);
+  EXPECT_TRUE(window.update_due());
+  EXPECT_EQ(window.stated_limit(), 64U);
+  EXPECT_EQ(window.state_limit(), 80U);
+  EXPECT_EQ(window.stated_limit(), 80U);
+  EXPECT_FALSE(window.update_due());
+}
+
+TEST(ReceiveWindow, HasNothingToTellBeforeAnythingWasDelivered) {
+  EXPECT_FALSE(ReceiveWindow(64, 256).update_due());
+  EXPECT_FALSE(ReceiveWindow(3, 3).update_due()) << "a window without a whole quarter";
+  EXPECT_FALSE(ReceiveWindow(0, 0).update_due());
+}
+
+TEST(ReceiveWindow, DoublesWhenMoreThanHalfIsTakenWithinTwoRoundTrips) {
+  ReceiveWindow window(64, 1024);
+  window.on_delivered(1, at(seconds(1)), kRoundTrip, true);
+  window.on_delivered(33, at(seconds(1) + milliseconds(199)), kRoundTrip, true);
+  EXPECT_EQ(window.size_bytes(), 64U) << "half is not more than half";
+  window.on_delivered(34, at(seconds(1) + milliseconds(199)), kRoundTrip, true);
+  EXPECT_EQ(window.size_bytes(), 128U);
+  EXPECT_EQ(window.state_limit(), 34U + 128U);
+}
+
+TEST(ReceiveWindow, DoesNotGrowForAnApplicationThatTakesItsTime) {
+  ReceiveWindow window(64, 1024);
+  for (std::uint64_t i = 0; i < 20; ++i)
+    window.on_delivered(1 + 40 * i, at(milliseconds(200) * i), kRoundTrip, true);
+  EXPECT_EQ(window.size_bytes(), 64U);
+}
+
+TEST(ReceiveWindow, DoesNotGrowBeforeTheRoundTripIsKnown) {
+  ReceiveWindow window(64, 1024);
+  for (std::uint64_t i = 0; i < 20; ++i)
+    window.on_delivered(1 + 40 * i, at(milliseconds(1) * i), std::nullopt, true);
+  EXPECT_EQ(window.size_bytes(), 64U);
+}
+
+TEST(ReceiveWindow, DoesNotGrowWhileMemoryIsScarce) {
+  ReceiveWindow window(64, 1024);
+  for (std::uint64_t i = 0; i < 20; ++i)
+    window.on_delivered(1 + 40 * i, at(milliseconds(1) * i), kRoundTrip, false);
+  EXPECT_EQ(window.size_bytes(), 64U);
+  EXPECT_EQ(window.state_limit(), 1 + 40 * 19 + 64U) << "the limit goes on with what is delivered";
+}
+
+TEST(ReceiveWindow, StopsGrowingAtItsMaximum) {
+  ReceiveWindow window(64, 200);
+  for (std::uint64_t i = 0; i < 20; ++i)
+    window.on_delivered(1 + 150 * i, at(milliseconds(1) * i), kRoundTrip, true);
+  EXPECT_EQ(window.size_bytes(), 200U);
+}
+
+TEST(ReceiveWindow, ItsLimitNeverGoesBack) {
+  ReceiveWindow window(64, 256);
+  window.on_delivered(50, at(seconds(1)), std::nullopt, true);
+  window.on_delivered(50, at(seconds(2)), std::nullopt, true);
+  EXPECT_EQ(window.state_limit(), 114U);
+  EXPECT_EQ(window.state_limit(), 114U);
+}
+
+}  // namespace
+}  // namespace backedpipe::test

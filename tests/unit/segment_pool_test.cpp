@@ -1,0 +1,119 @@
+#include "pipe/segment_pool.hpp"
+
+#include <set>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/pipe_fixture.hpp"
+
+namespace backedpipe::test {
+namespace {
+
+using Use = SegmentPool::Use;
+
+std::vector<SegmentIndex> allocate_all(SegmentPool& pool, Use use) {
+  std::vector<SegmentIndex> segments;
+  while (const auto segment = pool.allocate(use))
+    segments.push_back(*segment);
+  return segments;
+}
+
+TEST(SegmentPool, HandsOutEverySegmentOnceUntilItIsExhausted) {
+  ArenaPool pool(8, 16);
+  const auto segments = allocate_all(*pool, Use::inbound);
+  EXPECT_EQ(segments.size(), 8U);
+  EXPECT_EQ(std::set(segments.begin(), segments.end()).size(), 8U);
+  EXPECT_EQ(pool->segments_in_use(), 8U);
+  for (const SegmentIndex segment : segments)
+    pool->free(segment);
+  EXPECT_EQ(pool->segments_in_use(), 0U);
+}
+
+TEST(SegmentPool, SegmentsDoNotOverlap) {
+  std::vector<std::byte> arena(4 * 16);
+  SegmentPool pool(arena, 16);
+  const auto segments = allocate_all(pool, Use::inbound);
+  for (const SegmentIndex segment : segments)
+    std::fill_n(pool.data(segment), 16, std::byte(segment + 1));
+  for (const SegmentIndex segment : segments) {
+    EXPECT_EQ(std::count(arena.begin(), arena.end(), std::byte(segment + 1)), 16);
+    EXPECT_EQ(*std::as_const(pool).data(segment), std::byte(segment + 1));
+  }
+}
+
+TEST(SegmentPool, ReusesTheMostRecentlyFreedFirst) {
+  ArenaPool pool(8);
+  const auto segments = allocate_all(*pool, Use::inbound);
+  pool->free(segments[2]);
+  pool->free(segments[6]);
+  pool->free(segments[4]);
+  EXPECT_EQ(pool->allocate(Use::inbound), segments[4]);
+  EXPECT_EQ(pool->allocate(Use::inbound), segments[6]);
+  EXPECT_EQ(pool->allocate(Use::inbound), segments[2]);
+}
+
+TEST(SegmentPool, PrefersUsedSegmentsToUntouchedOnes) {
+  ArenaPool pool(8);
+  const auto first = pool->allocate(Use::inbound);
+  pool->free(*first);
+  EXPECT_EQ(pool->allocate(Use::outbound), first);
+}
+
+TEST(SegmentPool, LeavesAQuarterToWhatComesIn) {
+  ArenaPool pool(8);
+  EXPECT_EQ(allocate_all(*pool, Use::outbound).size(), 6U);
+  EXPECT_EQ(allocate_all(*pool, Use::inbound).size(), 2U);
+}
+
+TEST(SegmentPool, GivesNothingToWhatGoesOutWhileOthersHoldThreeQuarters) {
+  ArenaPool pool(8);
+  for (int i = 0; i < 6; ++i)
+    pool->allocate(Use::inbound);
+  const auto last = pool->allocate(Use::inbound);
+  EXPECT_FALSE(pool->allocate(Use::outbound));
+  pool->free(*last);
+  EXPECT_FALSE(pool->allocate(Use::outbound));
+  pool->free(0);
+  EXPECT_TRUE(pool->allocate(Use::outbound));
+}
+
+TEST(SegmentPool, LeavesOutWhatIsBehindTheLastWholeSegment) {
+  std::vector<std::byte> arena(3 * 16 + 15);
+  SegmentPool pool(arena, 16);
+  EXPECT_EQ(pool.segment_count(), 3U);
+  EXPECT_EQ(allocate_all(pool, Use::inbound).size(), 3U);
+}
+
+TEST(SegmentPool, AnArenaWithoutASegmentIsAlwaysExhausted) {
+  std::vector<std::byte> arena(15);
+  SegmentPool pool(arena, 16);
+  EXPECT_FALSE(pool.allocate(Use::inbound));
+  EXPECT_FALSE(pool.allocate(Use::outbound));
+}
+
+TEST(SegmentPool, IsScarceBeyondHalf) {
+  ArenaPool pool(8);
+  for (int i = 0; i < 4; ++i)
+    pool->allocate(Use::inbound);
+  EXPECT_FALSE(pool->scarce());
+  const auto fifth = pool->allocate(Use::inbound);
+  EXPECT_TRUE(pool->scarce());
+  pool->free(*fifth);
+  EXPECT_FALSE(pool->scarce());
+}
+
+TEST(SegmentPoolDeathTest, FreeingWhatWasNeverHandedOutIsABrokenInvariant) {
+  ArenaPool pool(8);
+  EXPECT_DEATH(pool->free(0), "broken invariant");
+  pool->allocate(Use::inbound);
+  EXPECT_DEATH(pool->free(1), "broken invariant");
+}
+
+TEST(SegmentPoolDeathTest, ASegmentSizeThatIsNoPowerOfTwoIsABrokenInvariant) {
+  std::vector<std::byte> arena(64);
+  EXPECT_DEATH(SegmentPool(arena, 24), "broken invariant");
+}
+
+}  // namespace
+}  // namespace backedpipe::test
