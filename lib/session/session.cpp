@@ -94,13 +94,16 @@ std::optional<Hello> Session::hello(std::uint64_t generation) {
 }
 
 void Session::welcomed(const Welcome& welcome, TimePoint now) {
-  if (ended_) return;
+  // An answer to an attempt that was given up: its link is closed already.
+  if (ended_ || pipe_.state() != PipeState::reconnecting ||
+      welcome.generation != pipe_.generation()) {
+    return;
+  }
   const auto attached = pipe_.attach(welcome.generation, welcome.position, now);
   if (attached) {
     welcomed_ = true;
     on_attached();
-  } else if (const auto reason = reason_of(attached.error());
-             reason && *reason != Reason::stale_generation) {
+  } else if (const auto reason = reason_of(attached.error())) {
     // The server's offsets do not fit ours: this session cannot be continued by any link.
     welcomed_ = true;
     fail(*reason);
@@ -116,7 +119,11 @@ void Session::refused(std::uint64_t generation, Reason reason, TimePoint now) {
   }
   if (pipe_.resetting()) {
     end(*pipe_.reset_reason());
-  } else if (pipe_.done() && (reason == Reason::closed || reason == Reason::unknown_session)) {
+  } else if (reason == Reason::closed && pipe_.reader().done() && pipe_.writer().finished()) {
+    // The server had everything, our end of stream included, and only its last acknowledgement was
+    // lost: nothing is missing that the application would have to be told about.
+    end(Reason::closed);
+  } else if (reason == Reason::unknown_session && pipe_.done()) {
     end(Reason::closed);
   } else {
     reset_application(reason);
