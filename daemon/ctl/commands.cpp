@@ -1,0 +1,205 @@
+#include "daemon/ctl/commands.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <sys/random.h>
+#include <system_error>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "config/load_settings.hpp"
+#include "config/psk_key.hpp"
+#include "daemon/ctl/control_client.hpp"
+#include "daemon/ctl/text.hpp"
+#include "daemon/ctl/views.hpp"
+
+namespace backedpipe::ctl {
+namespace {
+
+constexpr std::chrono::seconds kTimeout{5};
+
+ExitCode fail(ExitCode code, std::string_view message) {
+  std::cerr << "backedpipctl: " << message << '\n';
+  return code;
+}
+
+// ASCII only: control characters beyond ASCII would otherwise reach the terminal.
+std::string pretty(const Json& value) {
+  return value.dump(2, ' ', true, Json::error_handler_t::replace) + '\n';
+}
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string() : value;
+}
+
+struct Request {
+  std::string method;
+  Json params = Json::object();
+};
+
+Request request_for(const Options& options) {
+  switch (options.command) {
+    case Command::sessions:
+      return {"sessions"};
+    case Command::session:
+      return {"session", {{"id", options.argument}}};
+    case Command::close:
+      return {"close", {{"id", options.argument}}};
+    case Command::reconnect:
+      if (options.argument.empty()) return {"reconnect", {{"all", true}}};
+      return {"reconnect", {{"id", options.argument}}};
+    default:
+      return {"status"};
+  }
+}
+
+std::string text_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::string render(const Options& options, const Json& result) {
+  if (options.json) return pretty(result);
+  const WallTime now = std::chrono::system_clock::now();
+  switch (options.command) {
+    case Command::sessions:
+      return render_sessions(result, now);
+    case Command::session:
+      return render_session(result, now);
+    case Command::close:
+      return "closed " + visible(text_at(result, "id")) + '\n';
+    case Command::reconnect: {
+      if (!options.argument.empty()) return "reconnecting " + visible(text_at(result, "id")) + '\n';
+      const auto found = result.find("reconnecting");
+      const bool known = found != result.end() && found->is_number_unsigned();
+      return "reconnecting " + counted(known ? found->get<std::uint64_t>() : 0, "session") + '\n';
+    }
+    default:
+      return render_status(result);
+  }
+}
+
+ExitCode report(const Json& error) {
+  std::string message = visible(text_at(error, "message"));
+  const auto data = error.find("data");
+  if (data != error.end() && data->is_object() && data->contains("candidates") &&
+      data->at("candidates").is_array()) {
+    for (const Json& candidate : data->at("candidates")) {
+      if (candidate.is_string()) message += "\n  " + visible(candidate.get<std::string>());
+    }
+  }
+  return fail(ExitCode::failed, message.empty() ? "the daemon refused without a reason" : message);
+}
+
+ExitCode ask_daemon(const Options& options) {
+  const std::string path = options.socket ? *options.socket
+                                          : default_socket_path(environment("BACKEDPIPD_SOCKET"),
+                                                                environment("XDG_RUNTIME_DIR"));
+  Request request = request_for(options);
+  const Json message{{"jsonrpc", "2.0"},
+                     {"id", 1},
+                     {"method", std::move(request.method)},
+                     {"params", std::move(request.params)}};
+  const auto answer = ask(path, message.dump(), kTimeout);
+  if (!answer) {
+    return fail(ExitCode::unreachable, "cannot reach backedpipd at " + visible(path) + ": " +
+                                           answer.error().problem + "\n" + answer.error().advice);
+  }
+  const Json reply = Json::parse(*answer, nullptr, false);
+  if (reply.is_object() && reply.contains("error") && reply.at("error").is_object()) {
+    return report(reply.at("error"));
+  }
+  if (!reply.is_object() || !reply.contains("result")) {
+    return fail(ExitCode::unreachable, "what answers at " + visible(path) +
+                                           " is not backedpipd: its reply is not JSON-RPC");
+  }
+  std::cout << render(options, reply.at("result"));
+  return ExitCode::done;
+}
+
+bool fill_from_kernel(PskKey& key) {
+  std::size_t filled = 0;
+  while (filled < key.bytes.size()) {
+    const ssize_t got = ::getrandom(key.bytes.data() + filled, key.bytes.size() - filled, 0);
+    if (got < 0 && errno != EINTR) return false;
+    if (got > 0) filled += static_cast<std::size_t>(got);
+  }
+  return true;
+}
+
+ExitCode keygen(const std::string& identity) {
+  PskKey key;
+  if (!fill_from_kernel(key)) {
+    return fail(ExitCode::failed,
+                "no random bytes from the kernel: " + std::generic_category().message(errno));
+  }
+  std::string line = format_key_line(identity, key);
+  std::cout << line << '\n';
+  wipe(line);
+  if (::isatty(STDOUT_FILENO) == 1) {
+    std::cerr
+        << "\nThis line belongs into the key file of both ends, which nobody else may read:\n"
+           "  (umask 077; backedpipctl keygen "
+        << identity
+        << " > client.key)      # on the client\n"
+           "  (umask 077; cat client.key >> clients.keys)      # on the server, after copying "
+           "it there\n";
+  }
+  return ExitCode::done;
+}
+
+ExitCode check(const Options& options) {
+  const auto settings = load_settings(options.argument);
+  const ConfigErrors errors = settings ? ConfigErrors{} : settings.error();
+  if (options.json) {
+    Json list = Json::array();
+    for (const ConfigError& error : errors) {
+      list.push_back({{"file", error.file},
+                      {"line", error.line},
+                      {"column", error.column},
+                      {"pointer", error.pointer},
+                      {"message", error.message}});
+    }
+    std::cout << pretty(
+        {{"file", options.argument}, {"ok", settings.ok()}, {"errors", std::move(list)}});
+  } else if (settings) {
+    std::cout << visible(options.argument) << ": ok\n";
+  } else {
+    for (const ConfigError& error : errors)
+      std::cerr << visible(to_string(error)) << '\n';
+  }
+  return settings ? ExitCode::done : ExitCode::failed;
+}
+
+}  // namespace
+
+ExitCode run(const Options& options) {
+  ExitCode code = ExitCode::done;
+  switch (options.command) {
+    case Command::help:
+      std::cout << help_text();
+      break;
+    case Command::version:
+      std::cout << "backedpipctl " BACKEDPIPE_VERSION "\n";
+      break;
+    case Command::keygen:
+      code = keygen(options.argument);
+      break;
+    case Command::check:
+      code = check(options);
+      break;
+    default:
+      code = ask_daemon(options);
+  }
+  // A key that did not reach its file must not look as if it had.
+  if (!std::cout.flush()) return fail(ExitCode::failed, "cannot write to standard output");
+  return code;
+}
+
+}  // namespace backedpipe::ctl

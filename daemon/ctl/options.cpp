@@ -1,0 +1,218 @@
+#include "daemon/ctl/options.hpp"
+
+#include <array>
+#include <filesystem>
+#include <system_error>
+
+#include <boost/program_options.hpp>
+
+#include "config/names.hpp"
+#include "control/id_prefix.hpp"
+#include "daemon/ctl/text.hpp"
+
+namespace backedpipe::ctl {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr std::string_view kSystemSocket = "/run/backedpipd/control.sock";
+
+enum class Takes { nothing, id, id_or_nothing, identity, file };
+
+struct CommandForm {
+  std::string_view name;
+  Command command;
+  Takes takes;
+};
+
+constexpr std::array kCommands{
+    CommandForm{"status", Command::status, Takes::nothing},
+    CommandForm{"sessions", Command::sessions, Takes::nothing},
+    CommandForm{"session", Command::session, Takes::id},
+    CommandForm{"reconnect", Command::reconnect, Takes::id_or_nothing},
+    CommandForm{"close", Command::close, Takes::id},
+    CommandForm{"keygen", Command::keygen, Takes::identity},
+    CommandForm{"check", Command::check, Takes::file},
+};
+
+struct CommandLine {
+  po::options_description visible{"Options"};
+  po::options_description all;
+  po::positional_options_description positional;
+};
+
+CommandLine command_line() {
+  CommandLine line;
+  auto add = line.visible.add_options();
+  add("socket", po::value<std::string>()->value_name("PATH"), "the daemon's control socket");
+  add("json", "print results as JSON");
+  add("all", "reconnect: every session");
+  add("help,h", "print this and exit");
+  add("version", "print the version and exit");
+  line.all.add(line.visible);
+  line.all.add_options()("words", po::value<std::vector<std::string>>());
+  line.positional.add("words", -1);
+  return line;
+}
+
+std::string in_single_quotes(std::string_view word) {
+  return "'" + visible(word) + "'";
+}
+
+std::string unknown_command(std::string_view word) {
+  std::vector<std::string> names;
+  std::string list;
+  for (const CommandForm& form : kCommands) {
+    names.emplace_back(form.name);
+    list += list.empty() ? "" : ", ";
+    list += form.name;
+  }
+  std::string text = "there is no command " + in_single_quotes(word);
+  if (const auto nearest = nearest_name(word, names)) {
+    return text + "; did you mean '" + *nearest + "'?";
+  }
+  return text + "; the commands are: " + list;
+}
+
+// What is wrong with the argument of a command; empty if nothing is.
+std::string check_argument(const CommandForm& form, const std::string& argument) {
+  switch (form.takes) {
+    case Takes::id:
+    case Takes::id_or_nothing:
+      if (is_id_prefix(argument)) return {};
+      return in_single_quotes(argument) +
+             " is not a session's id: expected 32 hex digits, or at least the first 4";
+    case Takes::identity:
+      if (is_valid_identity(argument)) return {};
+      return "found " + in_single_quotes(argument) + ", " + std::string(kExpectedIdentity);
+    case Takes::file:
+      return argument.empty() ? "expected the name of a file" : "";
+    case Takes::nothing:
+      break;
+  }
+  return {};
+}
+
+std::string missing_argument(const CommandForm& form) {
+  const std::string name(form.name);
+  switch (form.takes) {
+    case Takes::id:
+      return "'" + name + "' needs the ID of a session, as 'sessions' lists them";
+    case Takes::identity:
+      return "'" + name + "' needs an IDENTITY: the name of the client that will use the key";
+    case Takes::file:
+      return "'" + name + "' needs the FILE to check";
+    case Takes::nothing:
+    case Takes::id_or_nothing:
+      break;
+  }
+  return {};
+}
+
+Checked<Options> interpret(const po::variables_map& given) {
+  using Failure = Checked<Options>;
+
+  Options options;
+  options.json = given.count("json") > 0;
+  if (given.count("socket") > 0) {
+    options.socket = given["socket"].as<std::string>();
+    if (options.socket->empty()) return Failure::failure("--socket needs a path");
+  }
+  if (given.count("help") > 0) return options;
+  if (given.count("version") > 0) {
+    options.command = Command::version;
+    return options;
+  }
+
+  if (given.count("words") == 0) return Failure::failure("a command is missing");
+  const auto& words = given["words"].as<std::vector<std::string>>();
+  const CommandForm* form = nullptr;
+  for (const CommandForm& candidate : kCommands) {
+    if (candidate.name == words[0]) form = &candidate;
+  }
+  if (form == nullptr) return Failure::failure(unknown_command(words[0]));
+  options.command = form->command;
+
+  const bool all = given.count("all") > 0;
+  const std::size_t most = form->takes == Takes::nothing ? 1 : 2;
+  if (all && form->command != Command::reconnect) {
+    return Failure::failure("--all belongs to 'reconnect'");
+  }
+  if (all && words.size() > 1) {
+    return Failure::failure("'reconnect' takes either an ID or --all");
+  }
+  if (words.size() > most) {
+    return Failure::failure("unexpected " + in_single_quotes(words[most]) + " after '" +
+                            std::string(form->name) + "'");
+  }
+  if (words.size() == 1) {
+    std::string problem = missing_argument(*form);
+    if (!problem.empty()) return Failure::failure(std::move(problem));
+    return options;
+  }
+  options.argument = words[1];
+  std::string problem = check_argument(*form, options.argument);
+  if (!problem.empty()) return Failure::failure(std::move(problem));
+  return options;
+}
+
+}  // namespace
+
+Checked<Options> parse_options(const std::vector<std::string>& arguments) {
+  // Abbreviations would become ambiguous with the next option that is added.
+  const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+  const CommandLine line = command_line();
+  po::variables_map given;
+  try {
+    po::store(po::command_line_parser(arguments)
+                  .options(line.all)
+                  .positional(line.positional)
+                  .style(style)
+                  .run(),
+              given);
+  } catch (const po::error& error) {
+    return Checked<Options>::failure(visible(error.what()));
+  }
+  return interpret(given);
+}
+
+std::string help_text() {
+  return R"(Usage: backedpipctl [--socket PATH] [--json] COMMAND
+
+Asks and directs a running backedpipd, and prepares its files.
+
+Commands:
+  status               the daemon at a glance
+  sessions             every session, one a line
+  session ID           one session in full
+  reconnect [ID]       dial a new link now: for one session, or for all (--all says so)
+  close ID             end a session; both applications see their connection reset
+  keygen IDENTITY      print a new key line for a key file
+  check FILE           check a configuration file, without a daemon
+
+An ID may be cut to its first digits, at least 4, as long as it fits one session only.
+
+Options:
+  --socket PATH        the daemon's control socket; otherwise $BACKEDPIPD_SOCKET, or
+                       $XDG_RUNTIME_DIR/backedpipd/control.sock if that exists, or
+                       /run/backedpipd/control.sock
+  --json               print results as JSON (keygen prints a key line all the same)
+  --help               print this and exit
+  --version            print the version and exit
+
+Exit status: 0 done; 1 failed; 2 wrong usage; 3 the daemon cannot be reached.
+)";
+}
+
+std::string default_socket_path(std::string_view backedpipd_socket,
+                                std::string_view xdg_runtime_dir) {
+  if (!backedpipd_socket.empty()) return std::string(backedpipd_socket);
+  if (!xdg_runtime_dir.empty()) {
+    const std::string own = std::string(xdg_runtime_dir) + "/backedpipd/control.sock";
+    std::error_code ignored;
+    if (std::filesystem::exists(own, ignored)) return own;
+  }
+  return std::string(kSystemSocket);
+}
+
+}  // namespace backedpipe::ctl

@@ -1,0 +1,234 @@
+#include "daemon/ctl/views.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "daemon/ctl/table.hpp"
+#include "daemon/ctl/text.hpp"
+
+namespace backedpipe::ctl {
+namespace {
+
+constexpr std::size_t kMaxStatusRows = 5;  // of each of the three lists
+constexpr std::size_t kShortIdDigits = 8;
+
+const Json& field(const Json& object, const char* key) {
+  static const Json kNull;
+  if (!object.is_object()) return kNull;
+  const auto found = object.find(key);
+  return found == object.end() ? kNull : *found;
+}
+
+std::string text(const Json& object, const char* key) {
+  const auto* value = field(object, key).get_ptr<const std::string*>();
+  return value == nullptr ? std::string() : *value;
+}
+
+std::uint64_t count(const Json& object, const char* key) {
+  const auto* value = field(object, key).get_ptr<const Json::number_unsigned_t*>();
+  return value == nullptr ? 0 : *value;
+}
+
+std::string count_text(const Json& object, const char* key) {
+  return std::to_string(count(object, key));
+}
+
+std::string size(const Json& object, const char* key) {
+  return human_size(count(object, key));
+}
+
+std::string age(const Json& object, const char* key, WallTime now) {
+  const auto time = parse_timestamp(text(object, key));
+  if (!time) return {};
+  return human_age(std::chrono::floor<std::chrono::seconds>(now - *time));
+}
+
+std::string round_trip(const Json& session) {
+  const Json& value = field(session, "rtt_ms");
+  return value.is_number() ? human_milliseconds(value.get<double>()) : std::string();
+}
+
+std::string state(const Json& session) {
+  const Json& suspect = field(session, "suspect");
+  const bool doubtful = suspect.is_boolean() && suspect.get<bool>();
+  return doubtful ? "suspect" : text(session, "state");
+}
+
+std::string joined(const Json& list) {
+  std::string words;
+  if (!list.is_array()) return words;
+  for (const Json& item : list) {
+    const auto* word = item.get_ptr<const std::string*>();
+    if (word == nullptr) continue;
+    if (!words.empty()) words += ", ";
+    words += *word;
+  }
+  return words;
+}
+
+// So many digits that no two of the sessions look the same.
+std::size_t distinct_digits(const Json& sessions) {
+  std::vector<std::string> ids;
+  for (const Json& session : sessions)
+    ids.push_back(text(session, "id"));
+  std::sort(ids.begin(), ids.end());
+  std::size_t digits = kShortIdDigits;
+  for (std::size_t i = 1; i < ids.size(); ++i) {
+    const auto [a, b] =
+        std::mismatch(ids[i - 1].begin(), ids[i - 1].end(), ids[i].begin(), ids[i].end());
+    digits = std::max(digits, static_cast<std::size_t>(a - ids[i - 1].begin()) + 1);
+  }
+  return digits;
+}
+
+// "name   value" lines.
+class Facts {
+ public:
+  void add(std::string_view name, std::string_view value) {
+    lines_ += name;
+    lines_.append(name.size() < kNameWidth ? kNameWidth - name.size() : 1, ' ');
+    lines_ += value.empty() ? "-" : visible(value);
+    lines_ += '\n';
+  }
+  const std::string& lines() const { return lines_; }
+
+ private:
+  static constexpr std::size_t kNameWidth = 13;
+  std::string lines_;
+};
+
+std::string tunnel_table(const Json& tunnels) {
+  using Align = Table::Align;
+  Table table({{"TUNNEL"}, {"LISTEN"}, {"PEER"}, {"SERVICE"}, {"SESSIONS", Align::right}});
+  for (const Json& tunnel : tunnels) {
+    table.add_row({text(tunnel, "name"), text(tunnel, "listen"), text(tunnel, "peer"),
+                   text(tunnel, "service"), count_text(tunnel, "sessions")});
+  }
+  return table.render(kMaxStatusRows);
+}
+
+std::string peer_table(const Json& peers) {
+  using Align = Table::Align;
+  using Show = Table::Show;
+  Table table({{"PEER"},
+               {"STATE"},
+               {"ENDPOINTS"},
+               {"SECURITY"},
+               {"SESSIONS", Align::right},
+               {"NEXT ATTEMPT", Align::left, Show::if_any},
+               {"LAST ERROR", Align::left, Show::if_any}});
+  for (const Json& peer : peers) {
+    table.add_row({text(peer, "name"), text(peer, "state"), joined(field(peer, "endpoints")),
+                   text(peer, "security"), count_text(peer, "sessions"), text(peer, "next_attempt"),
+                   text(peer, "last_error")});
+  }
+  return table.render(kMaxStatusRows);
+}
+
+std::string listener_table(const Json& listeners) {
+  using Align = Table::Align;
+  Table table(
+      {{"LISTENER"}, {"SECURITY"}, {"HANDSHAKES", Align::right}, {"SESSIONS", Align::right}});
+  for (const Json& listener : listeners) {
+    table.add_row({text(listener, "listen"), text(listener, "security"),
+                   count_text(listener, "handshakes"), count_text(listener, "sessions")});
+  }
+  return table.render(kMaxStatusRows);
+}
+
+}  // namespace
+
+std::string render_status(const Json& status) {
+  const Json& sessions = field(status, "sessions");
+  const Json& totals = field(status, "totals");
+  Facts facts;
+  facts.add(
+      "daemon",
+      "backedpipd " + text(status, "version") + ", pid " + count_text(status, "pid") + ", up " +
+          human_age(std::chrono::seconds(static_cast<std::int64_t>(count(status, "uptime_s")))));
+  facts.add("instance", text(status, "instance"));
+  facts.add("sessions", count_text(sessions, "connected") + " connected, " +
+                            count_text(sessions, "disconnected") + " disconnected, " +
+                            count_text(sessions, "reconnecting") + " reconnecting");
+  facts.add("since start", counted(count(totals, "sessions_opened"), "session") + " opened, " +
+                               count_text(totals, "sessions_ended") + " ended; " +
+                               counted(count(totals, "attaches"), "attach") + ", " +
+                               counted(count(totals, "handshakes_failed"), "failed handshake"));
+  facts.add("traffic", size(totals, "bytes_in") + " to applications, " + size(totals, "bytes_out") +
+                           " from them, " + size(totals, "replayed_bytes") + " replayed");
+  facts.add("memory",
+            human_size(count(totals, "segments_in_use") * count(totals, "segment_bytes")) + " of " +
+                size(totals, "memory_limit") + " in buffers");
+
+  std::string page = facts.lines();
+  const Json& tunnels = field(status, "tunnels");
+  const Json& peers = field(status, "peers");
+  const Json& listeners = field(status, "listeners");
+  if (tunnels.is_array() && !tunnels.empty()) page += "\n" + tunnel_table(tunnels);
+  if (peers.is_array() && !peers.empty()) page += "\n" + peer_table(peers);
+  if (listeners.is_array() && !listeners.empty()) page += "\n" + listener_table(listeners);
+  return page;
+}
+
+std::string render_sessions(const Json& sessions, WallTime now) {
+  using Align = Table::Align;
+  using Show = Table::Show;
+  if (!sessions.is_array() || sessions.empty()) return "no sessions\n";
+  Table table({{"ID"},
+               {"STATE"},
+               {"SINCE", Align::right},
+               {"TUNNEL", Align::left, Show::if_any},
+               {"SERVICE"},
+               {"PEER"},
+               {"AGE", Align::right},
+               {"IN", Align::right},
+               {"OUT", Align::right},
+               {"UNACKED", Align::right},
+               {"RTT", Align::right},
+               {"RECONNECTS", Align::right},
+               {"LAST ERROR", Align::left, Show::if_any}});
+  const std::size_t digits = distinct_digits(sessions);
+  for (const Json& session : sessions) {
+    // The error that a connected session once had no longer matters.
+    const bool connected = text(session, "state") == "connected";
+    table.add_row({text(session, "id").substr(0, digits), state(session),
+                   age(session, "state_since", now), text(session, "tunnel"),
+                   text(session, "service"), text(session, "peer"), age(session, "created_at", now),
+                   size(session, "bytes_in"), size(session, "bytes_out"), size(session, "unacked"),
+                   round_trip(session), count_text(session, "reconnects"),
+                   connected ? std::string() : text(session, "last_error")});
+  }
+  return table.render();
+}
+
+std::string render_session(const Json& session, WallTime now) {
+  const auto time = [&](const char* key) {
+    const std::string ago = age(session, key, now);
+    return text(session, key) + (ago.empty() ? "" : " (" + ago + " ago)");
+  };
+  Facts facts;
+  facts.add("id", text(session, "id"));
+  facts.add("role", text(session, "role"));
+  facts.add("tunnel", text(session, "tunnel"));
+  facts.add("service", text(session, "service"));
+  facts.add("peer", text(session, "peer"));
+  facts.add("identity", text(session, "identity"));
+  facts.add("state", state(session) + " since " + time("state_since"));
+  facts.add("created", time("created_at"));
+  facts.add("application", text(session, "application"));
+  facts.add("link", text(session, "link"));
+  facts.add("generation", count_text(session, "generation"));
+  facts.add("reconnects", count_text(session, "reconnects"));
+  facts.add("in", size(session, "bytes_in") + " to the application");
+  facts.add("out", size(session, "bytes_out") + " from the application, " +
+                       size(session, "unacked") + " unacknowledged");
+  facts.add("buffered", size(session, "buffered"));
+  facts.add("window", size(session, "window"));
+  facts.add("round trip", round_trip(session));
+  facts.add("last error", text(session, "last_error"));
+  return facts.lines();
+}
+
+}  // namespace backedpipe::ctl

@@ -1,0 +1,40 @@
+// ControlTarget: what requests on the control socket can see of a daemon and do to it. Implemented
+// by the daemon, called on the thread that calls handle_request().
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "control/snapshots.hpp"
+
+namespace backedpipe {
+
+enum class ReconnectOutcome : std::uint8_t {
+  done,       // an attempt is under way
+  not_found,  // no such session
+  not_here,   // a server cannot dial: its client has to be asked
+};
+
+class ControlTarget {
+ public:
+  virtual ~ControlTarget() = default;
+
+  virtual StatusSnapshot status() = 0;
+  virtual std::vector<SessionSnapshot> sessions() = 0;
+  virtual std::optional<SessionSnapshot> session(const SessionId& id) = 0;
+
+  virtual ReconnectOutcome reconnect(const SessionId& id) = 0;
+  // Every session that this side can dial for; returns how many.
+  virtual std::size_t reconnect_all() = 0;
+  // Ends the session, visibly for both applications. False when there is none of that id.
+  virtual bool close(const SessionId& id) = 0;
+
+ protected:
+  ControlTarget() = default;
+  ControlTarget(const ControlTarget&) = default;
+  ControlTarget& operator=(const ControlTarget&) = default;
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,127 @@
+#include "control/snapshot_json.hpp"
+
+#include <cmath>
+
+#include "control/timestamp.hpp"
+
+namespace backedpipe {
+namespace {
+
+OrderedJson text_or_null(const std::string& text) {
+  return text.empty() ? OrderedJson(nullptr) : OrderedJson(text);
+}
+
+OrderedJson milliseconds_or_null(const std::optional<Duration>& duration) {
+  if (!duration) return nullptr;
+  const std::chrono::duration<double, std::micro> exact = *duration;
+  return std::round(exact.count()) / 1000.0;
+}
+
+OrderedJson to_json(const TunnelSnapshot& tunnel) {
+  return {{"name", tunnel.name},
+          {"listen", tunnel.listen},
+          {"peer", tunnel.peer},
+          {"service", tunnel.service},
+          {"sessions", tunnel.sessions}};
+}
+
+OrderedJson to_json(const PeerSnapshot& peer) {
+  OrderedJson endpoints = OrderedJson::array();
+  for (const std::string& endpoint : peer.endpoints)
+    endpoints.push_back(endpoint);
+  return {{"name", peer.name},
+          {"endpoints", std::move(endpoints)},
+          {"security", peer.security},
+          {"state", name(peer.state)},
+          {"last_error", text_or_null(peer.last_error)},
+          {"next_attempt", peer.next_attempt ? OrderedJson(format_timestamp(*peer.next_attempt))
+                                             : OrderedJson(nullptr)},
+          {"sessions", peer.sessions}};
+}
+
+OrderedJson to_json(const ListenerSnapshot& listener) {
+  return {{"listen", listener.listen},
+          {"security", listener.security},
+          {"handshakes", listener.handshakes},
+          {"sessions", listener.sessions}};
+}
+
+OrderedJson to_json(const Totals& totals) {
+  return {{"sessions_opened", totals.sessions_opened},
+          {"sessions_ended", totals.sessions_ended},
+          {"attaches", totals.attaches},
+          {"bytes_in", totals.bytes_in},
+          {"bytes_out", totals.bytes_out},
+          {"replayed_bytes", totals.replayed_bytes},
+          {"handshakes_failed", totals.handshakes_failed},
+          {"segments_in_use", totals.segments_in_use},
+          {"segment_bytes", totals.segment_bytes},
+          {"memory_limit", totals.memory_limit}};
+}
+
+template <typename T>
+OrderedJson list_of(const std::vector<T>& items) {
+  OrderedJson list = OrderedJson::array();
+  for (const T& item : items)
+    list.push_back(to_json(item));
+  return list;
+}
+
+}  // namespace
+
+std::string_view name(PeerState state) {
+  switch (state) {
+    case PeerState::up:
+      return "up";
+    case PeerState::down:
+      return "down";
+    case PeerState::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+std::string to_text(const OrderedJson& value) {
+  return value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+}
+
+OrderedJson to_json(const StatusSnapshot& status) {
+  return {{"version", status.version},
+          {"pid", status.pid},
+          {"instance", status.instance},
+          {"uptime_s", status.uptime.count()},
+          {"sessions",
+           {{"connected", status.connected},
+            {"disconnected", status.disconnected},
+            {"reconnecting", status.reconnecting}}},
+          {"tunnels", list_of(status.tunnels)},
+          {"peers", list_of(status.peers)},
+          {"listeners", list_of(status.listeners)},
+          {"totals", to_json(status.totals)}};
+}
+
+OrderedJson to_json(const SessionSnapshot& session) {
+  return {{"id", to_string(session.id)},
+          {"role", session.role == Role::client ? "client" : "server"},
+          {"tunnel", session.tunnel},
+          {"service", session.service},
+          {"peer", session.peer},
+          {"identity", session.identity},
+          {"state", name(session.state)},
+          {"generation", session.generation},
+          {"reconnects", session.reconnects},
+          {"created_at", format_timestamp(session.created_at)},
+          {"state_since", format_timestamp(session.state_since)},
+          {"application", session.application},
+          {"link", text_or_null(session.link)},
+          {"bytes_in", session.bytes_in},
+          {"bytes_out", session.bytes_out},
+          {"unacked", session.unacked},
+          {"buffered", session.buffered},
+          {"window", session.window},
+          {"rtt_ms", milliseconds_or_null(session.rtt)},
+          {"last_error", text_or_null(session.last_error)},
+          {"suspect", session.suspect}};
+}
+
+}  // namespace backedpipe

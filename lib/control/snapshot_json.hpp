@@ -1,0 +1,24 @@
+// Snapshots as JSON text. Used by the methods of the control socket; everything else reads what
+// they return.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "control/snapshots.hpp"
+
+namespace backedpipe {
+
+// Fields come in the order in which a reader wants them.
+using OrderedJson = nlohmann::ordered_json;
+
+// One line. Text in the value that is not UTF-8 becomes U+FFFD, because addresses and error texts
+// are not ours to trust.
+std::string to_text(const OrderedJson& value);
+
+OrderedJson to_json(const StatusSnapshot& status);
+OrderedJson to_json(const SessionSnapshot& session);
+
+}  // namespace backedpipe

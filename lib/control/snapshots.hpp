@@ -1,0 +1,104 @@
+// What the control socket and the metrics tell about a running daemon: plain values that the daemon
+// fills from its workers at one moment. They own everything in them, so they can cross threads.
+//
+// The JSON names of the fields are fixed, see snapshot_json.cpp: scripts depend on them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipe/backed_pipe.hpp"
+#include "pipe/time.hpp"
+#include "proto/session_id.hpp"
+#include "session/session.hpp"
+
+namespace backedpipe {
+
+using WallTime = std::chrono::system_clock::time_point;
+
+struct SessionSnapshot {
+  SessionId id;
+  Role role = Role::client;
+  std::string tunnel;  // empty on a server
+  std::string service;
+  std::string peer;  // on a client the peer's name, on a server its remote address
+  std::string identity;
+  PipeState state = PipeState::disconnected;
+  std::uint64_t generation = 0;
+  std::uint64_t reconnects = 0;  // links after the first
+  WallTime created_at;
+  WallTime state_since;
+  std::string application;      // address of the application
+  std::string link;             // remote address of the link; empty when there is none
+  std::uint64_t bytes_in = 0;   // delivered to the application
+  std::uint64_t bytes_out = 0;  // read from the application
+  std::uint64_t unacked = 0;    // bytes read from the application that the peer may lack
+  std::uint64_t buffered = 0;   // bytes of memory held, both directions
+  std::uint64_t window = 0;     // bytes that the peer may have on the way to here
+  std::optional<Duration> rtt;
+  std::string last_error;  // why the latest link to end ended; empty when none has
+  bool suspect = false;    // connected, but the link owes an answer
+};
+
+struct TunnelSnapshot {
+  std::string name;
+  std::string listen;
+  std::string peer;
+  std::string service;
+  std::uint64_t sessions = 0;
+};
+
+enum class PeerState : std::uint8_t { unknown, up, down };
+
+std::string_view name(PeerState state);
+
+struct PeerSnapshot {
+  std::string name;
+  std::vector<std::string> endpoints;
+  std::string security;
+  PeerState state = PeerState::unknown;
+  std::string last_error;                // empty when there is none
+  std::optional<WallTime> next_attempt;  // while it is down
+  std::uint64_t sessions = 0;
+};
+
+struct ListenerSnapshot {
+  std::string listen;
+  std::string security;
+  std::uint64_t handshakes = 0;  // in progress
+  std::uint64_t sessions = 0;
+};
+
+// Since the daemon was started, but for the last three.
+struct Totals {
+  std::uint64_t sessions_opened = 0;
+  std::uint64_t sessions_ended = 0;
+  std::uint64_t attaches = 0;
+  std::uint64_t bytes_in = 0;
+  std::uint64_t bytes_out = 0;
+  std::uint64_t replayed_bytes = 0;
+  std::uint64_t handshakes_failed = 0;
+  std::uint64_t segments_in_use = 0;
+  std::uint64_t segment_bytes = 0;  // the size of one
+  std::uint64_t memory_limit = 0;   // bytes
+};
+
+struct StatusSnapshot {
+  std::string version;
+  std::int64_t pid = 0;
+  std::string instance;
+  std::chrono::seconds uptime{0};
+  std::uint64_t connected = 0;
+  std::uint64_t disconnected = 0;
+  std::uint64_t reconnecting = 0;
+  std::vector<TunnelSnapshot> tunnels;
+  std::vector<PeerSnapshot> peers;
+  std::vector<ListenerSnapshot> listeners;
+  Totals totals;
+};
+
+}  // namespace backedpipe
