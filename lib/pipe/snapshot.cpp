@@ -68,12 +68,14 @@ class PipeSnapshot {
   static std::vector<std::byte> take(const BackedPipe& pipe) {
     const BackedWriter& out = pipe.writer_;
     const BackedReader& in = pipe.reader_;
+    // Its link will be gone, and with it what a reset would still have sent.
+    const bool discarded = out.discarded_ || pipe.resetting();
     const auto flag = [](bool set, std::uint8_t bit) { return set ? bit : std::uint8_t{0}; };
     wire::Writer writer;
     writer.integer(kFormat);
     writer.integer(static_cast<std::uint8_t>(
         flag(out.finished_, kFinished) | flag(out.fin_acknowledged_, kFinAcknowledged) |
-        flag(out.discarded_, kDiscarded) | flag(in.fin_received_, kFinReceived) |
+        flag(discarded, kDiscarded) | flag(in.fin_received_, kFinReceived) |
         flag(in.end_delivered_, kEndDelivered) | flag(pipe.state_ == PipeState::closed, kClosed)));
     writer.integer(static_cast<std::uint16_t>(pipe.reset_reason_.value_or(Reason::none)));
     writer.integer(static_cast<std::uint16_t>(pipe.reset_received_.value_or(Reason::none)));
@@ -83,11 +85,11 @@ class PipeSnapshot {
     writer.integer(out.highest_sent_);
     writer.integer(std::uint64_t{in.window_.size_});
     writer.integer(in.window_.limit_);
-    writer.integer(out.ring_.begin());
-    writer.integer(std::uint64_t{out.ring_.size()});
+    writer.integer(discarded ? out.ring_.end() : out.ring_.begin());
+    writer.integer(std::uint64_t{discarded ? 0 : out.ring_.size()});
     writer.integer(in.ring_.begin());
     writer.integer(std::uint64_t{in.ring_.size()});
-    write_ring(writer, out.ring_);
+    if (!discarded) write_ring(writer, out.ring_);
     write_ring(writer, in.ring_);
     return std::move(writer.buffer());
   }
@@ -133,12 +135,11 @@ class PipeSnapshot {
                            (!out.fin_acknowledged_ || (out.finished_ && out.ring_.empty())));
     const bool reader_fits = (!in.end_delivered_ || (in.fin_received_ && in.ring_.empty())) &&
                              window_limit >= in.ring_.begin() && window_size <= in.window_.max_;
-    if (!writer_fits || !reader_fits) return Reason::protocol_error;
+    if (!writer_fits || !reader_fits || (pipe.resetting() && !out.discarded_))
+      return Reason::protocol_error;
     out.highest_sent_ = out.sent_ = out.scheduled_ = highest_sent;
     in.window_.size_ = static_cast<std::size_t>(window_size);
     in.window_.limit_ = in.window_.stated_ = window_limit;
-    // Its link is gone, so the RESET goes alone.
-    if (pipe.resetting()) out.discard();
     if ((flags & kClosed) != 0) pipe.close();
     return {};
   }

@@ -1,0 +1,45 @@
+// The one source of chance of a simulated world: everything that happens in it follows from the seed.
+#pragma once
+
+#include <cstdint>
+
+#include "pipe/time.hpp"
+
+namespace backedpipe::sim {
+
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+
+  // splitmix64
+  std::uint64_t next() {
+    state_ += 0x9e3779b97f4a7c15ULL;
+    std::uint64_t mixed = state_;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebULL;
+    return mixed ^ (mixed >> 31);
+  }
+
+  // Both ends included.
+  std::uint64_t between(std::uint64_t least, std::uint64_t most) {
+    return least + next() % (most - least + 1);
+  }
+  Duration between(Duration least, Duration most) {
+    return Duration(static_cast<std::int64_t>(between(static_cast<std::uint64_t>(least.count()),
+                                                      static_cast<std::uint64_t>(most.count()))));
+  }
+  // Any order of magnitude in between is as likely as any other, so that small numbers get their
+  // turn.
+  std::uint64_t scale(std::uint64_t least, std::uint64_t most) {
+    std::uint64_t top = least;
+    while (top < most && chance(70))
+      top *= 2;
+    return between(least, top < most ? top : most);
+  }
+  bool chance(unsigned percent) { return next() % 100 < percent; }
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace backedpipe::sim
