@@ -16,7 +16,7 @@ constexpr unsigned kFaultKinds = static_cast<unsigned>(Fault::Kind::restart_serv
 Script make_script(Random& random, std::size_t window_bytes) {
   Script script;
   // Small windows make many round trips: the world must stay cheap.
-  const std::size_t most = std::min<std::size_t>(window_bytes * 24, 12'000);
+  const std::size_t most = std::min<std::size_t>(window_bytes * 100, 100'000);
   script.total_bytes = random.chance(10) ? 0 : random.between(1, random.scale(1, most));
   script.most_per_write = random.scale(1 + script.total_bytes / 64, 4096);
   script.write_gap = random.chance(40) ? Duration(0) : random.between(Duration(0), milliseconds(300));
