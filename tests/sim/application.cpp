@@ -37,8 +37,8 @@ bool Application::write(Session& session, TimePoint now) {
   if (finished_ || now < next_write_) return false;
   BackedPipe& pipe = session.pipe();
   if (written_ < script_.total_bytes) {
-    const std::uint64_t wanted = std::min<std::uint64_t>(
-        random_.between(1, script_.most_per_write), script_.total_bytes - written_);
+    const std::uint64_t wanted = std::min<std::uint64_t>(random_.between(1, script_.most_per_write),
+                                                         script_.total_bytes - written_);
     std::array<MutableBytes, 2> pieces;
     const std::size_t count = pipe.prepare(wanted, pieces);
     std::size_t room = 0;
@@ -80,9 +80,7 @@ bool Application::read(Session& session, TimePoint now) {
   require(!end_seen_, "the end comes once", name(side_));
   session.end_delivered();
   end_seen_ = true;
-  require(complete(), "no silent end",
-          std::string(name(side_)) + "'s application saw a clean end after " +
-              std::to_string(taken_) + " bytes");
+  require(complete(), "no silent end", describe() + " saw a clean end");
   return true;
 }
 
@@ -122,6 +120,13 @@ std::optional<TimePoint> Application::next_event(TimePoint now) const {
   }
   if (script_.resets_at) consider(born_ + *script_.resets_at);
   return next;
+}
+
+std::string Application::describe() const {
+  return std::string(name(side_)) + "'s application (wrote " + std::to_string(written_) +
+         (finished_ ? " and finished" : "") + ", took " + std::to_string(taken_) +
+         (end_seen_ ? " and the end" : "") + (has_reset_ ? ", has reset" : "") +
+         (told_ ? ", was told" : "") + ")";
 }
 
 void Application::tell(Session& session, Reason reason, TimePoint now) {

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string_view>
+#include <string>
 
 #include "checks.hpp"
 #include "random.hpp"
@@ -58,6 +58,7 @@ class Application {
   std::uint64_t taken_sequence() const { return taken_ + (end_seen_ ? 1 : 0); }
   const Application* counterpart() const { return counterpart_; }
   bool gone() const { return has_reset_ || told_; }
+  std::string describe() const;
   bool was_told() const { return told_.has_value(); }
   bool has_reset() const { return has_reset_; }
   // It got all that was meant for it.

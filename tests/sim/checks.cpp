@@ -27,9 +27,9 @@ void check_offsets(const Session& session) {
   const BackedWriter& out = pipe.writer();
   const BackedReader& in = pipe.reader();
   const bool given_up = pipe.resetting() || session.ended();
-  const bool outbound = given_up || (out.acknowledged() <= out.sent() &&
-                                     out.sent() <= out.highest_sent() &&
-                                     out.highest_sent() <= out.end());
+  const bool outbound =
+      given_up || (out.acknowledged() <= out.sent() && out.sent() <= out.highest_sent() &&
+                   out.highest_sent() <= out.end());
   const bool inbound = in.delivered_sequence() <= in.received_sequence() &&
                        in.ring().end() <= in.window().stated_limit();
   if (!outbound || !inbound) throw Violation("offsets are ordered", describe(session));
@@ -48,7 +48,7 @@ void check_memory(const Session& session, const PipeOptions& options, std::size_
 
 void WireTap::begin(const Position& peer) {
   next_ = peer.received;
-  // A WINDOW frame may have been put behind the WELCOME before that was read.
+  // The peer may have sent a WINDOW behind the WELCOME that is only now being read.
   limit_ = std::max(limit_, peer.window_limit);
 }
 

@@ -1,5 +1,5 @@
-// What must hold in every simulated world, after every step. A broken rule is thrown as a Violation,
-// which names it.
+// What must hold in every simulated world, after every step. A broken rule is thrown as a
+// Violation, which names it.
 #pragma once
 
 #include <cstdint>

@@ -12,7 +12,14 @@ struct KnownSeed {
 };
 
 inline constexpr KnownSeed kKnownSeeds[] = {
-    {1, "none: the first"},
+    {6, "a WELCOME for an attempt that had been given up attached a link that was closed already"},
+    {8, "the server took the client's reset for its own application's, which was never told"},
+    {12,
+     "a client refused with \"closed\", because only the last acknowledgement was lost, reset its "
+     "application"},
+    {25961,
+     "a reset discarded what was received, and then passed the end of the stream on as if nothing "
+     "were missing"},
 };
 
 }  // namespace backedpipe::sim

@@ -43,8 +43,8 @@ std::size_t Link::write(Side side, ConstBytes bytes, TimePoint now) {
     const auto on_the_wire =
         Duration(std::int64_t{1'000'000'000} * static_cast<std::int64_t>(count) /
                  static_cast<std::int64_t>(options_.bytes_per_second));
-    channel.last_at = std::max({channel.last_at, now + options_.latency + on_the_wire,
-                                channel.frozen_until});
+    channel.last_at =
+        std::max({channel.last_at, now + options_.latency + on_the_wire, channel.frozen_until});
     channel.arrivals.push_back({channel.last_at, piece});
     if (piece == end) break;
   }
@@ -123,15 +123,13 @@ void Link::freeze(Side side, TimePoint now, TimePoint until) {
   channel.last_at = std::max(channel.last_at, until);
 }
 
-std::optional<TimePoint> Link::next_event(TimePoint now) const {
+std::optional<TimePoint> Link::next_event(TimePoint now) {
   std::optional<TimePoint> next;
-  for (const Channel& channel : channels_) {
-    // What has arrived unseen at a closed end is no event any more.
-    for (std::size_t i = channel.next_arrival; i < channel.arrivals.size(); ++i) {
-      if (channel.arrived >= channel.lost_from) break;
-      if (channel.arrivals[i].at <= now) continue;
-      next = earlier(next, channel.arrivals[i].at);
-      break;
+  for (Channel& channel : channels_) {
+    // Nobody may be left to read it.
+    advance(channel, now);
+    if (channel.next_arrival < channel.arrivals.size() && channel.arrived < channel.lost_from) {
+      next = earlier(next, channel.arrivals[channel.next_arrival].at);
     }
     if (channel.over_at && *channel.over_at > now) next = earlier(next, channel.over_at);
     if (channel.blocked_until && *channel.blocked_until > now) {

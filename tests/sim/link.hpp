@@ -69,7 +69,7 @@ class Link {
   void freeze(Side from, TimePoint now, TimePoint until);
 
   // When something happens here next.
-  std::optional<TimePoint> next_event(TimePoint now) const;
+  std::optional<TimePoint> next_event(TimePoint now);
 
  private:
   struct Arrival {

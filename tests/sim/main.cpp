@@ -1,18 +1,17 @@
-// Runs simulated worlds, one per seed, on all cores; see world.hpp. Workers are processes, so that a
-// broken invariant, which ends the process, is reported with its seed as well.
-#include <poll.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
+// Runs simulated worlds, one per seed, on all cores; see world.hpp. Workers are processes, so that
+// a broken invariant, which ends the process, is reported with its seed as well.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <iostream>
+#include <poll.h>
 #include <string>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include "known_seeds.hpp"
@@ -35,6 +34,10 @@ struct Progress {
   volatile std::uint64_t current;
   volatile std::uint64_t done;
   volatile std::uint64_t failed;
+  volatile std::uint64_t steps;
+  volatile std::uint64_t links;
+  volatile std::uint64_t bytes;
+  volatile std::uint64_t clean;
 };
 
 constexpr std::uint64_t kMostFailures = 5;
@@ -75,10 +78,11 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-bool run_one(std::uint64_t seed, bool trace) {
+bool run_one(std::uint64_t seed, bool trace, sim::World::Tally& tally) {
   try {
     sim::World world(seed, trace ? &std::cout : nullptr);
     world.run();
+    tally = world.tally();
     return true;
   } catch (const std::exception& failure) {
     std::cout << std::flush;
@@ -98,11 +102,16 @@ std::uint64_t seed_of(const Options& options, std::uint64_t number) {
 void work(const Options& options, unsigned job, std::uint64_t count, Progress& progress) {
   for (std::uint64_t number = job; number < count; number += options.jobs) {
     progress.current = seed_of(options, number);
-    if (!run_one(progress.current, false)) {
+    sim::World::Tally tally;
+    if (!run_one(progress.current, false, tally)) {
       progress.failed = progress.failed + 1;
       if (progress.failed >= kMostFailures) break;
     }
     progress.done = progress.done + 1;
+    progress.steps = progress.steps + tally.steps;
+    progress.links = progress.links + tally.links;
+    progress.bytes = progress.bytes + tally.bytes;
+    progress.clean = progress.clean + (tally.clean ? 1 : 0);
   }
 }
 
@@ -154,8 +163,9 @@ int run_all(const Options& options) {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
     died = true;
     const auto seed = static_cast<unsigned long long>(progress[job].current);
-    std::fprintf(stderr, "seed %llu ended the process (status %d); replay: sim --seed %llu --trace\n",
-                 seed, status, seed);
+    std::fprintf(stderr,
+                 "seed %llu ended the process (status %d); replay: sim --seed %llu --trace\n", seed,
+                 status, seed);
   }
   const double taken =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
@@ -164,6 +174,13 @@ int run_all(const Options& options) {
   std::printf("%llu worlds in %.1f s (%.0f a second), %llu failed\n",
               static_cast<unsigned long long>(done), taken, static_cast<double>(done) / taken,
               static_cast<unsigned long long>(failed));
+  const auto each = [&](auto member) {
+    return static_cast<double>(total(member)) /
+           static_cast<double>(std::max<std::uint64_t>(done, 1));
+  };
+  std::printf("on average %.0f steps, %.1f links, %.0f bytes; %.0f%% ended cleanly\n",
+              each(&Progress::steps), each(&Progress::links), each(&Progress::bytes),
+              100 * each(&Progress::clean));
   return failed == 0 && !died ? 0 : 1;
 }
 
@@ -171,6 +188,9 @@ int run_all(const Options& options) {
 
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
-  if (options.seed) return run_one(*options.seed, options.trace) ? 0 : 1;
+  if (options.seed) {
+    sim::World::Tally tally;
+    return run_one(*options.seed, options.trace, tally) ? 0 : 1;
+  }
   return run_all(options);
 }

@@ -16,12 +16,14 @@ constexpr unsigned kFaultKinds = static_cast<unsigned>(Fault::Kind::restart_serv
 Script make_script(Random& random, std::size_t window_bytes) {
   Script script;
   // Small windows make many round trips: the world must stay cheap.
-  const std::size_t most = std::min<std::size_t>(window_bytes * 100, 100'000);
-  script.total_bytes = random.chance(10) ? 0 : random.between(1, random.scale(1, most));
+  const std::size_t most = std::min<std::size_t>(window_bytes * 120, 60'000);
+  script.total_bytes = random.chance(10) ? 0 : random.between(1, random.scale(1 + most / 16, most));
   script.most_per_write = random.scale(1 + script.total_bytes / 64, 4096);
-  script.write_gap = random.chance(40) ? Duration(0) : random.between(Duration(0), milliseconds(300));
+  script.write_gap =
+      random.chance(40) ? Duration(0) : random.between(Duration(0), milliseconds(300));
   script.most_per_read = random.scale(1 + script.total_bytes / 64, 4096);
-  script.read_gap = random.chance(60) ? Duration(0) : random.between(Duration(0), milliseconds(200));
+  script.read_gap =
+      random.chance(60) ? Duration(0) : random.between(Duration(0), milliseconds(200));
   if (random.chance(50)) script.finish_delay = random.between(Duration(0), seconds(20));
   if (random.chance(25)) {
     script.stalls_at = random.between(Duration(0), seconds(5));
@@ -36,8 +38,8 @@ Script make_script(Random& random, std::size_t window_bytes) {
 
 PipeOptions make_pipe(Random& random) {
   PipeOptions pipe;
-  pipe.replay_buffer_bytes = random.between(1, random.scale(2, 4096));
-  pipe.max_window_bytes = random.between(8, random.scale(16, 4096));
+  pipe.replay_buffer_bytes = random.between(1, random.scale(8, 8192));
+  pipe.max_window_bytes = random.between(8, random.scale(32, 8192));
   pipe.initial_window_bytes = random.between(8, pipe.max_window_bytes);
   return pipe;
 }
@@ -59,16 +61,18 @@ std::optional<Duration> make_notice(Random& random) {
 Fault make_fault(Random& random, Duration until) {
   Fault fault;
   do {
-    fault.kind = random.chance(40) ? (random.chance(50) ? Fault::Kind::cut : Fault::Kind::cut_after_bytes)
-                                   : static_cast<Fault::Kind>(random.between(0, kFaultKinds - 1));
+    fault.kind = random.chance(40)
+                     ? (random.chance(50) ? Fault::Kind::cut : Fault::Kind::cut_after_bytes)
+                     : static_cast<Fault::Kind>(random.between(0, kFaultKinds - 1));
   } while (fault.kind == Fault::Kind::restart_server_forgetful && random.chance(70));
   // Many faults early, while there is still something to disturb.
   fault.at = random.chance(50) ? random.between(Duration(0), std::min<Duration>(until, seconds(2)))
                                : random.between(Duration(0), until);
   fault.lasts = random.chance(60) ? random.between(milliseconds(1), seconds(4))
                                   : random.between(milliseconds(1), seconds(40));
-  fault.number = fault.kind == Fault::Kind::forced_reconnect ? random.between(1, 3)
-                                                             : random.between(0, random.scale(1, 4096));
+  fault.number = fault.kind == Fault::Kind::forced_reconnect
+                     ? random.between(1, 3)
+                     : random.between(0, random.scale(1, 4096));
   fault.side = random.chance(50) ? Side::client : Side::server;
   fault.both = random.chance(50);
   fault.client_notices_after = make_notice(random);
@@ -79,21 +83,31 @@ Fault make_fault(Random& random, Duration until) {
 }  // namespace
 
 const char* name(Fault::Kind kind) {
-  static constexpr const char* kNames[] = {
-      "cut",          "cut after bytes", "freeze",         "blackhole",
-      "refuse dials", "hang dials",      "reconnect",      "late HELLO",
-      "lose WELCOME", "refuse for now",  "restart client", "restart server",
-      "restart server without its snapshot"};
+  static constexpr const char* kNames[] = {"cut",
+                                           "cut after bytes",
+                                           "freeze",
+                                           "blackhole",
+                                           "refuse dials",
+                                           "hang dials",
+                                           "reconnect",
+                                           "late HELLO",
+                                           "lose WELCOME",
+                                           "refuse for now",
+                                           "restart client",
+                                           "restart server",
+                                           "restart server without its snapshot"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
 Plan make_plan(Random& random) {
   Plan plan;
-  plan.link.latency = random.chance(20) ? Duration(0) : random.between(microseconds(10), milliseconds(150));
+  plan.link.latency =
+      random.chance(20) ? Duration(0) : random.between(microseconds(10), milliseconds(150));
   plan.link.bytes_per_second = random.between(2'000, random.scale(4'000, 10'000'000));
-  // A buffer that holds less than the path does would be a rate of its own, too low for a handshake.
-  plan.link.buffer_bytes = random.between(
-      plan.link.latency < milliseconds(1) ? 1 : 512, random.scale(512, 8192));
+  // A buffer that holds less than the path does would be a rate of its own, too low for a
+  // handshake.
+  plan.link.buffer_bytes =
+      random.between(plan.link.latency < milliseconds(1) ? 1 : 512, random.scale(512, 8192));
   plan.link.blocked_percent = random.chance(50) ? 0 : static_cast<unsigned>(random.between(1, 40));
 
   plan.segment_bytes = std::size_t{16} << random.between(0, 4);
@@ -119,8 +133,8 @@ Plan make_plan(Random& random) {
   if (random.chance(40)) {
     (random.chance(50) ? plan.client_script : plan.server_script).finishes_last = true;
   }
-  if (random.chance(3)) plan.client_closed_at = random.between(Duration(0), seconds(20));
-  if (random.chance(3)) plan.server_closed_at = random.between(Duration(0), seconds(20));
+  if (random.chance(6)) plan.client_closed_at = random.between(Duration(0), seconds(20));
+  if (random.chance(6)) plan.server_closed_at = random.between(Duration(0), seconds(20));
   if (random.chance(4)) {
     plan.target = random.chance(50) ? Plan::Target::refuses_at_once : Plan::Target::refuses_later;
   }
@@ -128,7 +142,7 @@ Plan make_plan(Random& random) {
   plan.server_script.starts_after = plan.target_takes;
 
   plan.healed_at = random.between(Duration(0), seconds(random.chance(70) ? 10 : 60));
-  const std::uint64_t count = random.between(0, random.scale(2, 12));
+  const std::uint64_t count = random.between(random.chance(80) ? 1 : 0, random.scale(3, 24));
   for (std::uint64_t i = 0; i < count; ++i) {
     plan.faults.push_back(make_fault(random, plan.healed_at));
     // What two sessions would need is not there.

@@ -1,5 +1,5 @@
-// Plan: all that a seed decides before a world begins: sizes, pace, and which faults come when. Made
-// once, so that a trace can print it.
+// Plan: all that a seed decides before a world begins: sizes, pace, and which faults come when.
+// Made once, so that a trace can print it.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// The one source of chance of a simulated world: everything that happens in it follows from the seed.
+// The one source of chance of a simulated world: everything that happens in it follows from the
+// seed.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +32,11 @@ class Random {
   // Any order of magnitude in between is as likely as any other, so that small numbers get their
   // turn.
   std::uint64_t scale(std::uint64_t least, std::uint64_t most) {
-    std::uint64_t top = least;
-    while (top < most && chance(70))
-      top *= 2;
+    std::uint64_t top = least < 1 ? 1 : least;
+    std::uint64_t doublings = 0;
+    while ((top << doublings) < most)
+      ++doublings;
+    top <<= between(0, doublings);
     return between(least, top < most ? top : most);
   }
   bool chance(unsigned percent) { return next() % 100 < percent; }

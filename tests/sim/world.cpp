@@ -48,8 +48,8 @@ World::World(std::uint64_t seed, std::ostream* trace)
   Session::Identity identity{.id = {}, .role = Role::client, .service = kService};
   for (auto& byte : identity.id.bytes)
     byte = static_cast<std::uint8_t>(random_.next());
-  client_.session = std::make_unique<Session>(identity, client_memory_->pool, plan_.client,
-                                              random_.next(), now_);
+  client_.session =
+      std::make_unique<Session>(identity, client_memory_->pool, plan_.client, random_.next(), now_);
 }
 
 World::~World() = default;
@@ -99,14 +99,22 @@ void World::run() {
   for (const auto& application : applications_) {
     require((application->complete() && application->finished()) || application->was_told() ||
                 application->has_reset(),
-            "no silent end", "an application was left without an answer");
+            "no silent end", application->describe() + " was left without an answer");
   }
-  require(client_memory_->pool.segments_in_use() == 0 &&
-              server_memory_->pool.segments_in_use() == 0,
-          "memory is given back", "segments are still in use");
+  require(
+      client_memory_->pool.segments_in_use() == 0 && server_memory_->pool.segments_in_use() == 0,
+      "memory is given back", "segments are still in use");
   require(registry_->size() == 0, "sessions are forgotten", "the registry still has one");
   registry_->tick(now_ + plan_.registry.tombstone_time);
   require(registry_->tombstone_count() == 0, "tombstones go", "one is still there");
+}
+
+World::Tally World::tally() const {
+  Tally tally{
+      .steps = steps_, .links = wires_, .bytes = 0, .clean = client_ended_ == Reason::closed};
+  for (const auto& application : applications_)
+    tally.bytes += application->taken();
+  return tally;
 }
 
 std::optional<TimePoint> World::next_event() {
@@ -148,6 +156,7 @@ void World::step() {
     steps_in_second_ = dials_in_second_ = 0;
   }
   require(++steps_in_second_ <= kMostStepsPerSecond, "no action loops", "too many steps a second");
+  ++steps_;
   apply_due_faults();
   tick_all();
   unsigned rounds = 0;
@@ -181,15 +190,14 @@ void World::check_everything() {
               "acknowledges only what was taken", name(end.side));
     }
     if (session.application_done() && !session.ended()) {
-      require(end.application->gone() ||
-                  (end.application->finished() && end.application->end_seen()),
-              "no silent end", "the application is called done and is not");
+      require(
+          end.application->gone() || (end.application->finished() && end.application->end_seen()),
+          "no silent end", "the application is called done and is not");
     }
     return session.pipe().writer().ring().segment_count() +
            session.pipe().reader().ring().segment_count();
   };
-  const std::size_t client_segments =
-      client_ended_ ? 0 : check_end(client_, plan_.client.pipe);
+  const std::size_t client_segments = client_ended_ ? 0 : check_end(client_, plan_.client.pipe);
   std::size_t server_segments = 0;
   for (const auto& end : sessions_)
     server_segments += check_end(*end, plan_.server.pipe);
@@ -283,8 +291,8 @@ bool World::execute_actions(End& end) {
         }
         break;
       case Session::Action::Kind::reset_application:
-        say(std::string(name(end.side)) + ": application told: " +
-            std::string(backedpipe::name(action->reason)));
+        say(std::string(name(end.side)) +
+            ": application told: " + std::string(backedpipe::name(action->reason)));
         check_reason(end, action->reason);
         end.application->tell(*end.session, action->reason, now_);
         break;
@@ -314,9 +322,9 @@ bool World::read_link(End& end) {
   }
   if (!end.over && end.wire && end.wire->link.over(end.side, now_)) {
     say(std::string(name(end.side)) + ": link " + std::to_string(end.wire->number) + " is over");
-    const LinkError error{random_.chance(50) ? LinkError::Component::reader
-                                             : LinkError::Component::writer,
-                          end.wire_generation, connection_reset()};
+    const LinkError error{
+        random_.chance(50) ? LinkError::Component::reader : LinkError::Component::writer,
+        end.wire_generation, connection_reset()};
     drop_wire(end);
     end.session->link_lost(error, now_);
     execute_actions(end);
@@ -357,9 +365,8 @@ bool World::write_link(End& end) {
       while (!left.empty() && !blocked) {
         const std::size_t put = wire->link.write(end.side, left, now_);
         const std::optional<std::uint64_t> taken_sequence =
-            end.session->pipe().resetting()
-                ? std::nullopt
-                : std::optional(end.application->taken_sequence());
+            end.session->pipe().resetting() ? std::nullopt
+                                            : std::optional(end.application->taken_sequence());
         wire->taps[index(end.side)].put(left.first(put), taken_sequence,
                                         wire->taps[index(other(end.side))]);
         left = left.subspan(put);
@@ -518,7 +525,8 @@ World::End* World::open_session(const Hello& hello) {
   auto end = std::make_unique<End>();
   end->side = Side::server;
   end->application = applications_.back().get();
-  if (plan_.target == Plan::Target::refuses_later) end->target_refuses_at = now_ + plan_.target_takes;
+  if (plan_.target == Plan::Target::refuses_later)
+    end->target_refuses_at = now_ + plan_.target_takes;
   end->session = std::make_unique<Session>(
       Session::Identity{.id = hello.session, .role = Role::server, .service = hello.service},
       server_memory_->pool, plan_.server, random_.next(), now_);
@@ -539,7 +547,8 @@ void World::answer(Accepted& accepted) {
     return refuse(accepted, random_.chance(50) ? Reason::overloaded : Reason::shutting_down);
   }
   const auto decision = registry_->decide(hello, kIdentity, Reason::none);
-  if (decision.verdict == SessionRegistry::Verdict::refuse) return refuse(accepted, decision.reason);
+  if (decision.verdict == SessionRegistry::Verdict::refuse)
+    return refuse(accepted, decision.reason);
   const bool created = decision.verdict == SessionRegistry::Verdict::open;
   require(!decision.to_evict, "sessions are forgotten", "one is to be evicted");
   if (created && plan_.target == Plan::Target::refuses_at_once) {
@@ -711,8 +720,8 @@ void World::apply(const Fault& fault) {
       break;
     case Fault::Kind::cut_after_bytes:
       if (live) {
-        live->link.cut_after(fault.side, {fault.number, fault.client_notices_after,
-                                          fault.server_notices_after});
+        live->link.cut_after(
+            fault.side, {fault.number, fault.client_notices_after, fault.server_notices_after});
       } else {
         next_link_fault_ = fault;
       }
@@ -726,9 +735,8 @@ void World::apply(const Fault& fault) {
       break;
     case Fault::Kind::blackhole:
       blackhole_until_ = std::max(blackhole_until_, until);
-      for (const WirePointer& wire :
-           {client_.wire, attempt_ ? attempt_->wire : nullptr,
-            sessions_.empty() ? nullptr : sessions_.back()->wire}) {
+      for (const WirePointer& wire : {client_.wire, attempt_ ? attempt_->wire : nullptr,
+                                      sessions_.empty() ? nullptr : sessions_.back()->wire}) {
         if (!wire) continue;
         // Some paths are forgotten by what lies between, and stay silent.
         const TimePoint back = random_.chance(70) ? until : now_ + kForGood;
@@ -843,7 +851,8 @@ void World::call_late(End& end) {
     session.attempt_failed(generation, true, now_);
     session.refused(generation, Reason::unknown_session, now_);
     require(!dead || !session.hello(generation), "late events do no harm", "a HELLO for one");
-    session.welcomed(Welcome{.session = session.id(), .generation = generation, .position = {}}, now_);
+    session.welcomed(Welcome{.session = session.id(), .generation = generation, .position = {}},
+                     now_);
   }
   require(session.snapshot() == state && session.deadline(now_) == deadline && !session.ended() &&
               !session.next_action() && session.pipe().generation() == current,

@@ -30,6 +30,15 @@ class World {
   // Until everything has come to its end. Throws Violation.
   void run();
 
+  // What a run has covered.
+  struct Tally {
+    std::uint64_t steps = 0;
+    std::uint64_t links = 0;
+    std::uint64_t bytes = 0;  // delivered, both ways
+    bool clean = false;
+  };
+  Tally tally() const;
+
  private:
   // A TCP connection and what is known about the handshake it carried.
   struct Wire {
@@ -37,8 +46,8 @@ class World {
         : link(options, random), number(wire_number) {}
     Link link;
     unsigned number;
-    std::array<WireTap, 2> taps;                        // of what each side puts on it
-    std::array<std::vector<std::byte>, 2> offered;      // and could not be written
+    std::array<WireTap, 2> taps;                    // of what each side puts on it
+    std::array<std::vector<std::byte>, 2> offered;  // and could not be written
     Application* server_application = nullptr;
   };
   using WirePointer = std::shared_ptr<Wire>;
@@ -160,6 +169,7 @@ class World {
   std::optional<Reason> client_ended_;
 
   TimePoint second_began_{};
+  std::uint64_t steps_ = 0;
   unsigned steps_in_second_ = 0;
   unsigned dials_in_second_ = 0;
 };
