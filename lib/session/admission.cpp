@@ -20,9 +20,12 @@ Admission::Admitted Admission::enter(const std::string& source) {
 }
 
 Admission::Ticket Admission::oldest_of_busiest() const {
-  const auto busiest = std::max_element(
-      tickets_of_.begin(), tickets_of_.end(),
-      [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+  // Among equals the oldest, not whoever's address happens to come first.
+  const auto busiest =
+      std::max_element(tickets_of_.begin(), tickets_of_.end(), [](const auto& a, const auto& b) {
+        if (a.second.size() != b.second.size()) return a.second.size() < b.second.size();
+        return *a.second.begin() > *b.second.begin();
+      });
   return *busiest->second.begin();
 }
 
