@@ -126,8 +126,7 @@ void Session::refused(std::uint64_t generation, Reason reason, TimePoint now) {
   } else if (reason == Reason::unknown_session && pipe_.done()) {
     end(Reason::closed);
   } else {
-    reset_application(reason);
-    end(reason);
+    end_unfinished(reason);
   }
 }
 
@@ -231,10 +230,15 @@ void Session::on_reset_received() {
   } else if (reason == Reason::closed && pipe_.done()) {
     end(Reason::closed);
   } else {
-    const Reason told = reason == Reason::closed ? Reason::protocol_error : reason;
-    reset_application(told);
-    end(told);
+    end_unfinished(reason);
   }
+}
+
+// The server has ended a session that is not finished here; calling it closed does not make it so.
+void Session::end_unfinished(Reason reason) {
+  const Reason told = reason == Reason::closed ? Reason::protocol_error : reason;
+  reset_application(told);
+  end(told);
 }
 
 // Something has changed: is this session over?
