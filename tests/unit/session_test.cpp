@@ -677,6 +677,16 @@ TEST_F(ServerSession, DataBeyondTheWindowEndsIt) {
   EXPECT_EQ(server_.actions(), "close 1; ended: window_exceeded");
 }
 
+TEST_F(ServerSession, AnAcknowledgementOfBytesNeverSentEndsIt) {
+  ASSERT_TRUE(attach(1).has_value());
+  server_.write("abc");
+  server_.say();
+  server_.hear(frame_text(FrameType::ack, 4));
+  EXPECT_EQ(server_.actions(), "reset application: future_sequence");
+  EXPECT_TRUE(contains_reset(server_.say_frames(), Reason::future_sequence));
+  EXPECT_EQ(server_.actions(), "close 1; ended: future_sequence");
+}
+
 TEST_F(ServerSession, DetachedForTooLongItExpires) {
   ASSERT_TRUE(attach(1).has_value());
   server_.write("abc");
