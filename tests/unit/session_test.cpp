@@ -349,6 +349,14 @@ TEST_F(SessionTest, AServerThatClaimsACleanEndTooEarlyIsNotBelieved) {
   EXPECT_EQ(done.front().reason, Reason::protocol_error);
 }
 
+TEST_F(SessionTest, ARefusalAsClosedIsBelievedOnlyWhenBothStreamsHaveEnded) {
+  begin();
+  carry_all();
+  lose_link();
+  client_->refused(dialled(), Reason::closed, now_);
+  EXPECT_EQ(actions(*client_).front().reason, Reason::protocol_error);
+}
+
 TEST_F(SessionTest, OffsetsThatDoNotFitEndTheSessionOnTheServer) {
   begin();
   carry_all();
