@@ -45,7 +45,15 @@ void run(const Settings& settings) {
   });
   spdlog::info("backedpipd {} starts", BACKEDPIPE_VERSION);
   node.start();
-  io.run();
+  while (true) {
+    try {
+      io.run();
+      return;
+    } catch (const std::exception& error) {
+      // Out of memory, say, while one connection was set up: that one is lost, the others are not.
+      spdlog::error("an event was dropped: {}", error.what());
+    }
+  }
 }
 
 }  // namespace

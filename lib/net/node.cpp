@@ -29,7 +29,7 @@ SessionOptions session_options(const Settings& settings) {
 }  // namespace
 
 Node::Node(boost::asio::io_context& io, const Settings& settings)
-    : io_(io),
+    : settings_(settings),
       worker_(io, settings.limits.max_memory_bytes, session_options(settings)),
       client_(worker_, settings),
       server_(worker_, settings),
@@ -42,6 +42,10 @@ Node::Node(boost::asio::io_context& io, const Settings& settings)
 Node::~Node() = default;
 
 void Node::start() {
+  if (settings_.workers > 1) {
+    spdlog::warn("workers: {} asked for; this version runs one", settings_.workers);
+  }
+  if (settings_.metrics.listen) spdlog::warn("metrics: this version has none; \"listen\" is ignored");
   client_.start();
   server_.start();
   if (control_) control_->start();

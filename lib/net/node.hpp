@@ -34,7 +34,7 @@ class Node {
  private:
   void look_whether_stopped();
 
-  boost::asio::io_context& io_;
+  const Settings& settings_;
   Worker worker_;
   Client client_;
   Server server_;

@@ -4,16 +4,16 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <source_location>
 
 namespace backedpipe {
 
-inline void invariant(bool holds, std::source_location where = std::source_location::current()) {
+// The defaults name the caller, as std::source_location would, which clang 14 does not have.
+inline void invariant(bool holds, const char* file = __builtin_FILE(), int line = __builtin_LINE(),
+                      const char* function = __builtin_FUNCTION()) {
   if (holds) [[likely]] {
     return;
   }
-  std::fprintf(stderr, "backedpipe: broken invariant at %s:%u in %s\n", where.file_name(),
-               static_cast<unsigned>(where.line()), where.function_name());
+  std::fprintf(stderr, "backedpipe: broken invariant at %s:%d in %s\n", file, line, function);
   std::abort();
 }
 

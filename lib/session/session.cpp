@@ -126,8 +126,16 @@ void Session::refused(std::uint64_t generation, Reason reason, TimePoint now) {
   } else if (reason == Reason::unknown_session && pipe_.done()) {
     end(Reason::closed);
   } else {
-    end_unfinished(reason);
+    fail_application(reason);
   }
+}
+
+// The server has ended the session with a reason that the application must hear of.
+void Session::fail_application(Reason reason) {
+  // "Closed" while something is missing is a lie, and no clean end.
+  const Reason told = reason == Reason::closed ? Reason::protocol_error : reason;
+  reset_application(told);
+  end(told);
 }
 
 void Session::attempt_failed(std::uint64_t generation, bool rejected, TimePoint now) {
@@ -230,15 +238,8 @@ void Session::on_reset_received() {
   } else if (reason == Reason::closed && pipe_.done()) {
     end(Reason::closed);
   } else {
-    end_unfinished(reason);
+    fail_application(reason);
   }
-}
-
-// The server has ended a session that is not finished here; calling it closed does not make it so.
-void Session::end_unfinished(Reason reason) {
-  const Reason told = reason == Reason::closed ? Reason::protocol_error : reason;
-  reset_application(told);
-  end(told);
 }
 
 // Something has changed: is this session over?

@@ -139,8 +139,8 @@ class Session {
   void settle();
   void fail(Reason reason);
   void end(Reason reason);
-  void end_unfinished(Reason reason);
   void reset_application(Reason reason);
+  void fail_application(Reason reason);
   void lose_link(LinkError::Component component, boost::system::error_code error, TimePoint now);
   void begin_attempt(Result<std::uint64_t> generation);
 

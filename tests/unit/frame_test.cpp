@@ -13,7 +13,7 @@
 
 #include <gtest/gtest.h>
 
-#include "proto/vectors/load.hpp"
+#include "tests/support/vectors.hpp"
 
 namespace {
 

@@ -9,7 +9,7 @@
 
 #include <gtest/gtest.h>
 
-#include "proto/vectors/load.hpp"
+#include "tests/support/vectors.hpp"
 
 namespace backedpipe {
 namespace {
