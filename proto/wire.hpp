@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -60,9 +61,9 @@ class Writer {
  public:
   template <typename Integer>
   void integer(Integer value) {
-    const std::size_t at = bytes_.size();
-    bytes_.resize(at + sizeof value);
-    store(bytes_.data() + at, value);
+    std::array<std::byte, sizeof value> field;
+    store(field.data(), value);
+    bytes(field);
   }
 
   void bytes(std::span<const std::byte> more) {

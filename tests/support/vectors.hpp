@@ -1,4 +1,4 @@
-// Reads the byte vectors of this folder, for tests only. BACKEDPIPE_SOURCE_DIR names the root of
+// Reads the byte vectors of proto/vectors. BACKEDPIPE_SOURCE_DIR names the root of
 // the source tree.
 #pragma once
 
