@@ -12,6 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/check_files.hpp"
 #include "config/load_settings.hpp"
 #include "config/psk_key.hpp"
 #include "daemon/ctl/control_client.hpp"
@@ -156,7 +157,8 @@ ExitCode keygen(const std::string& identity) {
 
 ExitCode check(const Options& options) {
   const auto settings = load_settings(options.argument);
-  const ConfigErrors errors = settings ? ConfigErrors{} : settings.error();
+  const ConfigErrors errors =
+      settings ? check_key_files(*settings, options.argument) : settings.error();
   if (options.json) {
     Json list = Json::array();
     for (const ConfigError& error : errors) {
@@ -167,14 +169,14 @@ ExitCode check(const Options& options) {
                       {"message", error.message}});
     }
     std::cout << pretty(
-        {{"file", options.argument}, {"ok", settings.ok()}, {"errors", std::move(list)}});
-  } else if (settings) {
+        {{"file", options.argument}, {"ok", errors.empty()}, {"errors", std::move(list)}});
+  } else if (errors.empty()) {
     std::cout << visible(options.argument) << ": ok\n";
   } else {
     for (const ConfigError& error : errors)
       std::cerr << visible(to_string(error)) << '\n';
   }
-  return settings ? ExitCode::done : ExitCode::failed;
+  return errors.empty() ? ExitCode::done : ExitCode::failed;
 }
 
 }  // namespace

@@ -188,7 +188,8 @@ Commands:
   reconnect [ID]       dial a new link now: for one session, or for all (--all says so)
   close ID             end a session; both applications see their connection reset
   keygen IDENTITY      print a new key line for a key file
-  check FILE           check a configuration file, without a daemon
+  check FILE           check a configuration file and the key files it names; needs no
+                       daemon, but run it as the daemon's user
 
 An ID may be cut to its first digits, at least 4, as long as it fits one session only.
 
