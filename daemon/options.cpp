@@ -7,6 +7,7 @@
 
 #include <boost/program_options.hpp>
 
+#include "config/check_files.hpp"
 #include "config/config_error.hpp"
 #include "config/load_settings.hpp"
 #include "config/names.hpp"
@@ -34,7 +35,9 @@ po::options_description common_options() {
   po::options_description options("Options");
   options.add_options()                                                              //
       ("config", po::value<std::string>()->value_name("FILE"), "the configuration")  //
-      ("check", "only check the configuration, and say what is wrong with it")       //
+      ("check",
+       "only check the configuration and its key files, and say what is wrong; run it as the "
+       "daemon's user")  //
       ("log-level", po::value<std::string>()->value_name("LEVEL"),
        "trace, debug, info, warning, error or off (default: info)")  //
       ("help,h", "this text")                                        //
@@ -187,7 +190,11 @@ Command parse_command_line(int argc, const char* const* argv) {
     }
     command.file = values["config"].as<std::string>();
     command.settings = file_settings(command.file);
-    if (values.count("check") != 0) command.kind = Command::Kind::check;
+    if (values.count("check") != 0) {
+      command.kind = Command::Kind::check;
+      const ConfigErrors errors = check_key_files(command.settings, command.file);
+      if (!errors.empty()) throw std::runtime_error(to_string(errors));
+    }
   } else if (mode == "serve" || mode == "connect") {
     if (values.count("config") != 0 || values.count("check") != 0) {
       misuse("--config and --check do not go with " + mode);

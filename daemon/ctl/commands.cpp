@@ -7,11 +7,13 @@
 #include <iostream>
 #include <string>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
+#include "config/check_files.hpp"
 #include "config/load_settings.hpp"
 #include "config/psk_key.hpp"
 #include "daemon/ctl/control_client.hpp"
@@ -133,6 +135,24 @@ bool fill_from_kernel(PskKey& key) {
   return true;
 }
 
+// On standard error, about where the key has gone.
+void advise_on_key(const std::string& identity) {
+  struct stat output {};
+  if (::isatty(STDOUT_FILENO) == 1) {
+    std::cerr << "\nBoth ends need the same line, in a file that nobody else can read. Without a "
+                 "screen in between:\n"
+                 "  (umask 077; backedpipctl keygen "
+              << identity
+              << " > client.key)      # on the client\n"
+                 "  (umask 077; cat client.key >> clients.keys)      # on the server, after "
+                 "copying it there\n";
+  } else if (::fstat(STDOUT_FILENO, &output) == 0 && S_ISREG(output.st_mode) &&
+             (output.st_mode & 077U) != 0) {
+    std::cerr << "backedpipctl: other users can read or write the file that the key went to, and "
+                 "backedpipd will refuse it: change its mode to 0600 (chmod 600)\n";
+  }
+}
+
 ExitCode keygen(const std::string& identity) {
   PskKey key;
   if (!fill_from_kernel(key)) {
@@ -142,21 +162,14 @@ ExitCode keygen(const std::string& identity) {
   std::string line = format_key_line(identity, key);
   std::cout << line << '\n';
   wipe(line);
-  if (::isatty(STDOUT_FILENO) == 1) {
-    std::cerr
-        << "\nThis line belongs into the key file of both ends, which nobody else may read:\n"
-           "  (umask 077; backedpipctl keygen "
-        << identity
-        << " > client.key)      # on the client\n"
-           "  (umask 077; cat client.key >> clients.keys)      # on the server, after copying "
-           "it there\n";
-  }
+  advise_on_key(identity);
   return ExitCode::done;
 }
 
 ExitCode check(const Options& options) {
   const auto settings = load_settings(options.argument);
-  const ConfigErrors errors = settings ? ConfigErrors{} : settings.error();
+  const ConfigErrors errors =
+      settings ? check_key_files(*settings, options.argument) : settings.error();
   if (options.json) {
     Json list = Json::array();
     for (const ConfigError& error : errors) {
@@ -167,14 +180,14 @@ ExitCode check(const Options& options) {
                       {"message", error.message}});
     }
     std::cout << pretty(
-        {{"file", options.argument}, {"ok", settings.ok()}, {"errors", std::move(list)}});
-  } else if (settings) {
+        {{"file", options.argument}, {"ok", errors.empty()}, {"errors", std::move(list)}});
+  } else if (errors.empty()) {
     std::cout << visible(options.argument) << ": ok\n";
   } else {
     for (const ConfigError& error : errors)
       std::cerr << visible(to_string(error)) << '\n';
   }
-  return settings ? ExitCode::done : ExitCode::failed;
+  return errors.empty() ? ExitCode::done : ExitCode::failed;
 }
 
 }  // namespace

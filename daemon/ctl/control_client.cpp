@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/line_buffer.hpp"
+#include "daemon/ctl/text.hpp"
 
 namespace backedpipe::ctl {
 namespace {
@@ -37,33 +38,51 @@ class Socket {
   int handle_;
 };
 
-Unreachable from_errno(int error) {
+constexpr std::size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
+
+// `error` is an errno; ETIMEDOUT stands for `timeout` and ECONNRESET for any early end.
+Answer no_answer(int error, std::chrono::milliseconds timeout) {
   std::string problem = std::generic_category().message(error);
+  std::string advice = "Give the path of the daemon's control socket with --socket.";
   switch (error) {
     case ENOENT:
     case ENOTDIR:
-      return {
-          std::move(problem),
+      advice =
           "Is backedpipd running, and with a control socket there? If it is elsewhere, give its "
-          "path with --socket."};
+          "path with --socket.";
+      break;
     case ECONNREFUSED:
     case ENOTSOCK:
-      return {std::move(problem),
-              "No daemon listens there any more: start backedpipd, or give the path of another "
-              "socket with --socket."};
+      advice =
+          "No daemon listens there any more: start backedpipd, or give the path of another "
+          "socket with --socket.";
+      break;
     case EACCES:
     case EPERM:
-      return {std::move(problem),
-              "Your user may not use this socket: run backedpipctl as the daemon's user, or join "
-              "the group that owns the socket."};
+      advice =
+          "Your user may not use this socket: run backedpipctl as the daemon's user, or join "
+          "the group that owns the socket.";
+      break;
+    case ENAMETOOLONG:
+      problem = "the path is too long";
+      advice = "The path of a Unix socket has at most " + std::to_string(kMaxPathBytes) +
+               " bytes: give a shorter one, perhaps from another folder, with --socket.";
+      break;
+    case ETIMEDOUT:
+      problem = "no answer within " + human_milliseconds(static_cast<double>(timeout.count()));
+      advice = "The daemon may be stopped or overloaded: see its log.";
+      break;
+    case EPIPE:
+    case ECONNRESET:
+      problem = "the connection was closed without an answer";
+      advice =
+          "The daemon may be stopping, or serve as many connections to this socket as it can: see "
+          "its log.";
+      break;
     default:
-      return {std::move(problem), "Give the path of the daemon's control socket with --socket."};
+      break;
   }
-}
-
-Unreachable too_slow(std::chrono::milliseconds timeout) {
-  return {"no answer within " + std::to_string(timeout.count()) + " ms",
-          "The daemon may be stopped or overloaded: see its log."};
+  return Answer::failure({std::move(problem), std::move(advice)});
 }
 
 // 0 when the socket is ready, ETIMEDOUT, or another errno.
@@ -81,7 +100,7 @@ int wait_for(const Socket& socket, short events, Clock::time_point deadline) {
 int connect(const Socket& socket, const std::string& path, Clock::time_point deadline) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return ENAMETOOLONG;
+  if (path.size() > kMaxPathBytes) return ENAMETOOLONG;
   std::memcpy(address.sun_path, path.data(), path.size());
   for (;;) {
     if (::connect(socket.handle(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
@@ -122,14 +141,11 @@ Answer receive_line(const Socket& socket, Clock::time_point deadline,
     if (received > 0) {
       lines.append({bytes.data(), static_cast<std::size_t>(received)});
     } else if (received == 0) {
-      return Answer::failure({"the connection was closed without an answer",
-                              "The daemon may be stopping: see its log."});
+      return no_answer(ECONNRESET, timeout);
     } else if (errno == EAGAIN) {
-      const int error = wait_for(socket, POLLIN, deadline);
-      if (error == ETIMEDOUT) return Answer::failure(too_slow(timeout));
-      if (error != 0) return Answer::failure(from_errno(error));
+      if (const int error = wait_for(socket, POLLIN, deadline)) return no_answer(error, timeout);
     } else if (errno != EINTR) {
-      return Answer::failure(from_errno(errno));
+      return no_answer(errno, timeout);
     }
   }
 }
@@ -139,11 +155,10 @@ Answer receive_line(const Socket& socket, Clock::time_point deadline,
 Answer ask(const std::string& path, std::string_view request, std::chrono::milliseconds timeout) {
   const Clock::time_point deadline = Clock::now() + timeout;
   const Socket socket;
-  if (socket.handle() < 0) return Answer::failure(from_errno(errno));
+  if (socket.handle() < 0) return no_answer(errno, timeout);
   int error = connect(socket, path, deadline);
   if (error == 0) error = send_all(socket, std::string(request) + '\n', deadline);
-  if (error == ETIMEDOUT) return Answer::failure(too_slow(timeout));
-  if (error != 0) return Answer::failure(from_errno(error));
+  if (error != 0) return no_answer(error, timeout);
   return receive_line(socket, deadline, timeout);
 }
 

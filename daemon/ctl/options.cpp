@@ -35,24 +35,17 @@ constexpr std::array kCommands{
     CommandForm{"check", Command::check, Takes::file},
 };
 
-struct CommandLine {
-  po::options_description visible{"Options"};
-  po::options_description all;
-  po::positional_options_description positional;
-};
-
-CommandLine command_line() {
-  CommandLine line;
-  auto add = line.visible.add_options();
-  add("socket", po::value<std::string>()->value_name("PATH"), "the daemon's control socket");
-  add("json", "print results as JSON");
-  add("all", "reconnect: every session");
-  add("help,h", "print this and exit");
-  add("version", "print the version and exit");
-  line.all.add(line.visible);
-  line.all.add_options()("words", po::value<std::vector<std::string>>());
-  line.positional.add("words", -1);
-  return line;
+// As the parser knows them; help_text() describes them.
+po::options_description known_options() {
+  po::options_description known;
+  auto add = known.add_options();
+  add("socket", po::value<std::string>());
+  add("json", "");
+  add("all", "");
+  add("help,h", "");
+  add("version", "");
+  add("words", po::value<std::vector<std::string>>());
+  return known;
 }
 
 std::string in_single_quotes(std::string_view word) {
@@ -161,15 +154,14 @@ Checked<Options> interpret(const po::variables_map& given) {
 Checked<Options> parse_options(const std::vector<std::string>& arguments) {
   // Abbreviations would become ambiguous with the next option that is added.
   const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-  const CommandLine line = command_line();
+  const po::options_description known = known_options();
+  po::positional_options_description words;
+  words.add("words", -1);
   po::variables_map given;
   try {
-    po::store(po::command_line_parser(arguments)
-                  .options(line.all)
-                  .positional(line.positional)
-                  .style(style)
-                  .run(),
-              given);
+    po::store(
+        po::command_line_parser(arguments).options(known).positional(words).style(style).run(),
+        given);
   } catch (const po::error& error) {
     return Checked<Options>::failure(visible(error.what()));
   }
@@ -185,10 +177,11 @@ Commands:
   status               the daemon at a glance
   sessions             every session, one a line
   session ID           one session in full
-  reconnect [ID]       dial a new link now: for one session, or for all (--all says so)
+  reconnect [ID]       dial a new link now: for one session, or without an ID for all
   close ID             end a session; both applications see their connection reset
   keygen IDENTITY      print a new key line for a key file
-  check FILE           check a configuration file, without a daemon
+  check FILE           check a configuration file and the key files it names; needs no
+                       daemon, but run it as the daemon's user
 
 An ID may be cut to its first digits, at least 4, as long as it fits one session only.
 
@@ -197,7 +190,8 @@ Options:
                        $XDG_RUNTIME_DIR/backedpipd/control.sock if that exists, or
                        /run/backedpipd/control.sock
   --json               print results as JSON (keygen prints a key line all the same)
-  --help               print this and exit
+  --all                with reconnect: every session
+  --help, -h           print this and exit
   --version            print the version and exit
 
 Exit status: 0 done; 1 failed; 2 wrong usage; 3 the daemon cannot be reached.

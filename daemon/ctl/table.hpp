@@ -11,10 +11,8 @@ namespace backedpipe::ctl {
 class Table {
  public:
   enum class Align { left, right };
-  enum class Show {
-    always,
-    if_any
-  };  // if_any: leave the column out when no row has anything in it
+  // if_any: leave the column out when no row has anything in it.
+  enum class Show { always, if_any };
 
   struct Column {
     std::string title;
@@ -25,11 +23,9 @@ class Table {
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
   // One cell per column; missing ones are empty. The cells may hold anything: they are made
-  // harmless here (see visible()). An empty cell is shown as "-", so that a row always has as many
-  // words as the header has columns for those who cut it with other tools.
+  // harmless here (see visible()). An empty cell is shown as "-": a hole could be taken for the
+  // next column's.
   void add_row(std::vector<std::string> cells);
-
-  std::size_t row_count() const { return rows_.size(); }
 
   // The header and at most `max_rows` rows, each with a newline at its end and no spaces before it;
   // then, if there are more, a line that says how many.

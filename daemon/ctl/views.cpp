@@ -42,7 +42,9 @@ std::string size(const Json& object, const char* key) {
 std::string age(const Json& object, const char* key, WallTime now) {
   const auto time = parse_timestamp(text(object, key));
   if (!time) return {};
-  return human_age(std::chrono::floor<std::chrono::seconds>(now - *time));
+  using std::chrono::seconds;
+  // In seconds first: in nanoseconds, the distance to a far year overflows.
+  return human_age(std::chrono::floor<seconds>(now) - std::chrono::floor<seconds>(*time));
 }
 
 std::string round_trip(const Json& session) {
@@ -208,6 +210,7 @@ std::string render_session(const Json& session, WallTime now) {
     const std::string ago = age(session, key, now);
     return text(session, key) + (ago.empty() ? "" : " (" + ago + " ago)");
   };
+  const std::string since = time("state_since");
   Facts facts;
   facts.add("id", text(session, "id"));
   facts.add("role", text(session, "role"));
@@ -215,7 +218,7 @@ std::string render_session(const Json& session, WallTime now) {
   facts.add("service", text(session, "service"));
   facts.add("peer", text(session, "peer"));
   facts.add("identity", text(session, "identity"));
-  facts.add("state", state(session) + " since " + time("state_since"));
+  facts.add("state", state(session) + (since.empty() ? "" : " since " + since));
   facts.add("created", time("created_at"));
   facts.add("application", text(session, "application"));
   facts.add("link", text(session, "link"));

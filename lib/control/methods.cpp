@@ -19,8 +19,12 @@ constexpr std::size_t kMaxCandidates = 8;
 
 std::string in_quotes(std::string_view text) {
   std::string quoted("\"");
-  quoted.append(text.substr(0, kMaxQuotedBytes));
-  if (text.size() > kMaxQuotedBytes) quoted += "...";
+  std::size_t end = std::min(text.size(), kMaxQuotedBytes);
+  // Never inside a character: continuation bytes of UTF-8 are 10xxxxxx.
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
+    --end;
+  quoted.append(text.substr(0, end));
+  if (end < text.size()) quoted += "...";
   return quoted += '"';
 }
 
@@ -189,16 +193,13 @@ constexpr std::array kMethods{Method{"status", status}, Method{"sessions", sessi
 
 MethodOutcome call_method(const std::string& method, const Json& params, ControlTarget& target) {
   std::string known;
-  OrderedJson names = OrderedJson::array();
   for (const Method& candidate : kMethods) {
     if (candidate.name == method) return candidate.call(params, target);
     if (!known.empty()) known += ", ";
     known += candidate.name;
-    names.push_back(candidate.name);
   }
   return MethodError{ControlError::method_not_found,
-                     "no method " + in_quotes(method) + "; there are: " + known,
-                     OrderedJson{{"methods", std::move(names)}}};
+                     "no method " + in_quotes(method) + "; there are: " + known, nullptr};
 }
 
 }  // namespace backedpipe

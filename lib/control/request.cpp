@@ -52,6 +52,13 @@ bool nests_too_deep(std::string_view text) {
   return false;
 }
 
+// A discarded value when the line is not one JSON text. The parser takes a NUL for the end of the
+// text and would not look at what follows.
+Json parse(std::string_view line) {
+  if (line.find('\0') != std::string_view::npos) return Json(Json::value_t::discarded);
+  return Json::parse(line, nullptr, false);
+}
+
 bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
@@ -147,8 +154,7 @@ std::string handle(std::string_view line, ControlTarget& target) {
         kNoId, ControlError::invalid_request,
         "nested deeper than " + std::to_string(kMaxRequestDepth) + " arrays and objects");
   }
-  // Without exceptions, a syntax error gives a discarded value.
-  const Json request = Json::parse(line, nullptr, false);
+  const Json request = parse(line);
   if (request.is_discarded()) {
     return error_reply(kNoId, ControlError::parse_error, "this line is not a JSON text in UTF-8");
   }

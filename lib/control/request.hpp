@@ -9,7 +9,8 @@
 //   reconnect   {id} or {all: true}                        {id, reconnecting: 1}, {reconnecting: N}
 //   close       {id}                                       {id, closed: true}
 //
-// `id` is a session's id in hex, or the first 4 digits and more if no other session shares them.
+// `id` is a session's id in hex, or the first 4 digits and more if no other session shares them;
+// otherwise the error's data is {candidates: the first 8 ids that begin so}.
 #pragma once
 
 #include <cstddef>
