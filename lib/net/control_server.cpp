@@ -217,7 +217,6 @@ StatusSnapshot ControlServer::status() {
     snapshot.last_error = peer.last_error;
     status.peers.push_back(std::move(snapshot));
   }
-  std::optional<TimePoint> next;
   for (const auto& [id, driver] : client_.sessions()) {
     const SessionDriver::Labels& labels = driver->labels();
     for (TunnelSnapshot& tunnel : status.tunnels)
