@@ -156,7 +156,7 @@ std::string render_status(const Json& status) {
                             count_text(sessions, "reconnecting") + " reconnecting");
   facts.add("since start", counted(count(totals, "sessions_opened"), "session") + " opened, " +
                                count_text(totals, "sessions_ended") + " ended; " +
-                               counted(count(totals, "attaches"), "attach") + ", " +
+                               counted(count(totals, "attaches"), "link") + " attached, " +
                                counted(count(totals, "handshakes_failed"), "failed handshake"));
   facts.add("traffic", size(totals, "bytes_in") + " to applications, " + size(totals, "bytes_out") +
                            " from them, " + size(totals, "replayed_bytes") + " replayed");
