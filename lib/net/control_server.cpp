@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <grp.h>
 #include <stdexcept>
 #include <sys/stat.h>
@@ -21,6 +22,8 @@ namespace {
 
 // Somebody who opens connections and forgets them must not use up the descriptors of the sessions.
 constexpr std::size_t kMaxConnections = 64;
+// Replies are written once they have come to this, before more lines are answered.
+constexpr std::size_t kMaxReplyBytes = std::size_t{1} << 20;
 
 void set_permissions(const ControlSettings& settings) {
   const std::string& path = *settings.socket;
@@ -49,7 +52,7 @@ SessionSnapshot snapshot_of(const SessionDriver& driver) {
   snapshot.tunnel = labels.tunnel;
   snapshot.service = session.service();
   snapshot.link = driver.link_address();
-  snapshot.peer = session.role() == Role::client ? labels.peer : snapshot.link;
+  snapshot.peer = session.role() == Role::client ? labels.peer : driver.last_link_address();
   snapshot.identity = labels.identity;
   // To a user, waiting for the next attempt and being in the middle of one are the same thing.
   snapshot.state = session.role() == Role::client && pipe.state() == PipeState::disconnected
@@ -109,15 +112,26 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
  private:
   void received(std::size_t count) {
     lines_.append({buffer_.data(), count});
-    while (const auto line = lines_.next())
+    answer();
+  }
+
+  // Answers the lines that are there, a bounded number of bytes at a time, then reads on.
+  void answer() {
+    while (replies_.size() < kMaxReplyBytes) {
+      const auto line = lines_.next();
+      if (!line) break;
       replies_ += handle_request(*line, *target_);
-    if (lines_.overflowed()) replies_ += overlong_request_reply();
+    }
+    const bool more = replies_.size() >= kMaxReplyBytes;
+    if (!more && lines_.overflowed()) replies_ += overlong_request_reply();
     if (replies_.empty()) return read();
     boost::asio::async_write(
         socket_, boost::asio::buffer(replies_),
-        [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+        [self = shared_from_this(), more](const boost::system::error_code& error, std::size_t) {
           self->replies_.clear();
-          if (!error && self->target_ != nullptr && !self->lines_.overflowed()) self->read();
+          if (error || self->target_ == nullptr) return;
+          if (more) return self->answer();
+          if (!self->lines_.overflowed()) self->read();
         });
   }
 
@@ -131,6 +145,9 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
 ControlServer::ControlServer(Worker& worker, const ControlSettings& settings, Client& client,
                              Server& server)
     : worker_(worker), client_(client), server_(server), started_at_(Worker::now()) {
+  // A directory below /run is gone after each boot.
+  std::error_code ignored;
+  std::filesystem::create_directory(std::filesystem::path(*settings.socket).parent_path(), ignored);
   // Made for nobody but its owner, then opened to whom it is meant for.
   const mode_t before = ::umask(0177);
   try {

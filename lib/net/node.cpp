@@ -45,7 +45,8 @@ void Node::start() {
   if (settings_.workers > 1) {
     spdlog::warn("workers: {} asked for; this version runs one", settings_.workers);
   }
-  if (settings_.metrics.listen) spdlog::warn("metrics: this version has none; \"listen\" is ignored");
+  if (settings_.metrics.listen)
+    spdlog::warn("metrics: this version has none; \"listen\" is ignored");
   client_.start();
   server_.start();
   if (control_) control_->start();

@@ -93,6 +93,7 @@ void SessionDriver::adopt(std::unique_ptr<Transport> link, std::uint64_t generat
                           ConstBytes early) {
   link_ = std::move(link);
   link_generation_ = generation;
+  last_link_address_ = remote_address(link_->socket());
   link_ready_ = {};
   backlog_.assign(early.begin(), early.end());
 }

@@ -88,7 +88,10 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   Session& session() { return session_; }
   const Session& session() const { return session_; }
   const Labels& labels() const { return labels_; }
+  // Of the link there is, or empty.
   std::string link_address() const;
+  // The same, or of the last one there was.
+  const std::string& last_link_address() const { return last_link_address_; }
   std::uint64_t bytes_in() const { return bytes_in_; }
   std::uint64_t bytes_out() const { return bytes_out_; }
   std::chrono::system_clock::time_point created_at() const { return created_at_; }
@@ -144,6 +147,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
 
   std::unique_ptr<Transport> link_;
   std::uint64_t link_generation_ = 0;
+  std::string last_link_address_;
   Readiness link_ready_;
   std::vector<std::byte> preface_;  // the WELCOME, before any frame
   std::vector<std::byte> backlog_;  // read from the link, but memory was short

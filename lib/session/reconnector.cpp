@@ -9,6 +9,8 @@ Reconnector::Reconnector(const BackoffOptions& options, std::uint64_t seed)
 
 void Reconnector::want(TimePoint now) {
   if (useful_) {
+    failures_ = 0;
+    trying_since_.reset();
     want_now(now);
   } else {
     // A link that was made and carried nothing is one more failure, or two daemons with, say, a
@@ -27,12 +29,6 @@ void Reconnector::failed(TimePoint now) {
   if (!trying_since_) trying_since_ = now;
   ++failures_;
   schedule(now);
-}
-
-void Reconnector::useful() {
-  useful_ = true;
-  failures_ = 0;
-  trying_since_.reset();
 }
 
 void Reconnector::stop() {

@@ -32,7 +32,9 @@ class Reconnector {
   // An attempt has begun; the next one is scheduled by its outcome.
   void started() { next_.reset(); }
   // The link has carried something: the next loss starts from the beginning.
-  void useful();
+  void useful() { useful_ = true; }
+  // What it carried was no good.
+  void useless() { useful_ = false; }
   // No link is wanted any more.
   void stop();
 

@@ -80,7 +80,7 @@ void Session::begin_attempt(Result<std::uint64_t> generation) {
 }
 
 std::optional<Hello> Session::hello(std::uint64_t generation) {
-  if (pipe_.state() != PipeState::reconnecting || generation != pipe_.generation()) {
+  if (ended_ || pipe_.state() != PipeState::reconnecting || generation != pipe_.generation()) {
     return std::nullopt;
   }
   said_hello_ = true;
@@ -152,6 +152,8 @@ void Session::attempt_failed(std::uint64_t generation, bool rejected, TimePoint 
 // --- links, as a server
 
 Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now) {
+  // Over, but its owner has not yet been told.
+  if (ended_) return pipe_.reset_reason().value_or(Reason::expired);
   const std::uint64_t replaced = pipe_.state() == PipeState::connected ? pipe_.generation() : 0;
   const auto attached = pipe_.attach(hello.generation, hello.position, now);
   if (!attached) {
@@ -199,6 +201,8 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
   if (pipe_.violates_session()) {
     fail(reason_of(taken.error()).value_or(Reason::protocol_error));
   } else {
+    // Or a server whose frames are always broken would be dialled without a pause.
+    reconnector_.useless();
     lose_link(LinkError::Component::reader, taken.error(), now);
   }
   return bytes.size();

@@ -82,8 +82,8 @@ TEST(Reconnector, TriesAtOnceAfterAUsefulLink) {
     delay_after_failure(reconnector, kStart);
   reconnector.stop();
   reconnector.useful();
-  EXPECT_EQ(reconnector.failures(), 0U);
   reconnector.want(at(seconds(60)));
+  EXPECT_EQ(reconnector.failures(), 0U);
   EXPECT_EQ(reconnector.next_attempt(), at(seconds(60)));
   EXPECT_LE(delay_after_failure(reconnector, at(seconds(60))), milliseconds(50));
 }
