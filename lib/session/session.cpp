@@ -117,13 +117,15 @@ void Session::refused(std::uint64_t generation, Reason reason, TimePoint now) {
     reconnector_.failed(now);
     return;
   }
+  // The server had everything, our end of stream included, and only its last acknowledgement was
+  // lost; or it has forgotten a session that was complete. Nothing is missing that the application
+  // would have to be told about.
+  const bool complete = reason == Reason::closed
+                            ? pipe_.reader().done() && pipe_.writer().finished()
+                            : reason == Reason::unknown_session && pipe_.done();
   if (pipe_.resetting()) {
     end(*pipe_.reset_reason());
-  } else if (reason == Reason::closed && pipe_.reader().done() && pipe_.writer().finished()) {
-    // The server had everything, our end of stream included, and only its last acknowledgement was
-    // lost: nothing is missing that the application would have to be told about.
-    end(Reason::closed);
-  } else if (reason == Reason::unknown_session && pipe_.done()) {
+  } else if (complete) {
     end(Reason::closed);
   } else {
     fail_application(reason);
