@@ -202,19 +202,19 @@ def main():
     target = multiprocessing.Process(target=serve_target, args=(listener,))
     target.start()
     chains = []
-    try:
-        with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory:
+        try:
             for security in (None, "plain", "tls"):
                 chains.append(Chain(security or "direct", directory, listener.getsockname(), security))
             results = measure(chains, options.rounds, options.mib << 20)
-            print_table(results)
-            if options.json:
-                pathlib.Path(options.json).write_text(json.dumps(results, indent=2) + "\n")
-    finally:
-        for chain in chains:
-            for daemon in chain.daemons:
-                daemon.stop()
-        target.terminate()
+        finally:
+            for chain in chains:
+                for daemon in chain.daemons:
+                    daemon.stop()
+            target.terminate()
+    print_table(results)
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":
