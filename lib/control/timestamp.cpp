@@ -9,9 +9,11 @@ std::string format_timestamp(std::chrono::system_clock::time_point time) {
   using std::chrono::floor;
   using std::chrono::milliseconds;
 
-  const auto day = floor<days>(time);
+  // In milliseconds first: the first day of the clock began before nanoseconds can say.
+  const auto rounded = floor<milliseconds>(time);
+  const auto day = floor<days>(rounded);
   const std::chrono::year_month_day date{day};
-  const std::chrono::hh_mm_ss clock{floor<milliseconds>(time - day)};
+  const std::chrono::hh_mm_ss clock{rounded - day};
   // Room for what the compiler thinks possible; the years of this clock have four digits.
   char text[96];
   std::snprintf(
