@@ -81,11 +81,15 @@ Result<std::uint64_t> BackedPipe::connect() {
     return make_error_code(boost::system::errc::already_connected);
   }
   state_ = PipeState::reconnecting;
-  return ++generation_;
+  return generation_ = ++highest_generation_;
 }
 
 Result<std::uint64_t> BackedPipe::reconnect() {
   if (state_ == PipeState::reconnecting) return generation_;
+  if (candidate_) {
+    promote_candidate();
+    return generation_;
+  }
   if (state_ == PipeState::connected) {
     let_go_of_link();
     state_ = PipeState::disconnected;
@@ -93,14 +97,35 @@ Result<std::uint64_t> BackedPipe::reconnect() {
   return connect();
 }
 
+Result<std::uint64_t> BackedPipe::connect_beside() {
+  if (state_ != PipeState::connected) {
+    return make_error_code(boost::system::errc::not_connected);
+  }
+  if (candidate_) return make_error_code(boost::system::errc::already_connected);
+  candidate_ = ++highest_generation_;
+  return *candidate_;
+}
+
+void BackedPipe::promote_candidate() {
+  invariant(candidate_.has_value());
+  let_go_of_link();
+  state_ = PipeState::reconnecting;
+  generation_ = *candidate_;
+  candidate_.reset();
+}
+
 bool BackedPipe::attempt_failed(std::uint64_t generation) {
+  if (candidate_ == generation) {
+    candidate_.reset();
+    return true;
+  }
   if (state_ != PipeState::reconnecting || generation != generation_) return false;
   state_ = PipeState::disconnected;
   return true;
 }
 
 Position BackedPipe::position() {
-  // A candidate beside a live link may come to nothing: the live one must hear it as well.
+  // Whoever asks beside a live link: that link must hear of the window as well.
   if (state_ == PipeState::connected) window_due_ = true;
   return {.delivered = reader_.delivered_sequence(),
           .received = reader_.received_sequence(),
@@ -119,20 +144,26 @@ Result<void> BackedPipe::attach(std::uint64_t generation, const Position& peer, 
   invariant(attached.has_value());
   replayed_bytes_ += writer_.highest_sent() - std::min(writer_.sent(), writer_.highest_sent());
   generation_ = attached_generation_ = generation;
+  highest_generation_ = std::max(highest_generation_, generation);
+  candidate_.reset();
   state_ = PipeState::connected;
   last_received_at_ = now;
   // Since the handshake stated our position, more may have been delivered, and the old link may
   // have been told of a wider window.
   window_due_ = true;
-  ping();
+  ping(now);
   return {};
 }
 
 bool BackedPipe::detach(const LinkError& error) {
   if (state_ != PipeState::connected || error.generation != generation_) return false;
   last_error_ = error;
-  let_go_of_link();
-  state_ = PipeState::disconnected;
+  if (candidate_) {
+    promote_candidate();
+  } else {
+    let_go_of_link();
+    state_ = PipeState::disconnected;
+  }
   return true;
 }
 
@@ -144,9 +175,11 @@ void BackedPipe::let_go_of_link() {
   acknowledge_now_ = false;
   window_due_ = false;
   ping_wanted_ = false;
+  ping_asked_at_.reset();
   ping_sent_at_.reset();
   measured_at_.reset();
   pong_due_.reset();
+  received_data_last_ = false;
   unanswered_since_.reset();
   reset_sent_ = false;
   if (resetting()) writer_.discard();
@@ -156,7 +189,10 @@ Result<std::size_t> BackedPipe::receive(std::uint64_t generation, ConstBytes byt
   const std::size_t given = bytes.size();
   if (state_ != PipeState::connected || generation != generation_ || given == 0) return given;
   last_received_at_ = now;
+  received_data_last_ = false;
   unanswered_since_.reset();
+  // What the link has not taken yet is still on its way out.
+  if (outbox_.holds_data()) unanswered_since_ = now;
   while (!reset_received_) {
     const auto event = decoder_.next(bytes);
     if (!event) return event.error();
@@ -184,7 +220,8 @@ Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, TimeP
       if (resetting()) break;
       const auto taken = reader_.receive(frame.value, event.payload);
       if (!taken) return violation(*reason_of(taken.error()));
-      if (!measured_at_ || now - *measured_at_ >= kMeasureEvery) ping();
+      received_data_last_ = true;
+      if (!measured_at_ || now - *measured_at_ >= kMeasureEvery) ping(now);
       return taken;
     }
     case FrameType::fin:
@@ -220,8 +257,15 @@ void BackedPipe::on_pong(std::uint64_t token, TimePoint now) {
   const Duration sample = now - *ping_sent_at_;
   // Smoothed as in RFC 6298: an eighth of each new sample.
   round_trip_ = round_trip_ ? *round_trip_ + (sample - *round_trip_) / 8 : sample;
+  ping_asked_at_.reset();
   ping_sent_at_.reset();
   measured_at_ = now;
+}
+
+void BackedPipe::ping(TimePoint now) {
+  if (ping_asked_at_ || state_ != PipeState::connected) return;
+  ping_asked_at_ = now;
+  ping_wanted_ = true;
 }
 
 std::size_t BackedPipe::outgoing(TimePoint now, std::span<ConstBytes> out) {
@@ -306,6 +350,7 @@ void BackedPipe::reset(Reason reason) {
 void BackedPipe::close() {
   if (state_ == PipeState::closed) return;
   let_go_of_link();
+  candidate_.reset();
   writer_.discard();
   reader_.discard();
   state_ = PipeState::closed;

@@ -11,6 +11,10 @@
 //     └ (an accepting side goes from disconnected to connected directly)      any ── close() ──▶
 //     closed
 //
+// Beside a live link there may be a candidate: an attempt that changes nothing until it is
+// promoted, which lets go of the live link, or fails. If the live link goes first, the candidate is
+// simply the attempt that is under way.
+//
 // Links are told apart by their generation. A call that carries another generation than the current
 // one does nothing: a late completion of a dead link can do no harm.
 #pragma once
@@ -79,10 +83,20 @@ class BackedPipe {
   // The same, also on a healthy link, which is let go; while an attempt is under way, returns that
   // one.
   Result<std::uint64_t> reconnect();
-  // The attempt came to nothing; false if it is not the current one.
+  // Begins an attempt beside the live link, and returns its generation. Errors: already_connected
+  // while there is one, not_connected without a live link.
+  Result<std::uint64_t> connect_beside();
+  // The attempt beside the live link.
+  std::optional<std::uint64_t> candidate() const { return candidate_; }
+  // The candidate's path has proved itself: lets go of the live link for it. Precondition: there is
+  // a candidate.
+  void promote_candidate();
+  // The attempt came to nothing; false if it is neither the current one nor the candidate.
   bool attempt_failed(std::uint64_t generation);
 
-  // What to tell the peer about what is here. Taken anew for each handshake.
+  // What to tell the peer about what is here. Taken anew for each handshake. A client says HELLO
+  // with it only after letting go of its link: an acknowledgement that overtook it would make it a
+  // lie.
   Position position();
   // The link of this generation has completed its handshake. Replaces an older link. Errors, which
   // change nothing: stale_generation; future_sequence and replay_unavailable (the peer's offsets do
@@ -114,11 +128,14 @@ class BackedPipe {
   void tick(TimePoint now);
 
   // Asks for a PONG, unless one is already owed.
-  void ping() { ping_wanted_ = !ping_sent_at_; }
+  void ping(TimePoint now);
   std::optional<TimePoint> last_received_at() const { return last_received_at_; }
-  // Since when a PONG is owed.
-  std::optional<TimePoint> ping_sent_at() const { return ping_sent_at_; }
-  // Since when data is out with nothing having been received after it.
+  // The last that came was, or had in it, data: more may be on its way.
+  bool received_data_last() const { return received_data_last_; }
+  // Since when a PONG is owed; also while the link has not even taken the PING.
+  std::optional<TimePoint> ping_asked_at() const { return ping_asked_at_; }
+  // Since when data is out, or waits for a link that does not take it, with nothing having been
+  // received after it.
   std::optional<TimePoint> unanswered_since() const { return unanswered_since_; }
   std::optional<Duration> round_trip() const { return round_trip_; }
 
@@ -167,7 +184,9 @@ class BackedPipe {
 
   PipeState state_ = PipeState::disconnected;
   std::uint64_t generation_ = 0;
+  std::uint64_t highest_generation_ = 0;  // of any attempt or link
   std::uint64_t attached_generation_ = 0;
+  std::optional<std::uint64_t> candidate_;
   std::optional<LinkError> last_error_;
 
   std::uint64_t stated_acknowledgement_ = 0;
@@ -177,11 +196,13 @@ class BackedPipe {
 
   std::uint64_t ping_token_ = 0;
   bool ping_wanted_ = false;
+  std::optional<TimePoint> ping_asked_at_;
   std::optional<TimePoint> ping_sent_at_;
   std::optional<TimePoint> measured_at_;
   std::optional<std::uint64_t> pong_due_;
   std::optional<Duration> round_trip_;
   std::optional<TimePoint> last_received_at_;
+  bool received_data_last_ = false;
   std::optional<TimePoint> unanswered_since_;
 
   std::optional<Reason> reset_reason_;

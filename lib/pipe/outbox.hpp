@@ -20,6 +20,8 @@ namespace backedpipe {
 class Outbox {
  public:
   bool empty() const { return front_ == frames_.size(); }
+  // There is DATA in this filling, and not all of the filling has been taken.
+  bool holds_data() const { return !empty() && payload_bytes_ > 0; }
 
   // Appends a frame; DATA with `payload_bytes` bytes that the writer's ring holds at frame.value.
   void add(const Frame& frame, std::size_t payload_bytes = 0);

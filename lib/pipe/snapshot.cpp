@@ -79,7 +79,7 @@ class PipeSnapshot {
         flag(in.end_delivered_, kEndDelivered) | flag(pipe.state_ == PipeState::closed, kClosed)));
     writer.integer(static_cast<std::uint16_t>(pipe.reset_reason_.value_or(Reason::none)));
     writer.integer(static_cast<std::uint16_t>(pipe.reset_received_.value_or(Reason::none)));
-    writer.integer(pipe.generation_);
+    writer.integer(pipe.highest_generation_);
     writer.integer(pipe.attached_generation_);
     writer.integer(pipe.replayed_bytes_);
     writer.integer(out.highest_sent_);
@@ -102,7 +102,7 @@ class PipeSnapshot {
     const auto flags = fields.take<std::uint8_t>();
     const auto reset_reason = static_cast<Reason>(fields.take<std::uint16_t>());
     const auto reset_received = static_cast<Reason>(fields.take<std::uint16_t>());
-    pipe.generation_ = fields.take<std::uint64_t>();
+    pipe.generation_ = pipe.highest_generation_ = fields.take<std::uint64_t>();
     pipe.attached_generation_ = fields.take<std::uint64_t>();
     pipe.replayed_bytes_ = fields.take<std::uint64_t>();
     const auto highest_sent = fields.take<std::uint64_t>();

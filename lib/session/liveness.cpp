@@ -5,34 +5,32 @@
 namespace backedpipe {
 
 TimePoint Liveness::ask_at(const BackedPipe& pipe) const {
-  const TimePoint idle = *pipe.last_received_at() + options_.ping;
-  if (const auto since = pipe.unanswered_since()) {
-    return std::min(idle, *since + options_.suspect / 3);
-  }
+  const TimePoint received = *pipe.last_received_at();
+  const Duration soon = std::min(options_.ping, options_.suspect / 3);
+  const TimePoint idle = received + (pipe.received_data_last() ? soon : options_.ping);
+  if (const auto since = pipe.unanswered_since()) return std::min(idle, *since + soon);
   return idle;
+}
+
+std::optional<TimePoint> Liveness::suspect_at(const BackedPipe& pipe) const {
+  const auto owed_since = earlier(pipe.ping_asked_at(), pipe.unanswered_since());
+  if (!owed_since) return std::nullopt;
+  return std::max(*owed_since, *pipe.last_received_at()) + options_.suspect;
 }
 
 Liveness::Verdict Liveness::judge(const BackedPipe& pipe, TimePoint now) const {
   if (pipe.state() != PipeState::connected) return Verdict::alive;
-  const TimePoint received = *pipe.last_received_at();
-  if (now >= received + options_.dead) return Verdict::dead;
-  if (const auto asked = pipe.ping_sent_at()) {
-    return now >= std::max(*asked, received) + options_.suspect ? Verdict::suspect : Verdict::alive;
-  }
-  return now >= ask_at(pipe) ? Verdict::ask : Verdict::alive;
+  if (now >= *pipe.last_received_at() + options_.dead) return Verdict::dead;
+  // Never suspected without having been asked.
+  if (!pipe.ping_asked_at()) return now >= ask_at(pipe) ? Verdict::ask : Verdict::alive;
+  return now >= *suspect_at(pipe) ? Verdict::suspect : Verdict::alive;
 }
 
 std::optional<TimePoint> Liveness::deadline(const BackedPipe& pipe, TimePoint now) const {
   if (pipe.state() != PipeState::connected) return std::nullopt;
-  const TimePoint received = *pipe.last_received_at();
-  const TimePoint dead = received + options_.dead;
-  if (const auto asked = pipe.ping_sent_at()) {
-    const TimePoint suspect = std::max(*asked, received) + options_.suspect;
-    return suspect > now ? std::min(suspect, dead) : dead;
-  }
-  // A ping that is already asked for goes out as soon as the link takes it.
-  const TimePoint ask = ask_at(pipe);
-  return ask > now ? std::min(ask, dead) : dead;
+  const TimePoint dead = *pipe.last_received_at() + options_.dead;
+  const TimePoint next = pipe.ping_asked_at() ? *suspect_at(pipe) : ask_at(pipe);
+  return next > now ? std::min(next, dead) : dead;
 }
 
 }  // namespace backedpipe

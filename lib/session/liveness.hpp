@@ -1,14 +1,17 @@
 // Liveness judges a link by what was received on it. Data that goes out proves nothing: the kernel
 // takes it long after the path is gone.
 //
-//   nothing received for `ping`                  → ask (PING)
-//   data out, nothing received for suspect / 3   → ask at once, rather than wait for an idle link's
-//   ping a PONG owed for `suspect`, nothing received  → suspect: worth trying another link beside
-//   this one nothing received for `dead`                  → dead: let it go
+//   nothing received for `ping`                              → ask (PING)
+//   in the middle of data, nothing received for suspect / 3  → ask, rather than wait for an idle
+//                                                              link's ping
+//   something owed, nothing received for `suspect`           → suspect: worth trying another link
+//                                                              beside this one
+//   nothing received for `dead`                              → dead: let it go
 //
-// A peer that does not acknowledge because its application does not read still answers pings; that
-// is why a missing acknowledgement only leads to a question. A value with no state but its
-// settings.
+// "In the middle of data" is a link on which data is out unanswered, or the last that came was
+// data. Owed is a PONG, also while a full socket holds up the PING, and the answer to data that is
+// out. A peer that does not acknowledge because its application does not read still answers the
+// question that comes first. A value with no state but its settings.
 #pragma once
 
 #include <optional>
@@ -37,6 +40,7 @@ class Liveness {
 
  private:
   TimePoint ask_at(const BackedPipe& pipe) const;
+  std::optional<TimePoint> suspect_at(const BackedPipe& pipe) const;
 
   LivenessOptions options_;
 };

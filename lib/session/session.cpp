@@ -67,10 +67,17 @@ bool Session::reconnect(TimePoint now) {
   if (pipe_.state() == PipeState::connected) {
     actions_.push_back({Kind::close_link, pipe_.generation()});
     on_detached(now);
+    if (pipe_.candidate()) return pipe_.reconnect().has_value();
   }
   reconnector_.want_now(now);
   begin_attempt(pipe_.reconnect());
   return true;
+}
+
+void Session::try_now(TimePoint now) {
+  if (ended_ || !wants_attempt()) return;
+  reconnector_.want_now(now);
+  tick(now);
 }
 
 void Session::begin_attempt(Result<std::uint64_t> generation) {
@@ -79,7 +86,12 @@ void Session::begin_attempt(Result<std::uint64_t> generation) {
   actions_.push_back({Kind::connect, *generation});
 }
 
-std::optional<Hello> Session::hello(std::uint64_t generation) {
+std::optional<Hello> Session::hello(std::uint64_t generation, TimePoint now) {
+  if (!ended_ && pipe_.candidate() == generation) {
+    actions_.push_back({Kind::close_link, pipe_.generation()});
+    pipe_.promote_candidate();
+    on_detached(now);
+  }
   if (ended_ || pipe_.state() != PipeState::reconnecting || generation != pipe_.generation()) {
     return std::nullopt;
   }
@@ -194,7 +206,7 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
   }
   const auto taken = pipe_.receive(generation, bytes, now);
   if (taken) {
-    suspect_ = false;
+    trust_again();
     if (*taken > 0) reconnector_.useful();
     if (pipe_.reset_received()) on_reset_received();
     settle();
@@ -217,8 +229,10 @@ void Session::sent(std::uint64_t generation, std::size_t count) {
 
 void Session::link_lost(const LinkError& error, TimePoint now) {
   if (ended_ || !pipe_.detach(error)) return;
+  // A suspect link's candidate, or the pause before the next one, goes on.
+  const bool wanted = suspect_ && role() == Role::client;
   on_detached(now);
-  if (role() == Role::client) reconnector_.want(now);
+  if (role() == Role::client && !wanted) reconnector_.want(now);
   settle();
   if (!ended_) tick(now);
 }
@@ -228,6 +242,34 @@ void Session::lose_link(LinkError::Component component, boost::system::error_cod
   const std::uint64_t generation = pipe_.generation();
   actions_.push_back({Kind::close_link, generation});
   link_lost({component, generation, error}, now);
+}
+
+// --- make before break
+
+void Session::distrust(TimePoint now) {
+  if (ended_ || pipe_.state() != PipeState::connected) return;
+  pipe_.ping(now);
+  suspect(now);
+  try_now(now);
+}
+
+void Session::ask(TimePoint now) {
+  if (!ended_) pipe_.ping(now);
+}
+
+void Session::suspect(TimePoint now) {
+  if (std::exchange(suspect_, true)) return;
+  if (role() == Role::client) reconnector_.want_now(now);
+}
+
+// The link has shown that it lives: a false alarm, which has cost nothing but a dial.
+void Session::trust_again() {
+  if (!std::exchange(suspect_, false) || role() != Role::client) return;
+  reconnector_.stop();
+  if (const auto candidate = pipe_.candidate()) {
+    actions_.push_back({Kind::close_link, *candidate});
+    pipe_.attempt_failed(*candidate);
+  }
 }
 
 // --- the end
@@ -291,7 +333,7 @@ void Session::end(Reason reason) {
 std::optional<TimePoint> Session::deadline(TimePoint now) const {
   if (ended_) return std::nullopt;
   std::optional<TimePoint> due = earlier(pipe_.deadline(), liveness_.deadline(pipe_, now));
-  if (pipe_.state() == PipeState::disconnected) due = earlier(due, reconnector_.next_attempt());
+  if (wants_attempt()) due = earlier(due, reconnector_.next_attempt());
   if (detached_since_) due = earlier(due, *detached_since_ + options_.resume_timeout);
   return due;
 }
@@ -304,23 +346,31 @@ void Session::tick(TimePoint now) {
     return;
   }
   pipe_.tick(now);
+  // After a late call the question and the suspicion may be due together.
+  if (liveness_.judge(pipe_, now) == Liveness::Verdict::ask) pipe_.ping(now);
   switch (liveness_.judge(pipe_, now)) {
     case Liveness::Verdict::alive:
-      break;
     case Liveness::Verdict::ask:
-      pipe_.ping();
       break;
     case Liveness::Verdict::suspect:
-      suspect_ = true;
+      suspect(now);
       break;
     case Liveness::Verdict::dead:
       lose_link(LinkError::Component::reader, make_error_code(boost::system::errc::timed_out), now);
       return;
   }
   const auto next = reconnector_.next_attempt();
-  if (pipe_.state() == PipeState::disconnected && next && now >= *next) {
-    begin_attempt(pipe_.connect());
+  if (wants_attempt() && next && now >= *next) {
+    begin_attempt(pipe_.state() == PipeState::connected ? pipe_.connect_beside() : pipe_.connect());
   }
+}
+
+// No attempt is under way, and one would be of use.
+bool Session::wants_attempt() const {
+  if (role() != Role::client) return false;
+  const PipeState state = pipe_.state();
+  return state == PipeState::disconnected ||
+         (state == PipeState::connected && suspect_ && !pipe_.candidate());
 }
 
 std::optional<Session::Action> Session::next_action() {

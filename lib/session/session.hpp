@@ -82,15 +82,23 @@ class Session {
   // Tries at once; on a healthy link as well, which is let go. Several calls make one attempt.
   // False when this side does not dial or the session is over.
   bool reconnect(TimePoint now);
-  // The HELLO for the attempt of this generation; offsets are those of now. Nothing if it is not
-  // current.
-  std::optional<Hello> hello(std::uint64_t generation);
+  // If it waits for its next attempt, it need not wait any longer.
+  void try_now(TimePoint now);
+  // The transport of this attempt is ready: its HELLO, with the offsets of now. For a candidate
+  // this is where the session lets go of the link that it has. Nothing if the attempt is not
+  // wanted any more.
+  std::optional<Hello> hello(std::uint64_t generation, TimePoint now);
   void welcomed(const Welcome& welcome, TimePoint now);
   void refused(std::uint64_t generation, Reason reason, TimePoint now);
   // The attempt failed. `rejected`: the peer did not accept our identity, or we did not accept the
   // peer's. That ends a session that nobody has welcomed yet; later it is one more failure, because
   // whoever sits in the middle can forge it.
   void attempt_failed(std::uint64_t generation, bool rejected, TimePoint now);
+  // There is reason to believe that the link is dead (its local address is gone, say): suspect at
+  // once, until something is received.
+  void distrust(TimePoint now);
+  // Find out whether the link is alive: asks now.
+  void ask(TimePoint now);
 
   // --- links, as a server
 
@@ -121,6 +129,7 @@ class Session {
   Role role() const { return identity_.role; }
   const std::string& service() const { return identity_.service; }
   bool ended() const { return ended_; }
+  // The link owes an answer for too long. A client has a candidate beside it, or is about to.
   bool suspect() const { return suspect_; }
   // How many links it has had.
   std::uint64_t links() const { return links_; }
@@ -136,12 +145,15 @@ class Session {
   void on_attached();
   void on_detached(TimePoint now);
   void on_reset_received();
+  void suspect(TimePoint now);
+  void trust_again();
   void settle();
   void fail(Reason reason);
   void end(Reason reason);
   void reset_application(Reason reason);
   void fail_application(Reason reason);
   void lose_link(LinkError::Component component, boost::system::error_code error, TimePoint now);
+  bool wants_attempt() const;
   void begin_attempt(Result<std::uint64_t> generation);
 
   Identity identity_;

@@ -162,7 +162,7 @@ class World {
         end->finish();
         break;
       case 17:
-        end->ping();
+        end->ping(now_);
         break;
       case 18:
         end.restart();

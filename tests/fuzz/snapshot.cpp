@@ -180,7 +180,7 @@ void go_on(Session& session, const Memory& memory, FuzzInput& input) {
     const BackedPipe& pipe = session.pipe();
     switch (input.byte() % 8) {
       case 0:
-        if (const auto hello = session.hello(pipe.generation())) {
+        if (const auto hello = session.hello(pipe.generation(), now)) {
           require(hello->position.delivered <= hello->position.received, "delivered is received");
           session.welcomed(Welcome{.session = session.id(),
                                    .generation = hello->generation,

@@ -36,6 +36,8 @@ struct Progress {
   volatile std::uint64_t failed;
   volatile std::uint64_t steps;
   volatile std::uint64_t links;
+  volatile std::uint64_t takeovers;
+  volatile std::uint64_t candidates_dropped;
   volatile std::uint64_t bytes;
   volatile std::uint64_t clean;
 };
@@ -110,6 +112,8 @@ void work(const Options& options, unsigned job, std::uint64_t count, Progress& p
     progress.done = progress.done + 1;
     progress.steps = progress.steps + tally.steps;
     progress.links = progress.links + tally.links;
+    progress.takeovers = progress.takeovers + tally.takeovers;
+    progress.candidates_dropped = progress.candidates_dropped + tally.candidates_dropped;
     progress.bytes = progress.bytes + tally.bytes;
     progress.clean = progress.clean + (tally.clean ? 1 : 0);
   }
@@ -181,6 +185,8 @@ int run_all(const Options& options) {
   std::printf("on average %.0f steps, %.1f links, %.0f bytes; %.0f%% ended cleanly\n",
               each(&Progress::steps), each(&Progress::links), each(&Progress::bytes),
               100 * each(&Progress::clean));
+  std::printf("%.2f links taken over by a candidate, %.2f candidates dropped\n",
+              each(&Progress::takeovers), each(&Progress::candidates_dropped));
   return failed == 0 && !died ? 0 : 1;
 }
 

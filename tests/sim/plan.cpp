@@ -90,6 +90,7 @@ const char* name(Fault::Kind kind) {
                                            "refuse dials",
                                            "hang dials",
                                            "reconnect",
+                                           "distrust",
                                            "late HELLO",
                                            "lose WELCOME",
                                            "refuse for now",

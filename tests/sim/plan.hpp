@@ -22,6 +22,7 @@ struct Fault {
     refuse_dials,             // for a while
     hang_dials,               // for a while
     forced_reconnect,         // one to three times in a row
+    distrust,                 // the client has reason to believe that its link is dead
     late_hello,               // the next link delivers its HELLO late
     lose_welcome,             // the next link breaks behind its HELLO
     refuse_for_now,           // the server refuses transiently for a while

@@ -110,8 +110,12 @@ void World::run() {
 }
 
 World::Tally World::tally() const {
-  Tally tally{
-      .steps = steps_, .links = wires_, .bytes = 0, .clean = client_ended_ == Reason::closed};
+  Tally tally{.steps = steps_,
+              .links = wires_,
+              .takeovers = takeovers_,
+              .candidates_dropped = candidates_dropped_,
+              .bytes = 0,
+              .clean = client_ended_ == Reason::closed};
   for (const auto& application : applications_)
     tally.bytes += application->taken();
   return tally;
@@ -287,6 +291,7 @@ bool World::execute_actions(End& end) {
           drop_wire(end);
         } else if (end.side == Side::client && attempt_ &&
                    attempt_->generation == action->generation) {
+          if (end.wire) drop_candidate();
           abandon_attempt();
         }
         break;
@@ -399,6 +404,8 @@ void World::drop_wire(End& end) {
 void World::dial(std::uint64_t generation) {
   require(++dials_in_second_ <= kMostDialsPerSecond, "no action loops", "too many dials a second");
   require(!attempt_, "one attempt at a time", "a second one was begun");
+  require(!client_.wire || client_.session->suspect(), "make before break",
+          "a candidate beside a link that nobody suspects");
   require(generation > client_.attached_generation, "generations grow", "an old one is dialled");
   Attempt attempt;
   attempt.generation = generation;
@@ -415,14 +422,29 @@ void World::dial(std::uint64_t generation) {
   attempt_ = std::move(attempt);
 }
 
+// A false alarm: it has cost a dial, and nothing else.
+void World::drop_candidate() {
+  say("client: drops the candidate");
+  ++candidates_dropped_;
+  require(!attempt_->wire, "make before break",
+          "the server has heard of a candidate that is dropped");
+  require(
+      client_.session->ended() || client_.session->pipe().generation() == client_.wire_generation,
+      "make before break", "the live link lost its generation");
+}
+
 void World::abandon_attempt() {
   if (attempt_->wire) attempt_->wire->link.close(Side::client, now_);
   attempt_.reset();
 }
 
 void World::connect_attempt() {
-  const auto hello = client_.session->hello(attempt_->generation);
+  const auto hello = client_.session->hello(attempt_->generation, now_);
   require(hello.has_value(), "one attempt at a time", "an attempt that the session does not know");
+  // A candidate takes over: the older link has been let go of.
+  if (client_.wire) ++takeovers_;
+  execute_actions(client_);
+  require(!client_.wire, "one link at a time", "the older link was not closed");
   attempt_->wire = std::make_shared<Wire>(plan_.link, random_, ++wires_);
   attempt_->handshake = std::make_unique<ClientHandshake>(*hello);
   Link& link = attempt_->wire->link;
@@ -753,16 +775,21 @@ void World::apply(const Fault& fault) {
       break;
     case Fault::Kind::forced_reconnect: {
       if (client_ended_) break;
-      const std::uint64_t before = client_.session->pipe().generation();
+      std::optional<std::uint64_t> forced;
       for (std::uint64_t i = 0; i < fault.number; ++i) {
         if (client_.session->ended()) break;
         require(client_.session->reconnect(now_), "reconnects when asked", "it does not");
-        require(client_.session->pipe().generation() <= before + 1, "one attempt at a time",
+        if (!forced) forced = client_.session->pipe().generation();
+        require(client_.session->pipe().generation() == *forced, "one attempt at a time",
                 "several were forced");
       }
       execute_actions(client_);
       break;
     }
+    case Fault::Kind::distrust:
+      if (!client_ended_) client_.session->distrust(now_);
+      execute_actions(client_);
+      break;
     case Fault::Kind::late_hello:
       next_hello_late_ = fault.lasts;
       break;
@@ -850,7 +877,7 @@ void World::call_late(End& end) {
   if (session.role() == Role::client) {
     session.attempt_failed(generation, true, now_);
     session.refused(generation, Reason::unknown_session, now_);
-    require(!dead || !session.hello(generation), "late events do no harm", "a HELLO for one");
+    require(!dead || !session.hello(generation, now_), "late events do no harm", "a HELLO for one");
     session.welcomed(Welcome{.session = session.id(), .generation = generation, .position = {}},
                      now_);
   }

@@ -34,7 +34,9 @@ class World {
   struct Tally {
     std::uint64_t steps = 0;
     std::uint64_t links = 0;
-    std::uint64_t bytes = 0;  // delivered, both ways
+    std::uint64_t takeovers = 0;           // by a candidate
+    std::uint64_t candidates_dropped = 0;  // because the link was alive after all
+    std::uint64_t bytes = 0;               // delivered, both ways
     bool clean = false;
   };
   Tally tally() const;
@@ -109,6 +111,7 @@ class World {
 
   // --- dialling and accepting
   void dial(std::uint64_t generation);
+  void drop_candidate();
   void abandon_attempt();
   bool pump_attempt();
   void connect_attempt();
@@ -151,6 +154,8 @@ class World {
   std::vector<std::unique_ptr<End>> sessions_;  // the server's
   std::vector<std::unique_ptr<Accepted>> accepted_;
   unsigned wires_ = 0;
+  unsigned takeovers_ = 0;
+  unsigned candidates_dropped_ = 0;
 
   std::size_t next_fault_ = 0;
   bool healed_ = false;

@@ -568,21 +568,21 @@ TEST_F(BackedPipeSignals, APongGoesBeforeData) {
 }
 
 TEST_F(BackedPipeSignals, OnePingIsOwedAtATime) {
-  EXPECT_FALSE(pipe_.ping_sent_at());
-  pipe_.ping();
-  pipe_.ping();
+  EXPECT_FALSE(pipe_.ping_asked_at());
+  pipe_.ping(at(seconds(1)));
+  pipe_.ping(at(seconds(1)));
   EXPECT_EQ(take_frames(pipe_, at(seconds(1))), just(FrameType::ping, 0, 2));
-  EXPECT_EQ(pipe_.ping_sent_at(), at(seconds(1)));
-  pipe_.ping();
+  EXPECT_EQ(pipe_.ping_asked_at(), at(seconds(1)));
+  pipe_.ping(at(seconds(1)));
   EXPECT_EQ(offered(pipe_, at(seconds(2))), "");
   receive(pipe_, frame_text(FrameType::pong, 0, 1), at(seconds(2))).value();
-  EXPECT_EQ(pipe_.ping_sent_at(), at(seconds(1))) << "an older ping's answer";
+  EXPECT_EQ(pipe_.ping_asked_at(), at(seconds(1))) << "an older ping's answer";
   receive(pipe_, frame_text(FrameType::pong, 0, 2), at(seconds(2))).value();
-  EXPECT_FALSE(pipe_.ping_sent_at());
+  EXPECT_FALSE(pipe_.ping_asked_at());
 }
 
 TEST_F(BackedPipeSignals, TheRoundTripIsSmoothed) {
-  pipe_.ping();
+  pipe_.ping(kStart);
   take_all(pipe_, at(seconds(1)));
   receive(pipe_, frame_text(FrameType::pong, 0, 2), at(milliseconds(1900))).value();
   EXPECT_EQ(pipe_.round_trip(), milliseconds(200)) << "100 ms + (900 ms - 100 ms) / 8";
@@ -616,11 +616,11 @@ TEST_F(BackedPipeSignals, ALinkOwesAnAnswerWhileDataIsOut) {
 
 TEST_F(BackedPipeSignals, NothingIsOwedByALinkThatIsGone) {
   write(pipe_, "hello");
-  pipe_.ping();
+  pipe_.ping(kStart);
   take_all(pipe_, at(seconds(1)));
   lose_link();
   EXPECT_FALSE(pipe_.unanswered_since());
-  EXPECT_FALSE(pipe_.ping_sent_at());
+  EXPECT_FALSE(pipe_.ping_asked_at());
 }
 
 // An application that takes everything at once, as fast as the window allows.
@@ -841,7 +841,7 @@ TEST_F(BackedPipeEnd, AResetFollowsHeldDataAsFarAsTheWindowAllows) {
   EXPECT_EQ(frames[1].value, static_cast<std::uint64_t>(Reason::application_reset));
   EXPECT_TRUE(pipe_.reset_sent());
   receive(pipe_, frame_text(FrameType::window, 0, 100)).value();
-  pipe_.ping();
+  pipe_.ping(kStart);
   EXPECT_EQ(offered(pipe_, kStart), "") << "nothing follows a RESET";
 }
 

@@ -52,7 +52,7 @@ TEST_F(LivenessOfALink, AnIdleLinkIsAskedAfterPing) {
 }
 
 TEST_F(LivenessOfALink, AnUnansweredPingMakesItSuspectAndThenDead) {
-  pipe_.ping();
+  pipe_.ping(at(seconds(5)));
   take_all(pipe_, at(seconds(5)));
   EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(5))), at(seconds(8)));
   EXPECT_EQ(at_time(milliseconds(7999)), Verdict::alive);
@@ -62,14 +62,40 @@ TEST_F(LivenessOfALink, AnUnansweredPingMakesItSuspectAndThenDead) {
   EXPECT_EQ(at_time(seconds(15)), Verdict::dead);
 }
 
-TEST_F(LivenessOfALink, APingThatTheLinkDoesNotTakeStillLeadsToDeath) {
-  pipe_.ping();
-  EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(5))), at(seconds(15)));
+// The socket is full, so that not even the question goes out.
+TEST_F(LivenessOfALink, APingThatTheLinkDoesNotTakeMakesItSuspectAllTheSame) {
+  pipe_.ping(at(seconds(5)));
+  EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(5))), at(seconds(8)));
+  EXPECT_EQ(at_time(milliseconds(7999)), Verdict::alive);
+  EXPECT_EQ(at_time(seconds(8)), Verdict::suspect);
   EXPECT_EQ(at_time(seconds(15)), Verdict::dead);
 }
 
+TEST_F(LivenessOfALink, SilenceInTheMiddleOfIncomingDataIsAskedAboutSooner) {
+  ASSERT_TRUE(receive(pipe_, data_frame(0, "x"), at(milliseconds(500))).has_value());
+  EXPECT_EQ(liveness_.deadline(pipe_, at(milliseconds(500))), at(milliseconds(1500)));
+  EXPECT_EQ(at_time(milliseconds(1499)), Verdict::alive);
+  EXPECT_EQ(at_time(milliseconds(1500)), Verdict::ask);
+  pipe_.ping(at(milliseconds(1500)));
+  answer_ping(at(milliseconds(1500)));
+  EXPECT_EQ(liveness_.deadline(pipe_, at(milliseconds(1500))), at(milliseconds(6500)))
+      << "idle from then on";
+}
+
+// The link takes a part of what there is and then nothing more: all of it was scheduled before the
+// last sign of life.
+TEST_F(LivenessOfALink, DataThatTheLinkDoesNotTakeIsOwedAnAnswer) {
+  ASSERT_EQ(pipe_.write(bytes_of("hello")), 5U);
+  take(pipe_, at(seconds(0)), 3);
+  ASSERT_TRUE(receive(pipe_, frame_text(FrameType::ack, 0), at(seconds(1))).has_value());
+  EXPECT_EQ(at_time(seconds(2)), Verdict::ask);
+  pipe_.ping(at(seconds(2)));
+  EXPECT_EQ(at_time(milliseconds(3999)), Verdict::alive);
+  EXPECT_EQ(at_time(seconds(4)), Verdict::suspect);
+}
+
 TEST_F(LivenessOfALink, AnythingReceivedMakesItAliveAgain) {
-  pipe_.ping();
+  pipe_.ping(at(seconds(5)));
   take_all(pipe_, at(seconds(5)));
   ASSERT_EQ(at_time(seconds(8)), Verdict::suspect);
   ASSERT_TRUE(receive(pipe_, data_frame(0, "x"), at(seconds(9))).has_value());
@@ -91,7 +117,8 @@ TEST_F(LivenessOfALink, ABusyOneWaySenderNoticesADeadPath) {
   for (int tenths = 0; tenths < 100; ++tenths) {
     const TimePoint now = at(milliseconds(100 * tenths));
     pipe_.write(bytes_of("x"));
-    if (liveness_.judge(pipe_, now) == Verdict::ask) pipe_.ping();
+    if (liveness_.judge(pipe_, now) == Verdict::ask) pipe_.ping(now);
+    EXPECT_EQ(liveness_.judge(pipe_, now) == Verdict::suspect, tenths >= 30) << tenths;
     take_all(pipe_, now);
   }
   EXPECT_EQ(at_time(seconds(10)), Verdict::suspect);
@@ -111,7 +138,7 @@ TEST_F(LivenessOfALink, APeerWhoseApplicationIsStalledIsNotSuspect) {
     ASSERT_NE(verdict, Verdict::dead) << tenths;
     if (verdict != Verdict::ask) continue;
     ++asked;
-    pipe_.ping();
+    pipe_.ping(at(seconds(5)));
     answer_ping(now);
   }
   EXPECT_GE(asked, 11) << "once for the data, then every five seconds";
@@ -119,7 +146,7 @@ TEST_F(LivenessOfALink, APeerWhoseApplicationIsStalledIsNotSuspect) {
 }
 
 TEST_F(LivenessOfALink, ANewLinkStartsAnew) {
-  pipe_.ping();
+  pipe_.ping(at(seconds(5)));
   take_all(pipe_, at(seconds(5)));
   ASSERT_TRUE(pipe_.attach(2, peer_at(0), at(seconds(14))).has_value());
   EXPECT_EQ(at_time(seconds(15)), Verdict::alive);

@@ -126,7 +126,7 @@ class ClientSession : public testing::Test {
     if (client_->pipe().generation() == 0) client_->start(now);
     client_.actions();
     const std::uint64_t generation = client_->pipe().generation();
-    ASSERT_TRUE(client_->hello(generation));
+    ASSERT_TRUE(client_->hello(generation, kStart));
     welcome(generation, server, now);
   }
 
@@ -162,7 +162,7 @@ TEST_F(ClientSession, RepeatsTheOpeningHelloUntilItIsWelcomed) {
   client_->start(kStart);
   for (std::uint64_t generation = 1; generation <= 3; ++generation) {
     EXPECT_EQ(client_.actions(), "connect " + std::to_string(generation));
-    const auto hello = client_->hello(generation);
+    const auto hello = client_->hello(generation, kStart);
     ASSERT_TRUE(hello);
     EXPECT_TRUE(hello->open);
     EXPECT_EQ(hello->service, "ssh");
@@ -170,11 +170,11 @@ TEST_F(ClientSession, RepeatsTheOpeningHelloUntilItIsWelcomed) {
     client_->attempt_failed(generation, false, kStart);
     await_attempt();
   }
-  ASSERT_TRUE(client_->hello(4));
+  ASSERT_TRUE(client_->hello(4, kStart));
   welcome(4);
   client_.lose_link();
   await_attempt();
-  const auto resume = client_->hello(5);
+  const auto resume = client_->hello(5, kStart);
   ASSERT_TRUE(resume);
   EXPECT_FALSE(resume->open);
   EXPECT_EQ(resume->service, "");
@@ -182,9 +182,9 @@ TEST_F(ClientSession, RepeatsTheOpeningHelloUntilItIsWelcomed) {
 
 TEST_F(ClientSession, GivesNoHelloForAnAttemptThatIsNotCurrent) {
   client_->start(kStart);
-  EXPECT_FALSE(client_->hello(2));
+  EXPECT_FALSE(client_->hello(2, kStart));
   client_->attempt_failed(1, false, kStart);
-  EXPECT_FALSE(client_->hello(1));
+  EXPECT_FALSE(client_->hello(1, kStart));
 }
 
 TEST_F(ClientSession, RejectedBeforeTheFirstWelcomeItEnds) {
@@ -230,7 +230,7 @@ TEST_F(ClientSession, ARefusalOfAnotherAttemptIsNoNews) {
 
 TEST_F(ClientSession, AWelcomeForAnAttemptThatWasGivenUpIsNoNews) {
   client_->start(kStart);
-  ASSERT_TRUE(client_->hello(1));
+  ASSERT_TRUE(client_->hello(1, kStart));
   client_->attempt_failed(1, false, kStart);
   client_.actions();
   welcome(1);
@@ -293,7 +293,7 @@ TEST_F(ClientSession, ResumesFromWhatItHasReceived) {
   client_.hear(data_frame(0, "abcdef"));
   ASSERT_EQ(deliver(client_->pipe(), kStart, 2), "ab");
   client_.lose_link();
-  const auto hello = client_->hello(2);
+  const auto hello = client_->hello(2, kStart);
   ASSERT_TRUE(hello);
   EXPECT_EQ(hello->position.delivered, 2U);
   EXPECT_EQ(hello->position.received, 6U);
@@ -312,9 +312,139 @@ TEST_F(ClientSession, AsksAnIdleLinkSuspectsItAndLetsItGo) {
   client_->tick(at(seconds(8)));
   EXPECT_TRUE(client_->suspect());
   EXPECT_EQ(client_->pipe().state(), PipeState::connected) << "a suspect link is kept";
+  EXPECT_EQ(client_.actions(), "connect 2");
   client_->tick(at(seconds(15)));
   EXPECT_FALSE(client_->suspect());
-  EXPECT_EQ(client_.actions(), "close 1; connect 2");
+  EXPECT_EQ(client_.actions(), "close 1") << "the candidate is the attempt that goes on";
+  EXPECT_EQ(client_->pipe().state(), PipeState::reconnecting);
+  EXPECT_EQ(client_->pipe().generation(), 2U);
+}
+
+// --- a client: make before break
+
+class SuspiciousClient : public ClientSession {
+ protected:
+  // Attached at generation 1; everything has been answered, and then nothing more comes.
+  void SetUp() override {
+    attach();
+    const auto pings = only(FrameType::ping, client_.say_frames());
+    client_.hear(frame_text(FrameType::pong, 0, pings.at(0).value));
+    client_->tick(at(seconds(5)));
+    client_.say(at(seconds(5)));
+    client_->tick(at(seconds(8)));
+    ASSERT_EQ(client_.actions(), "connect 2");
+  }
+};
+
+TEST_F(SuspiciousClient, KeepsTheLinkUntilTheCandidateIsReadyForItsHello) {
+  client_.write("abc");
+  EXPECT_FALSE(client_.say(at(seconds(8))).empty()) << "the suspect link is still written to";
+  const auto hello = client_->hello(2, at(seconds(9)));
+  ASSERT_TRUE(hello);
+  EXPECT_FALSE(hello->open);
+  EXPECT_EQ(client_.actions(), "close 1");
+  EXPECT_EQ(client_->pipe().state(), PipeState::reconnecting);
+  EXPECT_EQ(client_->detached_since(), at(seconds(9)));
+  welcome(2, peer_at(0), at(seconds(9)));
+  EXPECT_EQ(client_->pipe().state(), PipeState::connected);
+  EXPECT_EQ(payload_of(client_.say_frames(at(seconds(9)))), "abc") << "the server lacked it";
+}
+
+TEST_F(SuspiciousClient, DropsTheCandidateWhenTheLinkComesBack) {
+  client_.hear(data_frame(0, "late"), at(seconds(9)));
+  EXPECT_EQ(client_.actions(), "close 2");
+  EXPECT_FALSE(client_->suspect());
+  EXPECT_FALSE(client_->hello(2, at(seconds(9)))) << "its transport is ready too late";
+  EXPECT_EQ(client_->pipe().generation(), 1U);
+  EXPECT_EQ(client_->pipe().state(), PipeState::connected);
+  EXPECT_EQ(client_->links(), 1U);
+}
+
+TEST_F(SuspiciousClient, NeverUsesAGenerationTwice) {
+  client_.hear(frame_text(FrameType::ack, 0), at(seconds(9)));
+  ASSERT_EQ(client_.actions(), "close 2");
+  client_->distrust(at(seconds(10)));
+  EXPECT_EQ(client_.actions(), "connect 3");
+}
+
+TEST_F(SuspiciousClient, TriesAgainWithAPauseWhenACandidateFails) {
+  client_->attempt_failed(2, false, at(seconds(9)));
+  EXPECT_EQ(client_->pipe().state(), PipeState::connected);
+  const auto next = client_->next_attempt();
+  ASSERT_TRUE(next);
+  EXPECT_GT(*next, at(seconds(9)));
+  EXPECT_EQ(client_->deadline(at(seconds(9))), next);
+  client_->tick(*next);
+  EXPECT_EQ(client_.actions(), "connect 3");
+}
+
+// Somebody in the middle may forge that the server does not accept us.
+TEST_F(SuspiciousClient, ARejectedCandidateEndsNothing) {
+  client_->attempt_failed(2, true, at(seconds(9)));
+  EXPECT_FALSE(client_->ended());
+  EXPECT_EQ(client_->pipe().generation(), 1U);
+}
+
+TEST_F(SuspiciousClient, GoesOnWithTheCandidateWhenTheLinkIsLost) {
+  client_.lose_link(at(seconds(9)));
+  EXPECT_EQ(client_.actions(), "") << "no second attempt";
+  EXPECT_EQ(client_->pipe().state(), PipeState::reconnecting);
+  ASSERT_TRUE(client_->hello(2, at(seconds(9))));
+  welcome(2);
+  EXPECT_EQ(client_->links(), 2U);
+}
+
+TEST_F(SuspiciousClient, WaitsOnlyForTheNextCandidateWhenTheLinkIsLostInBetween) {
+  client_->attempt_failed(2, false, at(seconds(9)));
+  const auto next = client_->next_attempt();
+  client_.lose_link(at(seconds(9)));
+  EXPECT_EQ(client_.actions(), "");
+  EXPECT_EQ(client_->next_attempt(), next) << "the pause is not made longer";
+}
+
+TEST_F(SuspiciousClient, AForcedReconnectTakesTheCandidate) {
+  EXPECT_TRUE(client_->reconnect(at(seconds(9))));
+  EXPECT_EQ(client_.actions(), "close 1");
+  EXPECT_EQ(client_->pipe().generation(), 2U);
+  EXPECT_EQ(client_->pipe().state(), PipeState::reconnecting);
+}
+
+TEST_F(SuspiciousClient, HearsTheEndFromTheLinkThatItSuspects) {
+  client_.hear(reset_frame(Reason::closed_by_operator), at(seconds(9)));
+  EXPECT_EQ(client_.actions(),
+            "close 2; reset application: closed_by_operator; close 1; ended: closed_by_operator");
+}
+
+TEST_F(ClientSession, DistrustDialsBesideAHealthyLinkAtOnce) {
+  attach_usefully();
+  client_->distrust(at(seconds(1)));
+  EXPECT_EQ(client_.actions(), "connect 2");
+  EXPECT_TRUE(client_->suspect());
+  EXPECT_EQ(only(FrameType::ping, client_.say_frames(at(seconds(1)))).size(), 1U)
+      << "the link may prove that it is alive";
+  client_->distrust(at(seconds(1)));
+  EXPECT_EQ(client_.actions(), "") << "one candidate at a time";
+}
+
+TEST_F(ClientSession, DistrustDoesNotWaitForThePauseBetweenCandidates) {
+  attach_usefully();
+  client_->distrust(at(seconds(1)));
+  client_->attempt_failed(2, false, at(seconds(1)));
+  client_->distrust(at(seconds(1)));
+  EXPECT_EQ(client_.actions(), "connect 2; connect 3");
+}
+
+TEST_F(ClientSession, TryingNowEndsThePauseAndStartsNothingElse) {
+  attach_usefully();
+  client_->try_now(kStart);
+  EXPECT_EQ(client_.actions(), "") << "it has a link that nobody suspects";
+  client_.lose_link();
+  client_->attempt_failed(2, false, kStart);
+  ASSERT_GT(client_->next_attempt(), kStart);
+  client_->try_now(kStart);
+  EXPECT_EQ(client_.actions(), "connect 2; connect 3");
+  client_->try_now(kStart);
+  EXPECT_EQ(client_.actions(), "") << "an attempt is under way";
 }
 
 TEST_F(ClientSession, AnythingReceivedClearsTheSuspicion) {
@@ -431,7 +561,7 @@ TEST_F(ClientSession, ItsApplicationsResetIsRepeatedUntilTheServerHasAnswered) {
   EXPECT_TRUE(contains_reset(client_.say_frames(), Reason::application_reset));
   client_.lose_link();
   EXPECT_EQ(client_.actions(), "connect 2");
-  const auto hello = client_->hello(2);
+  const auto hello = client_->hello(2, kStart);
   ASSERT_TRUE(hello);
   EXPECT_FALSE(hello->open);
   welcome(2);
@@ -458,12 +588,12 @@ TEST_F(ClientSession, AResetBeforeAnyHelloEndsItAtOnce) {
 
 TEST_F(ClientSession, GivenUpBeforeTheFirstWelcomeItIsNotOpenedJustToBeReset) {
   client_->start(kStart);
-  ASSERT_TRUE(client_->hello(1));
+  ASSERT_TRUE(client_->hello(1, kStart));
   client_->reset(Reason::application_reset);
   EXPECT_FALSE(client_->ended()) << "the server may know of it";
   client_->attempt_failed(1, false, kStart);
   await_attempt();
-  const auto hello = client_->hello(2);
+  const auto hello = client_->hello(2, kStart);
   ASSERT_TRUE(hello);
   EXPECT_FALSE(hello->open);
   client_->refused(2, Reason::unknown_session, kStart);
@@ -481,7 +611,7 @@ TEST_F(ClientSession, OffsetsThatDoNotFitEndIt) {
   attach_usefully();
   client_.lose_link();
   client_.actions();
-  ASSERT_TRUE(client_->hello(2));
+  ASSERT_TRUE(client_->hello(2, kStart));
   welcome(2, peer_at(7));
   EXPECT_EQ(client_.actions(), "reset application: future_sequence");
   EXPECT_TRUE(contains_reset(client_.say_frames(), Reason::future_sequence));
@@ -721,7 +851,7 @@ class TwoSessions : public testing::Test {
       client_->tick(client_->next_attempt().value_or(kStart));
     }
     client_.actions();
-    const auto hello = client_->hello(client_->pipe().generation());
+    const auto hello = client_->hello(client_->pipe().generation(), kStart);
     ASSERT_TRUE(hello);
     const auto welcome = server_->attach(*hello, hello->open, kStart);
     ASSERT_TRUE(welcome.has_value());
@@ -806,14 +936,14 @@ TEST_F(TwoSessions, GoOnInNewProcessesWhereTheyWere) {
   run();
   EXPECT_EQ(server_.read(), "ore and after$");
   EXPECT_EQ(client_.read(), "hence ");
-  EXPECT_FALSE(client_->hello(2)) << "it is attached";
+  EXPECT_FALSE(client_->hello(2, kStart)) << "it is attached";
 }
 
 TEST_F(TwoSessions, ARestoredClientResumesAndDoesNotOpenAgain) {
   connect();
   client_.move_to_new_process();
   client_->start(kStart);
-  const auto hello = client_->hello(2);
+  const auto hello = client_->hello(2, kStart);
   ASSERT_TRUE(hello);
   EXPECT_FALSE(hello->open);
 }
@@ -852,7 +982,7 @@ TEST_F(ClientSession, KnownFault3CloseCancelsADialUnderWay) {
   EXPECT_EQ(client_.actions(),
             "connect 1; reset application: closed_by_operator; close 1; ended: closed_by_operator");
   // What the dial comes to is of no interest any more.
-  EXPECT_FALSE(client_->hello(1));
+  EXPECT_FALSE(client_->hello(1, kStart));
   client_->attempt_failed(1, false, kStart);
   EXPECT_EQ(client_.actions(), "");
   EXPECT_FALSE(client_->next_attempt());
@@ -888,7 +1018,7 @@ TEST_F(ClientSession, KnownFault10ItTriesForAsLongAsTheSessionLives) {
     now = next;
     ASSERT_EQ(client_.actions(), "connect " + std::to_string(generation + 1));
   }
-  ASSERT_TRUE(client_->hello(generation));
+  ASSERT_TRUE(client_->hello(generation, kStart));
   welcome(generation, peer_at(0), now);
   EXPECT_EQ(payload_of(client_.say_frames(now)), "still here");
 }
