@@ -97,22 +97,32 @@ void Client::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t
   handlers.hello = [driver, generation] { return driver->session().hello(generation); };
   handlers.welcomed = [this, &peer, driver](std::unique_ptr<Transport> link, const Welcome& welcome,
                                             ConstBytes early) {
+    attempts_.erase(driver->session().id());
     mark(peer, Peer::State::up, {});
     driver->welcomed(std::move(link), welcome, early);
   };
   handlers.refused = [this, &peer, driver, generation](const Refused& refused) {
+    attempts_.erase(driver->session().id());
     mark(peer, Peer::State::up, {});
     driver->refused(generation, refused);
   };
   handlers.failed = [this, &peer, driver, generation](bool rejected, const std::string& why) {
+    attempts_.erase(driver->session().id());
     mark(peer, Peer::State::down, why);
     driver->attempt_failed(generation, rejected, why);
   };
   auto dialer =
       std::make_shared<LinkDialer>(worker_.io(), std::move(endpoints), peer.factory,
                                    worker_.session_options().liveness.dead, std::move(handlers));
-  driver->set_dialer(dialer);
+  attempts_[driver->session().id()] = {generation, dialer};
   dialer->start();
+}
+
+void Client::give_up(SessionDriver& driver, std::uint64_t generation) {
+  const auto found = attempts_.find(driver.session().id());
+  if (found == attempts_.end() || found->second.generation != generation) return;
+  found->second.dialer->cancel();
+  attempts_.erase(found);
 }
 
 void Client::mark(Peer& peer, Peer::State state, const std::string& error) {
@@ -134,6 +144,11 @@ void Client::detached(SessionDriver&) {}
 
 void Client::ended(SessionDriver& driver, Reason) {
   totals_.retire(driver);
+  const auto attempt = attempts_.find(driver.session().id());
+  if (attempt != attempts_.end()) {
+    attempt->second.dialer->cancel();
+    attempts_.erase(attempt);
+  }
   sessions_.erase(driver.session().id());
 }
 

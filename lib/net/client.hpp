@@ -14,6 +14,8 @@
 
 namespace backedpipe {
 
+class LinkDialer;
+
 class Client final : public SessionOwner {
  public:
   struct Peer {
@@ -45,11 +47,17 @@ class Client final : public SessionOwner {
   const SessionTotals& totals() const { return totals_; }
 
   void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
+  void give_up(SessionDriver& driver, std::uint64_t generation) override;
   void attached(SessionDriver& driver) override;
   void detached(SessionDriver& driver) override;
   void ended(SessionDriver& driver, Reason reason) override;
 
  private:
+  struct Attempt {
+    std::uint64_t generation = 0;
+    std::shared_ptr<LinkDialer> dialer;
+  };
+
   void accepted(const TunnelSettings& tunnel, StreamSocket socket);
   SessionId new_session_id();
   void mark(Peer& peer, Peer::State state, const std::string& error);
@@ -59,6 +67,7 @@ class Client final : public SessionOwner {
   std::unordered_map<std::string, Peer> peers_;
   std::vector<Tunnel> tunnels_;
   Sessions sessions_;
+  std::unordered_map<SessionId, Attempt> attempts_;  // at most one for each session
   SessionTotals totals_;
 };
 

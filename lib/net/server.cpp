@@ -193,6 +193,8 @@ void Server::dial_target(const std::shared_ptr<SessionDriver>& driver, const Add
 
 void Server::connect(const std::shared_ptr<SessionDriver>&, std::uint64_t) {}
 
+void Server::give_up(SessionDriver&, std::uint64_t) {}
+
 void Server::attached(SessionDriver& driver) {
   ++totals_.attaches;
   registry_.attached(driver.session().id());

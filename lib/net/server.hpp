@@ -46,6 +46,7 @@ class Server final : public SessionOwner {
   const SessionTotals& totals() const { return totals_; }
 
   void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
+  void give_up(SessionDriver& driver, std::uint64_t generation) override;
   void attached(SessionDriver& driver) override;
   void detached(SessionDriver& driver) override;
   void ended(SessionDriver& driver, Reason reason) override;

@@ -8,7 +8,6 @@
 #include <spdlog/spdlog.h>
 
 #include "net/graceful_close.hpp"
-#include "net/link_dialer.hpp"
 
 namespace backedpipe {
 namespace {
@@ -83,7 +82,7 @@ void SessionDriver::abandon() {
   timer_.cancel();
   if (application_open_) reset_and_close(application_);
   application_open_ = false;
-  if (dialer_) std::exchange(dialer_, nullptr)->cancel();
+  owner_->give_up(*this, session_.pipe().generation());
   close_gracefully(std::move(link_));
 }
 
@@ -100,7 +99,6 @@ void SessionDriver::adopt(std::unique_ptr<Transport> link, std::uint64_t generat
 
 void SessionDriver::welcomed(std::unique_ptr<Transport> link, const Welcome& welcome,
                              ConstBytes early) {
-  dialer_.reset();
   session_.welcomed(welcome, Worker::now());
   if (session_.pipe().state() == PipeState::connected &&
       session_.pipe().generation() == welcome.generation) {
@@ -110,7 +108,6 @@ void SessionDriver::welcomed(std::unique_ptr<Transport> link, const Welcome& wel
 }
 
 void SessionDriver::refused(std::uint64_t generation, const Refused& refused) {
-  dialer_.reset();
   last_error_ = "refused: " + std::string(name(refused.reason));
   spdlog::warn("session {} generation {}: refused by the server: {}{}{}", to_string(session_.id()),
                generation, name(refused.reason), refused.text.empty() ? "" : ": ", refused.text);
@@ -120,7 +117,6 @@ void SessionDriver::refused(std::uint64_t generation, const Refused& refused) {
 
 void SessionDriver::attempt_failed(std::uint64_t generation, bool rejected,
                                    const std::string& why) {
-  dialer_.reset();
   // One line when a peer goes away, not one for each of its sessions' attempts.
   if (last_error_ != why) {
     spdlog::log(rejected ? spdlog::level::warn : spdlog::level::info,
@@ -323,9 +319,7 @@ void SessionDriver::run_actions() {
         break;
       case Session::Action::Kind::close_link:
         close_link(action->generation, session_.ended());
-        if (dialer_ && session_.pipe().generation() == action->generation) {
-          std::exchange(dialer_, nullptr)->cancel();
-        }
+        owner_->give_up(*this, action->generation);
         break;
       case Session::Action::Kind::reset_application:
         reset_application(action->reason);
@@ -369,7 +363,6 @@ void SessionDriver::finish(Reason reason) {
   finished_ = true;
   timer_.cancel();
   if (application_open_) close_application();
-  if (dialer_) std::exchange(dialer_, nullptr)->cancel();
   close_link(link_generation_, true);
   spdlog::info("session {}: ended: {} (delivered {} bytes, took {} bytes, {} links)",
                to_string(session_.id()), name(reason), bytes_in_, bytes_out_, session_.links());

@@ -19,7 +19,6 @@
 
 namespace backedpipe {
 
-class LinkDialer;
 class SessionDriver;
 
 // What one side of a daemon has done since it was started; the numbers of sessions that are still
@@ -42,9 +41,11 @@ class SessionOwner {
   virtual ~SessionOwner() = default;
   // Dial a link of this generation. The outcome comes back by the driver's own functions.
   virtual void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) = 0;
+  // The attempt of this generation, if it is still under way, is not wanted any more: no outcome.
+  virtual void give_up(SessionDriver& driver, std::uint64_t generation) = 0;
   virtual void attached(SessionDriver& driver) = 0;
   virtual void detached(SessionDriver& driver) = 0;
-  // The last thing a driver reports; forget it.
+  // The last thing a driver reports; forget it, and its attempt.
   virtual void ended(SessionDriver& driver, Reason reason) = 0;
 };
 
@@ -76,7 +77,6 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   void welcomed(std::unique_ptr<Transport> link, const Welcome& welcome, ConstBytes early);
   void refused(std::uint64_t generation, const Refused& refused);
   void attempt_failed(std::uint64_t generation, bool rejected, const std::string& why);
-  void set_dialer(std::shared_ptr<LinkDialer> dialer) { dialer_ = std::move(dialer); }
 
   // Server: a HELLO that the registry has let through has come over `link`. On an error the link is
   // still the caller's, to be refused with it.
@@ -151,7 +151,6 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   Readiness link_ready_;
   std::vector<std::byte> preface_;  // the WELCOME, before any frame
   std::vector<std::byte> backlog_;  // read from the link, but memory was short
-  std::shared_ptr<LinkDialer> dialer_;
 
   boost::asio::steady_timer timer_;
   std::optional<TimePoint> timer_at_;
