@@ -94,7 +94,7 @@ void Client::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t
     endpoints.push_back({.host = endpoint.host, .port = endpoint.port, .unix_path = {}});
   }
   LinkDialer::Handlers handlers;
-  handlers.hello = [driver, generation] { return driver->session().hello(generation); };
+  handlers.hello = [driver, generation] { return driver->hello(generation); };
   handlers.welcomed = [this, &peer, driver](std::unique_ptr<Transport> link, const Welcome& welcome,
                                             ConstBytes early) {
     attempts_.erase(driver->session().id());

@@ -73,7 +73,10 @@ void LinkDialer::shake_hands() {
       }
       return fail(false, where_ + ": " + result.error.message());
   }
-  const auto hello = handlers_.hello();
+  // It may cancel this dialer, and with that drop the handlers.
+  const auto ask = handlers_.hello;
+  const auto hello = ask();
+  if (over_) return;
   if (!hello) return stop();
   handshake_.emplace(*hello);
   say_hello();

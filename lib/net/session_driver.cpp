@@ -76,6 +76,21 @@ void SessionDriver::reset(Reason reason) {
   pump();
 }
 
+void SessionDriver::distrust() {
+  session_.distrust(Worker::now());
+  pump();
+}
+
+void SessionDriver::ask() {
+  session_.ask(Worker::now());
+  pump();
+}
+
+void SessionDriver::try_now() {
+  session_.try_now(Worker::now());
+  pump();
+}
+
 void SessionDriver::abandon() {
   if (finished_) return;
   finished_ = true;
@@ -95,6 +110,17 @@ void SessionDriver::adopt(std::unique_ptr<Transport> link, std::uint64_t generat
   last_link_address_ = remote_address(link_->socket());
   link_ready_ = {};
   backlog_.assign(early.begin(), early.end());
+}
+
+std::optional<Hello> SessionDriver::hello(std::uint64_t generation) {
+  // What has come over a suspect link in the meantime shows that it is alive: then there is nothing
+  // to take over.
+  link_ready_.readable = true;
+  pump();
+  if (finished_) return std::nullopt;
+  const auto hello = session_.hello(generation, Worker::now());
+  pump();
+  return hello;
 }
 
 void SessionDriver::welcomed(std::unique_ptr<Transport> link, const Welcome& welcome,
@@ -150,8 +176,10 @@ std::string SessionDriver::link_address() const {
 
 void SessionDriver::pump() {
   if (finished_) return;
-  session_.tick(Worker::now());
   out_of_memory_ = false;
+  // Before judging the link: after a pause of this process, what proves that it is alive waits here.
+  read_link();
+  session_.tick(Worker::now());
   bool progress = true;
   for (int round = 0; progress && round < kRoundsPerTurn; ++round) {
     progress = read_application();
@@ -386,7 +414,7 @@ void SessionDriver::watch_state() {
     const auto& error = pipe.last_error();
     const bool known = error && error->generation == lost;
     // The two ends of one stream: a link that ends says "End of file", which tells a user nothing.
-    const std::string why = !known ? "replaced by a newer link"
+    const std::string why = !known ? "given up for a newer link"
                             : error->error == boost::asio::error::eof
                                 ? "closed by the other side or the network"
                                 : error->error.message();
@@ -491,6 +519,7 @@ void SessionDriver::arm_timer() {
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (error) return;
     self->timer_at_.reset();
+    self->link_ready_.readable = true;
     self->pump();
   });
 }

@@ -73,6 +73,13 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   // The daemon stops and the other side need not know: lets go of all sockets.
   void abandon();
 
+  // Client: the transport of an attempt is ready; see Session::hello.
+  std::optional<Hello> hello(std::uint64_t generation);
+  // See Session.
+  void distrust();
+  void ask();
+  void try_now();
+
   // Client: how the attempt went. `early` are bytes that came behind the WELCOME.
   void welcomed(std::unique_ptr<Transport> link, const Welcome& welcome, ConstBytes early);
   void refused(std::uint64_t generation, const Refused& refused);
