@@ -64,6 +64,7 @@ class _Link:
         self.near = near
         self.far = far
         self.connecting = True
+        self.stranded = False  # forwards nothing any more, and tells nobody
         self.doomed = False  # forwards nothing any more; cut as soon as its bytes have arrived
         self.up = _Flow(UP, near, far)
         self.down = _Flow(DOWN, far, near)
@@ -124,6 +125,16 @@ class Relay:
     def freeze(self):
         """From now on nothing is forwarded, while all connections stay open: a black hole."""
         self._run(lambda: self._set_frozen(True))
+
+    def strand(self):
+        """The links of this moment carry nothing any more and stay silent, as when a NAT forgets them; new ones work."""
+
+        def command():
+            for link in list(self._open):
+                link.stranded = True
+                self._watch(link)
+
+        self._run(command)
 
     def heal(self):
         """Undoes freeze() and refuse()."""
@@ -243,7 +254,7 @@ class Relay:
         wanted = {link.near: 0, link.far: 0}
         if link.connecting:
             wanted[link.far] = selectors.EVENT_WRITE
-        elif not self._frozen and not link.doomed:
+        elif not self._frozen and not link.stranded and not link.doomed:
             for flow in link.flows():
                 if flow.pending:
                     wanted[flow.sink] |= selectors.EVENT_WRITE
@@ -261,7 +272,7 @@ class Relay:
 
     def _ready(self, link, sock, events):
         # An earlier event of the same round may have ended the link or frozen the relay.
-        if link not in self._open or (self._frozen and not link.connecting):
+        if link not in self._open or ((self._frozen or link.stranded) and not link.connecting):
             return
         try:
             if link.connecting:
