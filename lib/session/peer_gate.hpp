@@ -1,0 +1,133 @@
+// PeerGate is what the sessions of one client share about one peer: whether it can be reached, and
+// who may dial it now. While it can, or nobody knows, as many as kMostDials go on at a time, first
+// come, first served; the others wait. While it cannot, one of them dials at a time, the probe,
+// with a backoff that belongs to the peer; when the probe is answered, the others follow at once.
+//
+//               nobody answers a dial, or all of them fail
+//     ┌─────────┐          ┌────────┐
+//     │ unknown ├─────────▶│  down  │ one probe at a time
+//     └────┬────┘          └─┬────▲─┘
+//          │    answered     │    │
+//          │               ┌─▼────┴─┐
+//          └──────────────▶│   up   │
+//                          └────────┘
+//
+// A session that waits here is in the middle of an attempt as far as it knows: the same attempt is
+// dialled again after a dial that never reached the peer. One whose dial was answered is different:
+// its HELLO may have arrived, so its failure is the session's own, and needs a new generation.
+//
+// Pure: reports come in, actions go out. After any call, take next_action() until there is none.
+// Owned by the client, on its thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "pipe/time.hpp"
+#include "proto/session_id.hpp"
+#include "session/reconnector.hpp"
+
+namespace backedpipe {
+
+class PeerGate {
+ public:
+  // How many dials of sessions of one peer are under way at most.
+  static constexpr std::size_t kMostDials = 64;
+
+  enum class State : std::uint8_t { unknown, up, down };
+
+  struct Action {
+    enum class Kind : std::uint8_t {
+      dial,    // for this session
+      cancel,  // this session's dial; the session goes on waiting
+    };
+    Kind kind;
+    SessionId session;
+  };
+
+  // `seed` feeds the jitter of the probes' backoff.
+  PeerGate(const BackoffOptions& backoff, std::uint64_t seed);
+
+  // --- what the sessions want
+
+  // The session wants a link. Changes nothing if it is waiting or being dialled for.
+  void request(const SessionId& session);
+  // It has its link, or wants none any more; its dial is no more under way.
+  void withdraw(const SessionId& session);
+  // The network has changed, or an operator is impatient: what was learned is not true any more.
+  // Probes at once, and dials anew for whoever is waiting for an answer.
+  void kick(TimePoint now);
+
+  // --- what became of a dial
+
+  // The peer is there: its side of the transport's handshake is complete. The dial goes on until
+  // withdraw() or failed().
+  void answered(const SessionId& session, TimePoint now);
+  // There was no answer for a while; the dial goes on. Counts as soon as the peer has answered
+  // nobody for that long.
+  void struggling(const SessionId& session, const std::string& why, TimePoint now);
+  // True: it was the peer that could not be reached, and the session goes on waiting. False: the
+  // peer is there, so this is the session's own failure, and it waits no more.
+  [[nodiscard]] bool failed(const SessionId& session, const std::string& why, TimePoint now);
+
+  // --- time and actions
+
+  std::optional<TimePoint> deadline() const;
+  std::optional<Action> next_action(TimePoint now);
+
+  // --- what it is
+
+  State state() const { return state_; }
+  // Why the peer was last found to be down, or why the latest probe failed; empty if it never was.
+  const std::string& last_error() const { return last_error_; }
+  // While it is down.
+  TimePoint down_since() const { return down_since_; }
+  // While it is down and no probe is under way: when the next one starts, if anybody waits.
+  std::optional<TimePoint> next_probe() const;
+  bool probing() const;
+  std::size_t waiting() const { return waiting_.size(); }
+  std::size_t dialling() const { return dialling_.size(); }
+
+ private:
+  struct Entry {
+    SessionId session;
+    bool dialling = false;
+    bool answered = false;
+    TimePoint began{};                     // of its dial
+    std::optional<std::string> complaint;  // it is struggling
+  };
+  using Entries = std::list<Entry>;
+
+  Entries::iterator find_dial(const SessionId& session);
+  // When it will have been silence for too long.
+  TimePoint verdict_at(const Entry& entry) const;
+  void judge(TimePoint now);
+  void go_down(const std::string& why, TimePoint now);
+  void probe_failed(const Entry& entry);
+  // Back to the head of those who wait, but for the first `keep`.
+  void park_dials(std::size_t keep);
+  void park(Entries::iterator entry, Entries::const_iterator before);
+
+  BackoffOptions backoff_;
+  Reconnector reconnector_;
+  State state_ = State::unknown;
+  TimePoint down_since_{};
+  TimePoint probe_at_{};     // while down: not before
+  TimePoint answered_at_{};  // the latest
+  // How long silence is nothing unusual.
+  Duration patience_;
+  TimePoint dialled_anew_at_{};
+  std::string last_error_;
+
+  Entries waiting_;   // the next one first
+  Entries dialling_;  // by when they began
+  std::unordered_map<SessionId, Entries::iterator> entries_;
+  std::deque<SessionId> cancels_;
+};
+
+}  // namespace backedpipe
