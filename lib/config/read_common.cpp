@@ -124,6 +124,9 @@ void read_log(const Field& field, LogSettings& log) {
 void read_limits(const Field& field, Limits& limits) {
   ObjectReader object(field);
   set_count(object.find("max_sessions"), kSessions, limits.max_sessions);
+  if (const OptionalField own = object.find("max_sessions_per_identity")) {
+    set_count(own, kSessions, limits.max_sessions_per_identity.emplace());
+  }
   set_size(object.find("replay_buffer"), kReplayBuffer, limits.replay_buffer_bytes);
   set_size(object.find("max_window"), kWindow, limits.max_window_bytes);
   set_size(object.find("max_memory"), kMemory, limits.max_memory_bytes);

@@ -40,6 +40,7 @@ class Client final : public SessionOwner {
   // Accepts nobody any more and ends all sessions; their servers are told as far as they can be
   // reached.
   void stop();
+  void network_changed() {}
 
   const std::unordered_map<std::string, Peer>& peers() const { return peers_; }
   const std::vector<Tunnel>& tunnels() const { return tunnels_; }

@@ -33,6 +33,7 @@ Node::Node(boost::asio::io_context& io, const Settings& settings)
       worker_(io, settings.limits.max_memory_bytes, session_options(settings)),
       client_(worker_, settings),
       server_(worker_, settings),
+      monitor_(io),
       timer_(io) {
   if (settings.control.socket) {
     control_ = std::make_unique<ControlServer>(worker_, settings.control, client_, server_);
@@ -48,6 +49,10 @@ void Node::start() {
   if (settings_.metrics.listen)
     spdlog::warn("metrics: this version has none; \"listen\" is ignored");
   client_.start();
+  // Only who dials can do anything about it.
+  if (!client_.tunnels().empty()) {
+    monitor_.start([this](const NetworkChange& change) { apply(change, client_); });
+  }
   server_.start();
   if (control_) control_->start();
 }
@@ -56,6 +61,7 @@ void Node::stop(std::function<void()> stopped) {
   stopped_ = std::move(stopped);
   stop_began_ = Worker::now();
   spdlog::info("stopping: {} sessions", client_.sessions().size() + server_.sessions().size());
+  monitor_.stop();
   if (control_) control_->stop();
   client_.stop();
   server_.stop();

@@ -12,6 +12,7 @@
 #include "config/settings.hpp"
 #include "net/client.hpp"
 #include "net/control_server.hpp"
+#include "net/network_monitor.hpp"
 #include "net/server.hpp"
 #include "net/worker.hpp"
 
@@ -38,6 +39,7 @@ class Node {
   Worker worker_;
   Client client_;
   Server server_;
+  NetworkMonitor monitor_;
   std::unique_ptr<ControlServer> control_;
   boost::asio::steady_timer timer_;
   TimePoint stop_began_{};

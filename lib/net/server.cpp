@@ -33,7 +33,9 @@ std::shared_ptr<const TransportFactory> make_factory(const AcceptSettings& accep
 Server::Server(Worker& worker, const Settings& settings)
     : worker_(worker),
       settings_(settings),
-      registry_({.max_sessions = settings.limits.max_sessions}),
+      registry_({.max_sessions = settings.limits.max_sessions,
+                 .max_sessions_per_identity = settings.limits.max_sessions_per_identity.value_or(
+                     settings.limits.max_sessions)}),
       admission_(settings.limits.max_handshakes),
       tombstone_timer_(worker.io()) {
   for (const AcceptSettings& accept : settings.accept) {

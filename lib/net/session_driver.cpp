@@ -71,6 +71,15 @@ bool SessionDriver::reconnect() {
   return possible;
 }
 
+void SessionDriver::distrust() {
+  reconnect();
+}
+
+void SessionDriver::ask() {
+  session_.pipe().ping();
+  pump();
+}
+
 void SessionDriver::reset(Reason reason) {
   session_.reset(reason);
   pump();
@@ -170,6 +179,10 @@ Result<void> SessionDriver::attach(std::unique_ptr<Transport>& link, const Hello
 
 std::string SessionDriver::link_address() const {
   return link_ ? remote_address(link_->socket()) : std::string();
+}
+
+std::optional<boost::asio::ip::address> SessionDriver::local_address() const {
+  return link_ ? local_ip(link_->socket()) : std::nullopt;
 }
 
 // --- moving bytes

@@ -69,6 +69,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   void start();  // client: wants its first link
   // An operator's or the daemon's wish; see Session.
   bool reconnect();
+  void distrust();
+  void ask();
   void reset(Reason reason);
   // The daemon stops and the other side need not know: lets go of all sockets.
   void abandon();
@@ -97,6 +99,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   const Labels& labels() const { return labels_; }
   // Of the link there is, or empty.
   std::string link_address() const;
+  // This end of it; nothing when there is no link.
+  std::optional<boost::asio::ip::address> local_address() const;
   // The same, or of the last one there was.
   const std::string& last_link_address() const { return last_link_address_; }
   std::uint64_t bytes_in() const { return bytes_in_; }

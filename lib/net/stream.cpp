@@ -41,20 +41,24 @@ IoResult to_result(ssize_t moved, std::size_t asked, IoResult::Status blocked) {
 }
 
 // Nothing for a family without ports.
-std::optional<boost::asio::ip::tcp::endpoint> remote_endpoint(const StreamSocket& socket) {
-  boost::system::error_code error;
-  const auto remote = socket.remote_endpoint(error);
-  const int family = remote.protocol().family();
-  if (error || (family != AF_INET && family != AF_INET6)) return std::nullopt;
+std::optional<boost::asio::ip::tcp::endpoint> to_tcp(const StreamSocket::endpoint_type& end) {
+  const int family = end.protocol().family();
+  if (family != AF_INET && family != AF_INET6) return std::nullopt;
   boost::asio::ip::tcp::endpoint endpoint;
-  endpoint.resize(remote.size());
-  std::memcpy(endpoint.data(), remote.data(), remote.size());
+  endpoint.resize(end.size());
+  std::memcpy(endpoint.data(), end.data(), end.size());
   // A dual-stack listener sees IPv4 peers as mapped addresses; people do not want to.
   const auto address = endpoint.address();
   if (address.is_v6() && address.to_v6().is_v4_mapped()) {
     endpoint.address(boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6()));
   }
   return endpoint;
+}
+
+std::optional<boost::asio::ip::tcp::endpoint> remote_endpoint(const StreamSocket& socket) {
+  boost::system::error_code error;
+  const auto remote = socket.remote_endpoint(error);
+  return error ? std::nullopt : to_tcp(remote);
 }
 
 }  // namespace
@@ -95,6 +99,13 @@ std::string remote_address(const StreamSocket& socket) {
 std::string remote_host(const StreamSocket& socket) {
   const auto endpoint = remote_endpoint(socket);
   return endpoint ? endpoint->address().to_string() : "";
+}
+
+std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket) {
+  boost::system::error_code error;
+  const auto local = socket.local_endpoint(error);
+  const auto endpoint = error ? std::nullopt : to_tcp(local);
+  return endpoint ? std::optional(endpoint->address()) : std::nullopt;
 }
 
 void set_no_delay(StreamSocket& socket) {

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 
 #include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <boost/system/error_code.hpp>
 
 #include "pipe/ring_buffer.hpp"
@@ -42,6 +44,8 @@ IoResult write_some(int socket, std::span<const ConstBytes> pieces);
 std::string remote_address(const StreamSocket& socket);
 // The same without the port: what tells sources apart.
 std::string remote_host(const StreamSocket& socket);
+// The IP address of this end; nothing for a family without.
+std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket);
 
 // Small writes go out at once (RFC 896's delay is of no use to a relay). No-op on Unix sockets.
 void set_no_delay(StreamSocket& socket);

@@ -22,10 +22,12 @@ SessionRegistry::Decision SessionRegistry::decide(const Hello& hello, std::strin
   if (service_verdict != Reason::none) return refuse(service_verdict);
 
   Decision decision{Verdict::open, Reason::none, {}};
-  if (sessions_.size() >= options_.max_sessions) {
-    const auto own = detached_of_.find(identity);
-    if (own == detached_of_.end()) return refuse(Reason::session_limit);
-    decision.to_evict = own->second.begin()->second;
+  const auto own = owned_by_.find(identity);
+  const std::size_t owned = own == owned_by_.end() ? 0 : own->second.count;
+  if (sessions_.size() >= options_.max_sessions || owned >= options_.max_sessions_per_identity) {
+    // One that ends makes room for one, whichever of the limits it is.
+    if (owned == 0 || own->second.detached.empty()) return refuse(Reason::session_limit);
+    decision.to_evict = own->second.detached.begin()->second;
   }
   return decision;
 }
@@ -35,6 +37,7 @@ void SessionRegistry::add(const SessionId& id, std::string identity, std::string
   const auto [at, added] =
       sessions_.emplace(id, Entry{std::move(identity), std::move(service), std::nullopt});
   invariant(added);
+  ++owned_by_[at->second.identity].count;
   detached(at->first, now);
 }
 
@@ -47,13 +50,15 @@ void SessionRegistry::detached(const SessionId& id, TimePoint now) {
   const auto found = sessions_.find(id);
   if (found == sessions_.end() || found->second.detached_since) return;
   found->second.detached_since = now;
-  detached_of_[found->second.identity].emplace(now, id);
+  owned_by_.at(found->second.identity).detached.emplace(now, id);
 }
 
 bool SessionRegistry::end(const SessionId& id, Reason reason, TimePoint now) {
   const auto found = sessions_.find(id);
   if (found == sessions_.end()) return false;
   forget_detached(id, found->second);
+  const auto own = owned_by_.find(found->second.identity);
+  if (--own->second.count == 0) owned_by_.erase(own);
   tombstones_[id] = {std::move(found->second.identity), reason};
   tombstone_order_.emplace_back(now + options_.tombstone_time, id);
   sessions_.erase(found);
@@ -74,9 +79,7 @@ void SessionRegistry::tick(TimePoint now) {
 
 void SessionRegistry::forget_detached(const SessionId& id, Entry& entry) {
   if (!entry.detached_since) return;
-  const auto own = detached_of_.find(entry.identity);
-  own->second.erase({*entry.detached_since, id});
-  if (own->second.empty()) detached_of_.erase(own);
+  owned_by_.at(entry.identity).detached.erase({*entry.detached_since, id});
   entry.detached_since.reset();
 }
 

@@ -24,6 +24,7 @@ namespace backedpipe {
 
 struct RegistryOptions {
   std::size_t max_sessions = 10000;
+  std::size_t max_sessions_per_identity = 10000;
   // How long an ended session's id is remembered, for a peer that has missed the end.
   Duration tombstone_time = std::chrono::minutes(2);
 };
@@ -70,11 +71,17 @@ class SessionRegistry {
   // The longest detached first.
   using Detached = std::set<std::pair<TimePoint, SessionId>>;
 
+  // Those of one identity. There is an entry as long as it has any.
+  struct Owned {
+    std::size_t count = 0;
+    Detached detached;
+  };
+
   void forget_detached(const SessionId& id, Entry& entry);
 
   RegistryOptions options_;
   std::unordered_map<SessionId, Entry> sessions_;
-  std::map<std::string, Detached, std::less<>> detached_of_;
+  std::map<std::string, Owned, std::less<>> owned_by_;
   std::unordered_map<SessionId, Tombstone> tombstones_;
   std::deque<std::pair<TimePoint, SessionId>> tombstone_order_;  // when each is to be forgotten
 };
