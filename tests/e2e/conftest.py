@@ -20,6 +20,16 @@ LOG_TAIL_BYTES = 6000
 _recovery_times = {}  # what was measured -> seconds, one per cut
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures time, or fills the machine, and runs beside no other test")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "report_recovery" in item.fixturenames:
+            item.add_marker(pytest.mark.alone)
+
+
 def pytest_sessionstart(session):
     missing = [name for name in ("backedpipd", "backedpipctl") if not pathlib.Path(binary(name)).exists()]
     if missing:

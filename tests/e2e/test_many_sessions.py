@@ -3,6 +3,8 @@
 import selectors
 import socket
 
+import pytest
+
 from support.streams import PIECE_BYTES, Pattern
 from support.targets import EchoTarget
 from support.waiting import KIB, Deadline, scaled, wait_until
@@ -65,6 +67,7 @@ def is_at_rest(daemon):
             and daemon.control.status()["totals"]["segments_in_use"] == 0)
 
 
+@pytest.mark.alone
 def test_hundreds_of_sessions_survive_twenty_cuts_and_hold_nothing_when_idle(tunnel, start):
     echo = start(EchoTarget())
     stage = tunnel(echo.address)

@@ -175,9 +175,10 @@ class Daemon:
         return self._memory("VmHWM")
 
     def is_instrumented(self):
-        """Built with AddressSanitizer, whose shadow and quarantine make memory figures meaningless."""
+        """Built with a sanitizer, whose shadow memory makes memory figures meaningless."""
         with open(f"/proc/{self.pid}/maps", encoding="utf-8") as file:
-            return "libasan" in file.read()
+            maps = file.read()
+        return "libasan" in maps or "libtsan" in maps
 
     # -- its end ------------------------------------------------------------------------------
 

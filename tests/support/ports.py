@@ -1,11 +1,16 @@
 """Ports for processes that must be told their port before they bind it.
 
 They are drawn from below the kernel's ephemeral range, so no outgoing connection can take one between
-the check here and the bind there, and no port is handed out twice by this process.
+the check here and the bind there, and no port is handed out twice: neither by this process, nor by two
+of the processes that pytest-xdist runs side by side.
 """
 
+import os
 import random
 import socket
+
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 _handed_out = set()
 _random = random.SystemRandom()
@@ -30,7 +35,7 @@ def free_port():
     """A port nobody listens on."""
     end = max(_ephemeral_range_begin(), 20000)
     while True:
-        port = _random.randrange(10000, end)
+        port = _random.randrange(10000 + WORKER, end, WORKERS)
         if port not in _handed_out and _is_free(port):
             _handed_out.add(port)
             return port

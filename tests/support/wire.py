@@ -12,6 +12,8 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
+import time
 
 from support.ports import endpoint
 from support.waiting import Deadline
@@ -32,7 +34,13 @@ UNKNOWN_SESSION = 6
 STALE_GENERATION = 7
 TARGET_REFUSED = 8
 FUTURE_SEQUENCE = 9
+REPLAY_UNAVAILABLE = 10
 WINDOW_EXCEEDED = 11
+APPLICATION_RESET = 12
+OVERLOADED = 0x8000
+
+MAX_HANDSHAKE_BYTES = 4096
+LAST_NUMBER = 2**64 - 1
 
 _PREAMBLE = struct.Struct(">4sBBH")
 _POSITION = struct.Struct(">16sQQQQI")
@@ -63,21 +71,39 @@ class Hello:
         body += bytes([len(name)]) + name + self.extensions
         return preamble(HELLO, len(body), version=self.version) + body
 
+    @classmethod
+    def decode(cls, body):
+        *position, _flags = _POSITION.unpack_from(body)
+        service_bytes = body[_POSITION.size]
+        at = _POSITION.size + 1
+        return cls(*position, service=body[at : at + service_bytes].decode())
+
 
 @dataclasses.dataclass
 class Welcome:
     session: bytes
     generation: int
-    delivered: int
-    received: int
-    window_limit: int
-    created: bool
+    delivered: int = 0
+    received: int = 0
+    window_limit: int = 256 * 1024
+    created: bool = False
+    extensions: bytes = b""
+
+    def encode(self):
+        body = _POSITION.pack(self.session, self.generation, self.delivered, self.received, self.window_limit,
+                              FLAG_CREATED if self.created else 0) + self.extensions
+        return preamble(WELCOME, len(body)) + body
 
 
 @dataclasses.dataclass
 class Refused:
     reason: int
-    text: str
+    text: str = ""
+
+    def encode(self):
+        text = self.text.encode()
+        body = struct.pack(">HH", self.reason, len(text)) + text
+        return preamble(REFUSED, len(body)) + body
 
 
 @dataclasses.dataclass
@@ -108,8 +134,23 @@ def data_frame(offset, payload, acknowledgement=0):
     return frame(DATA, struct.pack(">Q", offset) + payload, acknowledgement)
 
 
+def number_frame(kind, value, acknowledgement=0):
+    """FIN, WINDOW, PING, PONG: their body is one number."""
+    return frame(kind, struct.pack(">Q", value), acknowledgement)
+
+
 def ping_frame(token, acknowledgement=0):
-    return frame(PING, struct.pack(">Q", token), acknowledgement)
+    return number_frame(PING, token, acknowledgement)
+
+
+def reset_frame(reason, acknowledgement=0):
+    return frame(FRAME_RESET, struct.pack(">H", reason), acknowledgement)
+
+
+def filled_with_extensions(message, total_bytes=MAX_HANDSHAKE_BYTES):
+    """The message with one unknown extension that brings it to a size."""
+    message.extensions = extension(0xF00D, bytes(total_bytes - len(message.encode()) - 4))
+    return message
 
 
 class Link:
@@ -148,6 +189,8 @@ class Link:
         magic, version, kind, length = _PREAMBLE.unpack(self.receive_exactly(_PREAMBLE.size, seconds))
         assert (magic, version) == (MAGIC, VERSION), (magic, version)
         body = self.receive_exactly(length, seconds)
+        if kind == HELLO:
+            return Hello.decode(body)
         if kind == WELCOME:
             *position, flags = _POSITION.unpack_from(body)
             return Welcome(*position, created=bool(flags & FLAG_CREATED))
@@ -186,10 +229,10 @@ class Link:
 
 
 class PlainLink(Link):
-    """For a server that was told to run without security."""
+    """For a daemon that was told to run without security: dialled to a server, or accepted from a client."""
 
-    def __init__(self, address):
-        self.socket = socket.create_connection(address, timeout=Deadline(10).left())
+    def __init__(self, address=None, accepted=None):
+        self.socket = accepted or socket.create_connection(address, timeout=Deadline(10).left())
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.name = endpoint(*self.socket.getsockname()[:2])
 
@@ -205,6 +248,53 @@ class PlainLink(Link):
 
     def close(self):
         self.socket.close()
+
+
+class HostileServer:
+    """Where a client daemon dials: each link is given to `behave(link)`, on a thread of its own."""
+
+    def __init__(self, behave):
+        self._behave = behave
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.address = self._listener.getsockname()[:2]
+        self.dialled_at = []  # the time of each link
+        self.failures = []  # what `behave` raised, apart from the end of its link
+        threading.Thread(target=self._accept, name="hostile server", daemon=True).start()
+
+    @property
+    def links(self):
+        return len(self.dialled_at)
+
+    def _accept(self):
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            accepted.settimeout(Deadline(30).left())
+            self.dialled_at.append(time.monotonic())
+            threading.Thread(target=self._serve, args=(PlainLink(accepted=accepted),), daemon=True).start()
+
+    def _serve(self, link):
+        with link:
+            try:
+                self._behave(link)
+            except (ConnectionResetError, BrokenPipeError):
+                pass
+            except Exception as error:  # shown by the test
+                self.failures.append(error)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        assert not self.failures, self.failures
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
 
 
 class TlsLink(Link):
