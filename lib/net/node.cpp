@@ -62,6 +62,17 @@ void Node::stop(std::function<void()> stopped) {
   look_whether_stopped();
 }
 
+Node::SessionCounts Node::session_counts() const {
+  SessionCounts counts;
+  for (const auto* sessions : {&client_.sessions(), &server_.sessions()}) {
+    for (const auto& [id, driver] : *sessions) {
+      const bool connected = driver->session().pipe().state() == PipeState::connected;
+      ++(connected ? counts.connected : counts.away);
+    }
+  }
+  return counts;
+}
+
 void Node::look_whether_stopped() {
   const Duration since = Worker::now() - stop_began_;
   const bool told = client_.sessions().empty() || since >= kCloseFor;

@@ -31,6 +31,12 @@ class Node {
   // `stopped`.
   void stop(std::function<void()> stopped);
 
+  struct SessionCounts {
+    std::size_t connected = 0;
+    std::size_t away = 0;  // no link at present
+  };
+  SessionCounts session_counts() const;
+
  private:
   void look_whether_stopped();
 
