@@ -30,8 +30,8 @@ void raise_descriptor_limit() {
 // One line about the sessions, for the service manager.
 std::string status_line(const Node& node) {
   const Node::SessionCounts count = node.session_counts();
-  return std::to_string(count.connected) + " sessions connected, " + std::to_string(count.away) +
-         " without a link";
+  return "Sessions: " + std::to_string(count.connected) + " connected, " +
+         std::to_string(count.away) + " without a link";
 }
 
 void run(const Settings& settings) {
@@ -42,7 +42,7 @@ void run(const Settings& settings) {
 
   boost::asio::io_context io(1);
   ServiceManager manager(io);
-  Node node(io, settings);
+  Node node(io, settings, PassedSockets::from_environment());
   boost::asio::signal_set signals(io, SIGINT, SIGTERM);
   signals.async_wait([&](const boost::system::error_code& error, int signal) {
     if (error) return;

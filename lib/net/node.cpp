@@ -28,12 +28,13 @@ SessionOptions session_options(const Settings& settings) {
 
 }  // namespace
 
-Node::Node(boost::asio::io_context& io, const Settings& settings)
+Node::Node(boost::asio::io_context& io, const Settings& settings, PassedSockets passed)
     : settings_(settings),
       worker_(io, settings.limits.max_memory_bytes, session_options(settings)),
-      client_(worker_, settings),
-      server_(worker_, settings),
+      client_(worker_, settings, passed),
+      server_(worker_, settings, passed),
       timer_(io) {
+  passed.require_all_taken();
   if (settings.control.socket) {
     control_ = std::make_unique<ControlServer>(worker_, settings.control, client_, server_);
   }

@@ -12,6 +12,7 @@
 #include "config/settings.hpp"
 #include "net/client.hpp"
 #include "net/control_server.hpp"
+#include "net/passed_sockets.hpp"
 #include "net/server.hpp"
 #include "net/worker.hpp"
 
@@ -21,7 +22,8 @@ class Node {
  public:
   // Reads key files and binds every listener, so that whatever is wrong is known before anything
   // starts. Throws std::runtime_error with a sentence for people. `settings` must outlive it.
-  Node(boost::asio::io_context& io, const Settings& settings);
+  // Where a socket was passed for a listener, that one is used.
+  Node(boost::asio::io_context& io, const Settings& settings, PassedSockets passed);
   ~Node();
 
   void start();
