@@ -1,7 +1,11 @@
 #include "daemon/log.hpp"
 
+#include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 #include <spdlog/pattern_formatter.h>
@@ -47,6 +51,46 @@ class PlainMessage final : public spdlog::custom_flag_formatter {
   }
 };
 
+// "<4>": how the journal is told the priority of a line, sd-daemon(3).
+class JournalPriority final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& out) override {
+    const char prefix[] = {'<', digit(message.level), '>'};
+    out.append(prefix, prefix + sizeof prefix);
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<JournalPriority>();
+  }
+
+ private:
+  static char digit(spdlog::level::level_enum level) {
+    switch (level) {
+      case spdlog::level::critical:
+        return '2';
+      case spdlog::level::err:
+        return '3';
+      case spdlog::level::warn:
+        return '4';
+      case spdlog::level::info:
+        return '6';
+      default:
+        return '7';
+    }
+  }
+};
+
+// Whether standard error is the journal itself. The variable alone does not say so: it is inherited
+// by whatever a service starts, with its output redirected or not, systemd.exec(5).
+bool writes_to_journal() {
+  const char* const stream = std::getenv("JOURNAL_STREAM");
+  unsigned long long device = 0;
+  unsigned long long inode = 0;
+  struct stat status {};
+  return stream != nullptr && std::sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+         ::fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
 spdlog::level::level_enum to_spdlog(LogLevel level) {
   switch (level) {
     case LogLevel::trace:
@@ -69,12 +113,16 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 
 void set_up_log(const LogSettings& settings) {
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<JournalPriority>('P');
+  // The journal has the time and the level in fields of its own.
+  const bool journal = writes_to_journal();
   if (settings.format == LogFormat::json) {
     formatter->add_flag<JsonMessage>('*');
-    formatter->set_pattern(R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%*})");
+    formatter->set_pattern(std::string(journal ? "%P" : "") +
+                           R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%*})");
   } else {
     formatter->add_flag<PlainMessage>('*');
-    formatter->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %*");
+    formatter->set_pattern(journal ? "%P%*" : "%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %*");
   }
   auto logger = spdlog::stderr_color_st("backedpipd");
   logger->set_formatter(std::move(formatter));

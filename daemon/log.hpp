@@ -1,4 +1,5 @@
-// Where and how the daemon logs: standard error, one line an event.
+// Where and how the daemon logs: standard error, one line an event. When that is systemd's journal,
+// lines carry their priority, and no time of their own.
 #pragma once
 
 #include "config/settings.hpp"

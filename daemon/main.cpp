@@ -2,6 +2,7 @@
 #include <csignal>
 #include <exception>
 #include <iostream>
+#include <string>
 #include <sys/resource.h>
 
 #include <boost/asio/io_context.hpp>
@@ -10,6 +11,7 @@
 
 #include "daemon/log.hpp"
 #include "daemon/options.hpp"
+#include "daemon/service_manager.hpp"
 #include "net/node.hpp"
 
 namespace {
@@ -25,6 +27,13 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// One line about the sessions, for the service manager.
+std::string status_line(const Node& node) {
+  const Node::SessionCounts count = node.session_counts();
+  return "Sessions: " + std::to_string(count.connected) + " connected, " +
+         std::to_string(count.away) + " without a link";
+}
+
 void run(const Settings& settings) {
   set_up_log(settings.log);
   raise_descriptor_limit();
@@ -32,11 +41,13 @@ void run(const Settings& settings) {
   std::signal(SIGPIPE, SIG_IGN);
 
   boost::asio::io_context io(1);
-  Node node(io, settings);
+  ServiceManager manager(io);
+  Node node(io, settings, PassedSockets::from_environment());
   boost::asio::signal_set signals(io, SIGINT, SIGTERM);
   signals.async_wait([&](const boost::system::error_code& error, int signal) {
     if (error) return;
     spdlog::info("signal {}", signal);
+    manager.stopping();
     node.stop([&io] { io.stop(); });
     // Whoever asks twice does not want to wait.
     signals.async_wait([&io](const boost::system::error_code& again, int) {
@@ -45,6 +56,7 @@ void run(const Settings& settings) {
   });
   spdlog::info("backedpipd {} starts", BACKEDPIPE_VERSION);
   node.start();
+  manager.ready([&node] { return status_line(node); });
   while (true) {
     try {
       io.run();

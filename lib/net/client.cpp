@@ -13,7 +13,8 @@
 
 namespace backedpipe {
 
-Client::Client(Worker& worker, const Settings& settings) : worker_(worker), settings_(settings) {
+Client::Client(Worker& worker, const Settings& settings, PassedSockets& passed)
+    : worker_(worker), settings_(settings) {
   for (const PeerSettings& settings_of : settings.peers) {
     Peer& peer = peers_[settings_of.name];
     peer.settings = &settings_of;
@@ -29,7 +30,8 @@ Client::Client(Worker& worker, const Settings& settings) : worker_(worker), sett
     peer.factory = make_psk_client_factory(std::move(*key));
   }
   for (const TunnelSettings& tunnel : settings.tunnels) {
-    tunnels_.push_back({&tunnel, std::make_shared<Listener>(worker.io(), tunnel.listen)});
+    tunnels_.push_back({&tunnel, std::make_shared<Listener>(worker.io(), tunnel.listen,
+                                                            passed.take(tunnel.name))});
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "config/settings.hpp"
 #include "net/listener.hpp"
+#include "net/passed_sockets.hpp"
 #include "net/session_driver.hpp"
 
 namespace backedpipe {
@@ -33,7 +34,7 @@ class Client final : public SessionOwner {
 
   // Reads the key files and binds the listeners; throws std::runtime_error with a sentence about
   // what is wrong. `settings` must outlive it.
-  Client(Worker& worker, const Settings& settings);
+  Client(Worker& worker, const Settings& settings, PassedSockets& passed);
   ~Client() override;
 
   void start();

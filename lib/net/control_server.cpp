@@ -33,7 +33,10 @@ void set_permissions(const ControlSettings& settings) {
   if (!settings.group.empty()) {
     const group* entry = ::getgrnam(settings.group.c_str());
     if (entry == nullptr) refuse("there is no group \"" + settings.group + "\"");
-    if (::chown(path.c_str(), static_cast<uid_t>(-1), entry->gr_gid) != 0) {
+    // A service that runs as this group already may not be allowed to call chown at all.
+    struct stat status {};
+    const bool has_group = ::stat(path.c_str(), &status) == 0 && status.st_gid == entry->gr_gid;
+    if (!has_group && ::chown(path.c_str(), static_cast<uid_t>(-1), entry->gr_gid) != 0) {
       refuse("cannot give it to group \"" + settings.group + "\": " + std::strerror(errno));
     }
   }

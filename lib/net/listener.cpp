@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -38,8 +39,13 @@ bool is_socket(const std::string& path) {
 
 }  // namespace
 
-Listener::Listener(boost::asio::io_context& io, const Address& address)
+Listener::Listener(boost::asio::io_context& io, const Address& address,
+                   std::optional<int> descriptor)
     : io_(io), address_(address), acceptor_(io), timer_(io) {
+  if (descriptor) {
+    adopt(*descriptor);
+    return;
+  }
   address_.is_unix() ? bind_unix() : bind_tcp();
   boost::system::error_code error;
   acceptor_.listen(boost::asio::socket_base::max_listen_connections, error);
@@ -66,6 +72,28 @@ void Listener::bind_tcp() {
   }
   if (!error) acceptor_.bind(endpoint, error);
   if (error) refuse(address_, error.message());
+  learn_port();
+}
+
+void Listener::adopt(int descriptor) {
+  adopted_ = true;
+  sockaddr_storage local{};
+  socklen_t size = sizeof local;
+  ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&local), &size);
+  boost::system::error_code error;
+  acceptor_.assign({local.ss_family, 0}, descriptor, error);
+  if (error) {
+    ::close(descriptor);
+    refuse(address_, "the socket that was passed: " + error.message());
+  }
+  if ((local.ss_family == AF_UNIX) != address_.is_unix()) {
+    refuse(address_, "the socket that was passed for it is of another kind");
+  }
+  if (!address_.is_unix()) learn_port();
+}
+
+void Listener::learn_port() {
+  boost::system::error_code error;
   const auto bound = acceptor_.local_endpoint(error);
   tcp::endpoint local;
   local.resize(bound.size());
@@ -97,7 +125,7 @@ void Listener::stop() {
   acceptor_.close(ignored);
   timer_.cancel();
   accepted_ = nullptr;
-  if (address_.is_unix()) ::unlink(address_.unix_path.c_str());
+  if (address_.is_unix() && !adopted_) ::unlink(address_.unix_path.c_str());
 }
 
 void Listener::accept() {

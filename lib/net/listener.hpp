@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <boost/asio/basic_socket_acceptor.hpp>
@@ -22,7 +23,10 @@ class Listener : public std::enable_shared_from_this<Listener> {
 
   // Binds and listens at once. A Unix socket's file that nobody listens on any more is replaced.
   // Throws std::runtime_error with a sentence that names the address.
-  Listener(boost::asio::io_context& io, const Address& address);
+  // With a `descriptor`, which listens already and becomes its own, it binds nothing; a Unix
+  // socket's file is then somebody else's to remove.
+  Listener(boost::asio::io_context& io, const Address& address,
+           std::optional<int> descriptor = std::nullopt);
   ~Listener();
 
   void start(Accepted accepted);
@@ -34,6 +38,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
  private:
   void bind_tcp();
   void bind_unix();
+  void adopt(int descriptor);
+  void learn_port();
   void accept();
   void pause(const boost::system::error_code& why);
 
@@ -43,6 +49,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   boost::asio::steady_timer timer_;
   Accepted accepted_;
   bool paused_ = false;
+  bool adopted_ = false;
 };
 
 }  // namespace backedpipe

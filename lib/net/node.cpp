@@ -28,13 +28,14 @@ SessionOptions session_options(const Settings& settings) {
 
 }  // namespace
 
-Node::Node(boost::asio::io_context& io, const Settings& settings)
+Node::Node(boost::asio::io_context& io, const Settings& settings, PassedSockets passed)
     : settings_(settings),
       worker_(io, settings.limits.max_memory_bytes, session_options(settings)),
-      client_(worker_, settings),
-      server_(worker_, settings),
+      client_(worker_, settings, passed),
+      server_(worker_, settings, passed),
       monitor_(io),
       timer_(io) {
+  passed.require_all_taken();
   if (settings.control.socket) {
     control_ = std::make_unique<ControlServer>(worker_, settings.control, client_, server_);
   }
@@ -66,6 +67,17 @@ void Node::stop(std::function<void()> stopped) {
   client_.stop();
   server_.stop();
   look_whether_stopped();
+}
+
+Node::SessionCounts Node::session_counts() const {
+  SessionCounts counts;
+  for (const auto* sessions : {&client_.sessions(), &server_.sessions()}) {
+    for (const auto& [id, driver] : *sessions) {
+      const bool connected = driver->session().pipe().state() == PipeState::connected;
+      ++(connected ? counts.connected : counts.away);
+    }
+  }
+  return counts;
 }
 
 void Node::look_whether_stopped() {

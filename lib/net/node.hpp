@@ -13,6 +13,7 @@
 #include "net/client.hpp"
 #include "net/control_server.hpp"
 #include "net/network_monitor.hpp"
+#include "net/passed_sockets.hpp"
 #include "net/server.hpp"
 #include "net/worker.hpp"
 
@@ -22,7 +23,8 @@ class Node {
  public:
   // Reads key files and binds every listener, so that whatever is wrong is known before anything
   // starts. Throws std::runtime_error with a sentence for people. `settings` must outlive it.
-  Node(boost::asio::io_context& io, const Settings& settings);
+  // Where a socket was passed for a listener, that one is used.
+  Node(boost::asio::io_context& io, const Settings& settings, PassedSockets passed);
   ~Node();
 
   void start();
@@ -31,6 +33,12 @@ class Node {
   // told; a server refuses who comes as "shutting down", so that clients keep trying. Then calls
   // `stopped`.
   void stop(std::function<void()> stopped);
+
+  struct SessionCounts {
+    std::size_t connected = 0;
+    std::size_t away = 0;  // no link at present
+  };
+  SessionCounts session_counts() const;
 
  private:
   void look_whether_stopped();

@@ -30,7 +30,7 @@ std::shared_ptr<const TransportFactory> make_factory(const AcceptSettings& accep
 
 }  // namespace
 
-Server::Server(Worker& worker, const Settings& settings)
+Server::Server(Worker& worker, const Settings& settings, PassedSockets& passed)
     : worker_(worker),
       settings_(settings),
       registry_({.max_sessions = settings.limits.max_sessions,
@@ -42,7 +42,9 @@ Server::Server(Worker& worker, const Settings& settings)
     entries_.push_back({nullptr, &accept, make_factory(accept)});
   }
   for (Entry& entry : entries_) {
-    entry.listener = std::make_shared<Listener>(worker.io(), entry.settings->listen);
+    const Address& listen = entry.settings->listen;
+    entry.listener = std::make_shared<Listener>(
+        worker.io(), listen, passed.take(PassedSockets::name_of_link_listener(listen)));
   }
 }
 

@@ -13,6 +13,7 @@
 #include "config/settings.hpp"
 #include "net/connector.hpp"
 #include "net/listener.hpp"
+#include "net/passed_sockets.hpp"
 #include "net/pending_link.hpp"
 #include "net/session_driver.hpp"
 #include "session/admission.hpp"
@@ -32,7 +33,7 @@ class Server final : public SessionOwner {
 
   // Reads the key files and binds the listeners; throws std::runtime_error with a sentence about
   // what is wrong. `settings` must outlive it.
-  Server(Worker& worker, const Settings& settings);
+  Server(Worker& worker, const Settings& settings, PassedSockets& passed);
   ~Server() override;
 
   void start();

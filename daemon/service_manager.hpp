@@ -1,0 +1,50 @@
+// ServiceManager: tells who started the daemon (systemd, or whatever else speaks its notification
+// protocol, sd_notify(3)) how it is. Silent when nobody asked, by NOTIFY_SOCKET, to be told. Lives
+// in main() on the thread that runs the io_context: the watchdog is fed by a timer of that loop, so
+// that a loop that is stuck is noticed.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+namespace backedpipe {
+
+class ServiceManager {
+ public:
+  // Reads the environment: NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID. Throws std::runtime_error
+  // when NOTIFY_SOCKET is there and cannot be used: the manager would wait for us in vain.
+  explicit ServiceManager(boost::asio::io_context& io);
+  ~ServiceManager();
+  ServiceManager(const ServiceManager&) = delete;
+  ServiceManager& operator=(const ServiceManager&) = delete;
+
+  // Everything is bound. From now on the watchdog is fed, and `status` is asked for one line about
+  // the daemon at most once a second, which is passed on when it has changed.
+  void ready(std::function<std::string()> status);
+  // New settings are being read; reloaded() ends it.
+  void reloading();
+  void reloaded();
+  // The daemon ends. The watchdog goes on being fed, nothing else is said after it.
+  void stopping();
+
+ private:
+  enum class Wait { no, yes };
+  bool told() const { return socket_ >= 0; }
+  void send(std::string_view message, Wait wait);
+  void feed_watchdog();
+  void pass_status_on();
+
+  int socket_ = -1;                                // connected to the manager; -1: nobody is told
+  std::chrono::microseconds watchdog_interval_{};  // zero: there is no watchdog
+  boost::asio::steady_timer watchdog_timer_;
+  boost::asio::steady_timer status_timer_;
+  std::function<std::string()> status_;
+  std::string last_status_;
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,16 @@
+// For systems without a service manager that wants to be told.
+#include "daemon/service_manager.hpp"
+
+namespace backedpipe {
+
+ServiceManager::ServiceManager(boost::asio::io_context& io)
+    : watchdog_timer_(io), status_timer_(io) {}
+
+ServiceManager::~ServiceManager() = default;
+
+void ServiceManager::ready(std::function<std::string()>) {}
+void ServiceManager::reloading() {}
+void ServiceManager::reloaded() {}
+void ServiceManager::stopping() {}
+
+}  // namespace backedpipe

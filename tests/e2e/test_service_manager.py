@@ -1,0 +1,210 @@
+"""What a daemon says to the service manager that started it, and takes from it; the real one is in tests/system."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from support.daemon import Control, binary, write_config
+from support.ports import free_port
+from support.targets import EchoTarget
+from support.waiting import Deadline
+
+
+@pytest.fixture
+def notify(tmp_path):
+    """The manager's end of NOTIFY_SOCKET."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        sock.settimeout(Deadline(10).left())
+        yield sock
+
+
+class Service:
+    """backedpipd as a service manager starts it: its environment, and descriptors from 3 on."""
+
+    def __init__(self, directory, settings, environment=None, listening=None):
+        self.log_path = directory / "journal"
+        self.control = Control(directory / "control.sock")
+        settings = {"control": {"socket": "control.sock"}} | settings
+        config = write_config(directory / "backedpipd.json", settings)
+        listening = listening or {}
+        self._log = open(self.log_path, "ab")
+        status = os.fstat(self._log.fileno())
+        variables = {"LISTEN_FDS": str(len(listening)), "LISTEN_FDNAMES": ":".join(listening),
+                     "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"} | (environment or {})
+        descriptors = [os.dup(sock.fileno()) for sock in listening.values()]
+        # The shell puts the sockets where they belong, and becomes the process that LISTEN_PID names.
+        moves = " ".join(f"{3 + i}<&{descriptor}" for i, descriptor in enumerate(descriptors))
+        script = f'export LISTEN_PID=$$; exec "$@" {moves}'
+        self.process = subprocess.Popen(["bash", "-c", script, "bash", binary("backedpipd"), "--config", str(config)],
+                                        env=os.environ | variables, pass_fds=descriptors, stdin=subprocess.DEVNULL,
+                                        stdout=self._log, stderr=self._log)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        self._log.close()
+
+    def log(self):
+        return self.log_path.read_text()
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(Deadline(10).left()) == 0, self.log()
+
+
+def server(port, target="127.0.0.1:1"):
+    return {"accept": [{"listen": f"127.0.0.1:{port}", "security": "none"}], "services": {"echo": {"target": target}}}
+
+
+def client(listen, server_port):
+    return {"peers": {"office": {"endpoints": [f"127.0.0.1:{server_port}"], "security": "none"}},
+            "tunnels": [{"name": "echo", "listen": listen, "peer": "office", "service": "echo"}]}
+
+
+def until(notify, text):
+    """Reads messages up to one in which the text occurs."""
+    messages = []
+    while not messages or text not in messages[-1]:
+        messages.append(notify.recv(4096).decode())
+    return messages
+
+
+def test_ready_comes_when_everything_listens_and_stopping_at_the_end(tmp_path, notify):
+    port = free_port()
+    with Service(tmp_path, server(port), {"NOTIFY_SOCKET": notify.getsockname()}) as service:
+        assert notify.recv(4096).decode() == "READY=1\nSTATUS=Sessions: 0 connected, 0 without a link"
+        socket.create_connection(("127.0.0.1", port)).close()
+        assert service.control.status()["pid"] == service.process.pid
+        service.end()
+        assert until(notify, "STOPPING=1")[-1].startswith("STOPPING=1\n")
+
+
+def test_a_daemon_that_cannot_start_does_not_claim_to_be_ready(tmp_path, notify):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        with Service(tmp_path, server(holder.getsockname()[1]), {"NOTIFY_SOCKET": notify.getsockname()}) as service:
+            assert service.process.wait(Deadline(10).left()) == 1
+    notify.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        notify.recv(4096)
+
+
+def test_the_status_follows_the_sessions(tmp_path, notify, start):
+    target = start(EchoTarget())
+    port, local = free_port(), free_port()
+    (tmp_path / "server").mkdir()
+    (tmp_path / "client").mkdir()
+    with (Service(tmp_path / "server", server(port, "%s:%d" % target.address)),
+          Service(tmp_path / "client", client(f"127.0.0.1:{local}", port), {"NOTIFY_SOCKET": notify.getsockname()})):
+        until(notify, "READY=1")
+        with socket.create_connection(("127.0.0.1", local)) as application:
+            application.sendall(b"hello")
+            assert application.recv(5) == b"hello"
+            until(notify, "STATUS=Sessions: 1 connected, 0 without a link")
+        until(notify, "STATUS=Sessions: 0 connected, 0 without a link")
+
+
+def test_the_watchdog_is_fed_until_the_daemon_is_stuck(tmp_path, notify):
+    environment = {"NOTIFY_SOCKET": notify.getsockname(), "WATCHDOG_USEC": "200000"}
+    with Service(tmp_path, server(free_port()), environment) as service:
+        until(notify, "READY=1")
+        for _ in range(3):
+            until(notify, "WATCHDOG=1")
+        service.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, service.process.pid, os.WSTOPPED)
+        notify.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                notify.recv(4096)
+        notify.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            notify.recv(4096)
+        service.process.send_signal(signal.SIGCONT)
+        notify.settimeout(Deadline(10).left())
+        until(notify, "WATCHDOG=1")
+
+
+# -- sockets that were opened for it ----------------------------------------------------------
+
+
+def test_listeners_are_taken_from_the_manager_by_name(tmp_path, notify, start):
+    target = start(EchoTarget())
+    (tmp_path / "server").mkdir()
+    (tmp_path / "client").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as link, socket.create_server(("127.0.0.1", 0)) as local:
+        # Where the settings say another port, the socket that was passed wins.
+        port = free_port()
+        with (Service(tmp_path / "server", server(port, "%s:%d" % target.address), listening={f"accept-{port}": link}),
+              Service(tmp_path / "client", client(f"127.0.0.1:{free_port()}", link.getsockname()[1]),
+                      {"NOTIFY_SOCKET": notify.getsockname()}, listening={"echo": local}) as service):
+            until(notify, "READY=1")
+            with socket.create_connection(local.getsockname()) as application:
+                application.sendall(b"hello")
+                assert application.recv(5) == b"hello"
+            listen = service.control.status()["tunnels"][0]["listen"]
+            assert listen == f"127.0.0.1:{local.getsockname()[1]}"
+
+
+def test_a_unix_socket_of_the_manager_stays_when_the_daemon_ends(tmp_path, notify):
+    path = tmp_path / "echo.sock"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+        sock.listen()
+        with Service(tmp_path, client(f"unix:{path}", free_port()), {"NOTIFY_SOCKET": notify.getsockname()},
+                     listening={"echo": sock}) as service:
+            until(notify, "READY=1")
+            service.end()
+        assert path.exists()
+
+
+def test_a_passed_socket_that_nobody_takes_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as stray:
+        with Service(tmp_path, server(free_port()), listening={"stray": stray}) as service:
+            assert service.process.wait(Deadline(10).left()) == 1
+            assert '"stray"' in service.log()
+
+
+def test_a_passed_socket_that_does_not_listen_is_named(tmp_path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stray:
+        with Service(tmp_path, server(free_port()), listening={"echo": stray}) as service:
+            assert service.process.wait(Deadline(10).left()) == 1
+            assert '"echo"' in service.log() and "not a listening stream socket" in service.log()
+
+
+# -- the journal ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_lines_for_the_journal_carry_their_priority_and_no_second_time(tmp_path, notify, form):
+    settings = server(free_port()) | {"log": {"format": form}}
+    with Service(tmp_path, settings, {"NOTIFY_SOCKET": notify.getsockname()}) as service:
+        until(notify, "READY=1")
+        lines = service.log().splitlines()
+    assert any(line.startswith("<4>") and "neither encrypted nor authenticated" in line for line in lines), lines
+    for line in lines:
+        priority, text = re.fullmatch(r"<([2-7])>(.*)", line).groups()
+        if form == "json":
+            assert {"4": "warning", "6": "info"}[priority] == json.loads(text)["level"]
+        else:
+            assert not re.match(r"\d{4}-\d\d-\d\d", text)
+
+
+def test_output_that_is_not_the_journal_keeps_its_time(tmp_path, notify):
+    """JOURNAL_STREAM is inherited by whatever a service starts, with its output sent elsewhere."""
+    environment = {"NOTIFY_SOCKET": notify.getsockname(), "JOURNAL_STREAM": "1:2"}
+    with Service(tmp_path, server(free_port()), environment) as service:
+        until(notify, "READY=1")
+        for line in service.log().splitlines():
+            assert re.match(r"\d{4}-\d\d-\d\dT", line), line
