@@ -222,6 +222,10 @@ void Client::network_changed() {
     peer.gate.kick(Worker::now());
     run(peer);
   }
+  const Sessions sessions = sessions_;
+  for (const auto& [id, driver] : sessions) {
+    if (driver->session().next_attempt()) driver->try_now();
+  }
 }
 
 void Client::attached(SessionDriver&) {

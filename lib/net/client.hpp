@@ -51,11 +51,11 @@ class Client final : public SessionOwner {
   // Accepts nobody any more and ends all sessions; their servers are told as far as they can be
   // reached.
   void stop();
-  void network_changed() {}
 
   // An operator's wish. As Session::reconnect(), and the session's peer is dialled at once.
   bool reconnect(const std::shared_ptr<SessionDriver>& driver);
-  // The network is not what it was: every peer that sessions wait for is dialled at once.
+  // The network is not what it was: whoever waits for a link tries at once. What becomes of the
+  // links that there are is for others to decide.
   void network_changed();
 
   const std::unordered_map<std::string, Peer>& peers() const { return peers_; }

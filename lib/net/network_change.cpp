@@ -32,7 +32,7 @@ LinkFacts facts_of(const SessionDriver& driver, const boost::asio::ip::address& 
   facts.loopback = local.is_loopback();
   facts.address_gone = !addresses.contains(local);
   facts.round_trip = pipe.round_trip();
-  if (const auto since = earlier(pipe.unanswered_since(), pipe.ping_sent_at())) {
+  if (const auto since = pipe.unanswered_since()) {
     facts.owed_for = now - *since;
   }
   return facts;

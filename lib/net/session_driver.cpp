@@ -71,15 +71,6 @@ bool SessionDriver::reconnect() {
   return possible;
 }
 
-void SessionDriver::distrust() {
-  reconnect();
-}
-
-void SessionDriver::ask() {
-  session_.pipe().ping();
-  pump();
-}
-
 void SessionDriver::reset(Reason reason) {
   session_.reset(reason);
   pump();

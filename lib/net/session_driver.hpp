@@ -69,8 +69,6 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   void start();  // client: wants its first link
   // An operator's or the daemon's wish; see Session.
   bool reconnect();
-  void distrust();
-  void ask();
   void reset(Reason reason);
   // The daemon stops and the other side need not know: lets go of all sockets.
   void abandon();
