@@ -119,12 +119,18 @@ std::string peer_table(const Json& peers) {
                {"ENDPOINTS"},
                {"SECURITY"},
                {"SESSIONS", Align::right},
+               {"WAITING", Align::right, Show::if_any},
                {"NEXT ATTEMPT", Align::left, Show::if_any},
                {"LAST ERROR", Align::left, Show::if_any}});
   for (const Json& peer : peers) {
+    const bool up = text(peer, "state") == "up";
+    const bool probing = text(peer, "state") == "down" && count(peer, "dialling") > 0;
+    const std::uint64_t waiting = count(peer, "waiting");
     table.add_row({text(peer, "name"), text(peer, "state"), joined(field(peer, "endpoints")),
-                   text(peer, "security"), count_text(peer, "sessions"), text(peer, "next_attempt"),
-                   text(peer, "last_error")});
+                   text(peer, "security"), count_text(peer, "sessions"),
+                   waiting > 0 ? std::to_string(waiting) : std::string(),
+                   probing ? "under way" : text(peer, "next_attempt"),
+                   up ? std::string() : text(peer, "last_error")});
   }
   return table.render(kMaxStatusRows);
 }

@@ -36,7 +36,10 @@ OrderedJson to_json(const PeerSnapshot& peer) {
           {"last_error", text_or_null(peer.last_error)},
           {"next_attempt", peer.next_attempt ? OrderedJson(format_timestamp(*peer.next_attempt))
                                              : OrderedJson(nullptr)},
-          {"sessions", peer.sessions}};
+          {"sessions", peer.sessions},
+          {"waiting", peer.waiting},
+          {"dialling", peer.dialling},
+          {"dials", peer.dials}};
 }
 
 OrderedJson to_json(const ListenerSnapshot& listener) {

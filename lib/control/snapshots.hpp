@@ -14,6 +14,7 @@
 #include "pipe/backed_pipe.hpp"
 #include "pipe/time.hpp"
 #include "proto/session_id.hpp"
+#include "session/peer_gate.hpp"
 #include "session/session.hpp"
 
 namespace backedpipe {
@@ -52,7 +53,7 @@ struct TunnelSnapshot {
   std::uint64_t sessions = 0;
 };
 
-enum class PeerState : std::uint8_t { unknown, up, down };
+using PeerState = PeerGate::State;
 
 std::string_view name(PeerState state);
 
@@ -61,9 +62,12 @@ struct PeerSnapshot {
   std::vector<std::string> endpoints;
   std::string security;
   PeerState state = PeerState::unknown;
-  std::string last_error;                // empty when there is none
-  std::optional<WallTime> next_attempt;  // while it is down
+  std::string last_error;                // why it was last found down; empty when it never was
+  std::optional<WallTime> next_attempt;  // while it is down and wanted; now while one is under way
   std::uint64_t sessions = 0;
+  std::uint64_t waiting = 0;   // sessions that wait for their turn to dial
+  std::uint64_t dialling = 0;  // those that dial
+  std::uint64_t dials = 0;     // connections begun since the daemon was started
 };
 
 struct ListenerSnapshot {

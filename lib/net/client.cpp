@@ -13,10 +13,13 @@
 
 namespace backedpipe {
 
+Client::Peer::Peer(Worker& worker)
+    : gate(worker.session_options().backoff, worker.random()), timer(worker.io()) {}
+
 Client::Client(Worker& worker, const Settings& settings, PassedSockets& passed)
     : worker_(worker), settings_(settings) {
   for (const PeerSettings& settings_of : settings.peers) {
-    Peer& peer = peers_[settings_of.name];
+    Peer& peer = peers_.try_emplace(settings_of.name, worker).first->second;
     peer.settings = &settings_of;
     if (settings_of.security == Security::none) {
       spdlog::warn("peer {}: security is \"none\": links are neither encrypted nor authenticated",
@@ -89,53 +92,142 @@ SessionId Client::new_session_id() {
   return id;
 }
 
+// --- links
+
 void Client::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) {
   Peer& peer = peers_.at(driver->labels().peer);
-  std::vector<Address> endpoints;
-  for (const Endpoint& endpoint : peer.settings->endpoints) {
-    endpoints.push_back({.host = endpoint.host, .port = endpoint.port, .unix_path = {}});
+  const SessionId session = driver->session().id();
+  if (const auto older = attempts_.find(session); older != attempts_.end()) {
+    withdraw(peer, session, older->second.generation);
   }
-  LinkDialer::Handlers handlers;
-  handlers.hello = [driver, generation] { return driver->hello(generation); };
-  handlers.welcomed = [this, &peer, driver](std::unique_ptr<Transport> link, const Welcome& welcome,
-                                            ConstBytes early) {
-    attempts_.erase(driver->session().id());
-    mark(peer, Peer::State::up, {});
-    driver->welcomed(std::move(link), welcome, early);
-  };
-  handlers.refused = [this, &peer, driver, generation](const Refused& refused) {
-    attempts_.erase(driver->session().id());
-    mark(peer, Peer::State::up, {});
-    driver->refused(generation, refused);
-  };
-  handlers.failed = [this, &peer, driver, generation](bool rejected, const std::string& why) {
-    attempts_.erase(driver->session().id());
-    mark(peer, Peer::State::down, why);
-    driver->attempt_failed(generation, rejected, why);
-  };
-  auto dialer =
-      std::make_shared<LinkDialer>(worker_.io(), std::move(endpoints), peer.factory,
-                                   worker_.session_options().liveness.dead, std::move(handlers));
-  attempts_[driver->session().id()] = {generation, dialer};
-  dialer->start();
+  attempts_[session] = {generation, nullptr};
+  peer.gate.request(session);
+  run(peer);
 }
 
 void Client::give_up(SessionDriver& driver, std::uint64_t generation) {
-  const auto found = attempts_.find(driver.session().id());
-  if (found == attempts_.end() || found->second.generation != generation) return;
-  found->second.dialer->cancel();
-  attempts_.erase(found);
+  Peer& peer = peers_.at(driver.labels().peer);
+  withdraw(peer, driver.session().id(), generation);
+  run(peer);
 }
 
-void Client::mark(Peer& peer, Peer::State state, const std::string& error) {
-  if (state == peer.state) return;
-  if (state == Peer::State::down) {
-    spdlog::warn("peer {}: down: {}", peer.settings->name, error);
-    peer.last_error = error;
-  } else if (peer.state == Peer::State::down) {
-    spdlog::info("peer {}: up again", peer.settings->name);
+// Does what the gate says, and what follows from it.
+void Client::run(Peer& peer) {
+  while (const auto action = peer.gate.next_action(Worker::now())) {
+    if (action->kind == PeerGate::Action::Kind::dial) {
+      dial(peer, action->session);
+    } else if (const auto found = attempts_.find(action->session); found != attempts_.end()) {
+      if (found->second.dialer) std::exchange(found->second.dialer, nullptr)->cancel();
+    }
   }
-  peer.state = state;
+  tell(peer);
+  arm(peer);
+}
+
+void Client::dial(Peer& peer, const SessionId& session) {
+  Attempt& attempt = attempts_.at(session);
+  const std::shared_ptr<SessionDriver> driver = sessions_.at(session);
+  const std::uint64_t generation = attempt.generation;
+  LinkDialer::Handlers handlers;
+  handlers.hello = [this, &peer, driver, session, generation] {
+    peer.gate.answered(session, Worker::now());
+    run(peer);
+    auto hello = driver->hello(generation);
+    if (!hello) {
+      withdraw(peer, session, generation);
+      run(peer);
+    }
+    return hello;
+  };
+  handlers.welcomed = [this, &peer, driver, session, generation](std::unique_ptr<Transport> link,
+                                                                 const Welcome& welcome,
+                                                                 ConstBytes early) {
+    withdraw(peer, session, generation);
+    run(peer);
+    driver->welcomed(std::move(link), welcome, early);
+  };
+  handlers.refused = [this, &peer, driver, session, generation](const Refused& refused) {
+    withdraw(peer, session, generation);
+    run(peer);
+    driver->refused(generation, refused);
+  };
+  handlers.failed = [this, &peer, driver, session, generation](bool rejected,
+                                                               const std::string& why) {
+    const TimePoint now = Worker::now();
+    // Who rejects us is there.
+    if (rejected) peer.gate.answered(session, now);
+    if (peer.gate.failed(session, why, now)) {
+      // The session need not know: it is dialled for again when its turn comes.
+      attempts_.at(session).dialer.reset();
+      return run(peer);
+    }
+    withdraw(peer, session, generation);
+    run(peer);
+    driver->attempt_failed(generation, rejected, why);
+  };
+  handlers.struggling = [this, &peer, session](const std::string& why) {
+    peer.gate.struggling(session, why, Worker::now());
+    run(peer);
+  };
+  const auto dialer = std::make_shared<LinkDialer>(
+      worker_.io(), peer.settings->endpoints, peer.factory, worker_.session_options().liveness.dead,
+      std::move(handlers), peer.cache);
+  attempt.dialer = dialer;
+  dialer->start();
+}
+
+// Does nothing about an attempt of another generation.
+void Client::withdraw(Peer& peer, const SessionId& session, std::uint64_t generation) {
+  const auto found = attempts_.find(session);
+  if (found == attempts_.end() || found->second.generation != generation) return;
+  if (const auto dialer = std::move(found->second.dialer)) dialer->cancel();
+  attempts_.erase(found);
+  peer.gate.withdraw(session);
+}
+
+// One line when a peer goes away and one when it is back, whatever number of sessions it has.
+void Client::tell(Peer& peer) {
+  const PeerGate::State before = std::exchange(peer.told, peer.gate.state());
+  if (peer.told == before) return;
+  if (peer.told == PeerGate::State::down) {
+    spdlog::warn("peer {}: down: {}", peer.settings->name, peer.gate.last_error());
+  } else if (before == PeerGate::State::down) {
+    const std::chrono::duration<double> away = Worker::now() - peer.gate.down_since();
+    spdlog::info("peer {}: up again after {:.1f} s", peer.settings->name, away.count());
+  }
+}
+
+void Client::arm(Peer& peer) {
+  const auto due = peer.gate.deadline();
+  if (due == peer.timer_at) return;
+  peer.timer_at = due;
+  peer.timer.cancel();
+  if (!due) return;
+  peer.timer.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*due));
+  peer.timer.async_wait([this, &peer](const boost::system::error_code& error) {
+    if (error) return;
+    peer.timer_at.reset();
+    run(peer);
+  });
+}
+
+bool Client::reconnect(const std::shared_ptr<SessionDriver>& driver) {
+  Peer& peer = peers_.at(driver->labels().peer);
+  // First, or the dial that the session begins now would be begun anew.
+  peer.gate.kick(Worker::now());
+  run(peer);
+  return driver->reconnect();
+}
+
+void Client::network_changed() {
+  for (auto& [name, peer] : peers_) {
+    peer.gate.kick(Worker::now());
+    run(peer);
+  }
+  const Sessions sessions = sessions_;
+  for (const auto& [id, driver] : sessions) {
+    if (driver->session().next_attempt()) driver->try_now();
+  }
 }
 
 void Client::attached(SessionDriver&) {
@@ -146,10 +238,8 @@ void Client::detached(SessionDriver&) {}
 
 void Client::ended(SessionDriver& driver, Reason) {
   totals_.retire(driver);
-  const auto attempt = attempts_.find(driver.session().id());
-  if (attempt != attempts_.end()) {
-    attempt->second.dialer->cancel();
-    attempts_.erase(attempt);
+  if (const auto attempt = attempts_.find(driver.session().id()); attempt != attempts_.end()) {
+    give_up(driver, attempt->second.generation);
   }
   sessions_.erase(driver.session().id());
 }

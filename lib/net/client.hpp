@@ -1,17 +1,23 @@
 // Client: the dialling side of a daemon. Listens for applications on its tunnels and keeps a
-// session to the tunnel's peer for each of them.
+// session to the tunnel's peer for each of them. Whether a peer can be reached is found out for all
+// of its sessions together, by its gate.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include <boost/asio/steady_timer.hpp>
+
 #include "config/settings.hpp"
+#include "net/endpoint_cache.hpp"
 #include "net/listener.hpp"
 #include "net/passed_sockets.hpp"
 #include "net/session_driver.hpp"
+#include "session/peer_gate.hpp"
 
 namespace backedpipe {
 
@@ -20,11 +26,16 @@ class LinkDialer;
 class Client final : public SessionOwner {
  public:
   struct Peer {
+    explicit Peer(Worker& worker);
+
     const PeerSettings* settings = nullptr;
     std::shared_ptr<const TransportFactory> factory;
+    std::shared_ptr<EndpointCache> cache = std::make_shared<EndpointCache>();
     std::string identity;
-    enum class State : std::uint8_t { unknown, up, down } state = State::unknown;
-    std::string last_error;
+    PeerGate gate;
+    PeerGate::State told = PeerGate::State::unknown;  // in the log
+    boost::asio::steady_timer timer;
+    std::optional<TimePoint> timer_at;
   };
   struct Tunnel {
     const TunnelSettings* settings = nullptr;
@@ -41,7 +52,12 @@ class Client final : public SessionOwner {
   // Accepts nobody any more and ends all sessions; their servers are told as far as they can be
   // reached.
   void stop();
-  void network_changed() {}
+
+  // An operator's wish. As Session::reconnect(), and the session's peer is dialled at once.
+  bool reconnect(const std::shared_ptr<SessionDriver>& driver);
+  // The network is not what it was: whoever waits for a link tries at once. What becomes of the
+  // links that there are is for others to decide.
+  void network_changed();
 
   const std::unordered_map<std::string, Peer>& peers() const { return peers_; }
   const std::vector<Tunnel>& tunnels() const { return tunnels_; }
@@ -55,14 +71,19 @@ class Client final : public SessionOwner {
   void ended(SessionDriver& driver, Reason reason) override;
 
  private:
+  // A session's way to its next link.
   struct Attempt {
     std::uint64_t generation = 0;
-    std::shared_ptr<LinkDialer> dialer;
+    std::shared_ptr<LinkDialer> dialer;  // none while it waits at the gate
   };
 
   void accepted(const TunnelSettings& tunnel, StreamSocket socket);
   SessionId new_session_id();
-  void mark(Peer& peer, Peer::State state, const std::string& error);
+  void run(Peer& peer);
+  void dial(Peer& peer, const SessionId& session);
+  void withdraw(Peer& peer, const SessionId& session, std::uint64_t generation);
+  void tell(Peer& peer);
+  void arm(Peer& peer);
 
   Worker& worker_;
   const Settings& settings_;

@@ -77,18 +77,6 @@ SessionSnapshot snapshot_of(const SessionDriver& driver) {
   return snapshot;
 }
 
-PeerState peer_state(Client::Peer::State state) {
-  switch (state) {
-    case Client::Peer::State::up:
-      return PeerState::up;
-    case Client::Peer::State::down:
-      return PeerState::down;
-    case Client::Peer::State::unknown:
-      break;
-  }
-  return PeerState::unknown;
-}
-
 }  // namespace
 
 // One at a time: reads requests, writes the answers, and reads on only when they are gone.
@@ -233,23 +221,26 @@ StatusSnapshot ControlServer::status() {
     for (const Endpoint& endpoint : peer.settings->endpoints) {
       snapshot.endpoints.push_back(to_string(endpoint));
     }
-    snapshot.state = peer_state(peer.state);
-    snapshot.last_error = peer.last_error;
+    const PeerGate& gate = peer.gate;
+    snapshot.state = gate.state();
+    snapshot.last_error = gate.last_error();
+    if (gate.probing()) {
+      snapshot.next_attempt = std::chrono::system_clock::now();
+    } else if (const auto at = gate.next_probe()) {
+      snapshot.next_attempt = std::chrono::system_clock::now() +
+                              std::chrono::duration_cast<WallTime::duration>(*at - Worker::now());
+    }
+    snapshot.waiting = gate.waiting();
+    snapshot.dialling = gate.dialling();
+    snapshot.dials = peer.cache->dials;
     status.peers.push_back(std::move(snapshot));
   }
   for (const auto& [id, driver] : client_.sessions()) {
     const SessionDriver::Labels& labels = driver->labels();
     for (TunnelSnapshot& tunnel : status.tunnels)
       tunnel.sessions += tunnel.name == labels.tunnel;
-    for (PeerSnapshot& peer : status.peers) {
-      if (peer.name != labels.peer) continue;
-      ++peer.sessions;
-      const auto attempt = driver->session().next_attempt();
-      if (peer.state != PeerState::down || !attempt) continue;
-      const WallTime at = std::chrono::system_clock::now() +
-                          std::chrono::duration_cast<WallTime::duration>(*attempt - Worker::now());
-      if (!peer.next_attempt || at < *peer.next_attempt) peer.next_attempt = at;
-    }
+    for (PeerSnapshot& peer : status.peers)
+      peer.sessions += peer.name == labels.peer;
     status.totals.replayed_bytes += driver->session().pipe().replayed_bytes();
   }
   for (const Server::Entry& entry : server_.entries()) {
@@ -275,10 +266,20 @@ std::vector<SessionSnapshot> ControlServer::sessions() {
   std::vector<SessionSnapshot> sessions;
   sessions.reserve(client_.sessions().size() + server_.sessions().size());
   for (const auto& [id, driver] : client_.sessions())
-    sessions.push_back(snapshot_of(*driver));
+    sessions.push_back(describe(*driver));
   for (const auto& [id, driver] : server_.sessions())
-    sessions.push_back(snapshot_of(*driver));
+    sessions.push_back(describe(*driver));
   return sessions;
+}
+
+SessionSnapshot ControlServer::describe(const SessionDriver& driver) const {
+  SessionSnapshot snapshot = snapshot_of(driver);
+  if (snapshot.role == Role::client && snapshot.state != PipeState::connected) {
+    // What keeps it waiting is known to its peer only.
+    const PeerGate& gate = client_.peers().at(driver.labels().peer).gate;
+    if (gate.state() == PeerState::down) snapshot.last_error = gate.last_error();
+  }
+  return snapshot;
 }
 
 std::shared_ptr<SessionDriver> ControlServer::find(const SessionId& id) const {
@@ -291,20 +292,21 @@ std::shared_ptr<SessionDriver> ControlServer::find(const SessionId& id) const {
 std::optional<SessionSnapshot> ControlServer::session(const SessionId& id) {
   const auto driver = find(id);
   if (!driver) return std::nullopt;
-  return snapshot_of(*driver);
+  return describe(*driver);
 }
 
 ReconnectOutcome ControlServer::reconnect(const SessionId& id) {
   const auto driver = find(id);
   if (!driver) return ReconnectOutcome::not_found;
-  return driver->reconnect() ? ReconnectOutcome::done : ReconnectOutcome::not_here;
+  if (driver->session().role() == Role::server) return ReconnectOutcome::not_here;
+  return client_.reconnect(driver) ? ReconnectOutcome::done : ReconnectOutcome::not_found;
 }
 
 std::size_t ControlServer::reconnect_all() {
   std::size_t count = 0;
   const Client::Sessions sessions = client_.sessions();
   for (const auto& [id, driver] : sessions)
-    count += driver->reconnect() ? 1 : 0;
+    count += client_.reconnect(driver) ? 1 : 0;
   return count;
 }
 

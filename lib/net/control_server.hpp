@@ -38,6 +38,7 @@ class ControlServer final : public ControlTarget {
 
   void accepted(StreamSocket socket);
   std::shared_ptr<SessionDriver> find(const SessionId& id) const;
+  SessionSnapshot describe(const SessionDriver& driver) const;
 
   Worker& worker_;
   Client& client_;

@@ -85,7 +85,7 @@ class PeerGate {
   State state() const { return state_; }
   // Why the peer was last found to be down, or why the latest probe failed; empty if it never was.
   const std::string& last_error() const { return last_error_; }
-  // While it is down.
+  // When it last went down.
   TimePoint down_since() const { return down_since_; }
   // While it is down and no probe is under way: when the next one starts, if anybody waits.
   std::optional<TimePoint> next_probe() const;

@@ -127,8 +127,9 @@ TEST(StatusJson, HasTheDocumentedFields) {
   EXPECT_EQ(names_of(json.at("sessions")), (Names{"connected", "disconnected", "reconnecting"}));
   EXPECT_EQ(names_of(json.at("tunnels").at(0)),
             (Names{"name", "listen", "peer", "service", "sessions"}));
-  EXPECT_EQ(names_of(json.at("peers").at(0)), (Names{"name", "endpoints", "security", "state",
-                                                     "last_error", "next_attempt", "sessions"}));
+  EXPECT_EQ(names_of(json.at("peers").at(0)),
+            (Names{"name", "endpoints", "security", "state", "last_error", "next_attempt",
+                   "sessions", "waiting", "dialling", "dials"}));
   EXPECT_EQ(names_of(json.at("listeners").at(0)),
             (Names{"listen", "security", "handshakes", "sessions"}));
   EXPECT_EQ(names_of(json.at("totals")),
@@ -152,14 +153,18 @@ TEST(StatusJson, SaysHowItsPeersAre) {
                           .state = PeerState::down,
                           .last_error = "refused",
                           .next_attempt = at(1),
-                          .sessions = 7});
+                          .sessions = 7,
+                          .waiting = 6,
+                          .dialling = 1,
+                          .dials = 40});
   status.peers.push_back({});
   const OrderedJson json = to_json(status);
   EXPECT_EQ(json.at("uptime_s"), 108000);
   EXPECT_EQ(json.at("peers").at(0),
             OrderedJson::parse(R"({"name": "office", "endpoints": ["a:1", "b:2"],
               "security": "psk", "state": "down", "last_error": "refused",
-              "next_attempt": "1970-01-01T00:00:00.001Z", "sessions": 7})"));
+              "next_attempt": "1970-01-01T00:00:00.001Z", "sessions": 7,
+              "waiting": 6, "dialling": 1, "dials": 40})"));
   EXPECT_EQ(json.at("peers").at(1).at("state"), "unknown");
   EXPECT_TRUE(json.at("peers").at(1).at("last_error").is_null());
   EXPECT_TRUE(json.at("peers").at(1).at("next_attempt").is_null());

@@ -270,27 +270,47 @@ TEST(StatusView, FitsTheDaemonOnAPage) {
                  "service": "shell", "sessions": 3}],
     "peers": [{"name": "office", "endpoints": ["a:1", "b:2"], "security": "psk",
                "state": "down", "last_error": "refused",
-               "next_attempt": "2024-03-01T12:00:01.000Z", "sessions": 3}],
+               "next_attempt": "2024-03-01T12:00:01.000Z", "sessions": 3, "waiting": 3,
+               "dialling": 0, "dials": 17}],
     "listeners": [{"listen": "[::]:7700", "security": "none", "handshakes": 1, "sessions": 0}],
     "totals": {"sessions_opened": 1, "sessions_ended": 0, "attaches": 5, "bytes_in": 1024,
                "bytes_out": 0, "replayed_bytes": 10, "handshakes_failed": 1,
                "segments_in_use": 2, "segment_bytes": 16384, "memory_limit": 2147483648}})");
-  EXPECT_EQ(render_status(status),
-            "daemon       backedpipd 1.2.3, pid 42, up 2h5m\n"
-            "instance     gw\n"
-            "sessions     2 connected, 0 disconnected, 1 reconnecting\n"
-            "since start  1 session opened, 0 ended; 5 links attached, 1 failed handshake\n"
-            "traffic      1 KiB to applications, 0 B from them, 10 B replayed\n"
-            "memory       32 KiB of 2 GiB in buffers\n"
-            "\n"
-            "TUNNEL  LISTEN          PEER    SERVICE  SESSIONS\n"
-            "ssh     127.0.0.1:2222  office  shell           3\n"
-            "\n"
-            "PEER    STATE  ENDPOINTS  SECURITY  SESSIONS  NEXT ATTEMPT              LAST ERROR\n"
-            "office  down   a:1, b:2   psk              3  2024-03-01T12:00:01.000Z  refused\n"
-            "\n"
-            "LISTENER   SECURITY  HANDSHAKES  SESSIONS\n"
-            "[::]:7700  none               1         0\n");
+  EXPECT_EQ(
+      render_status(status),
+      "daemon       backedpipd 1.2.3, pid 42, up 2h5m\n"
+      "instance     gw\n"
+      "sessions     2 connected, 0 disconnected, 1 reconnecting\n"
+      "since start  1 session opened, 0 ended; 5 links attached, 1 failed handshake\n"
+      "traffic      1 KiB to applications, 0 B from them, 10 B replayed\n"
+      "memory       32 KiB of 2 GiB in buffers\n"
+      "\n"
+      "TUNNEL  LISTEN          PEER    SERVICE  SESSIONS\n"
+      "ssh     127.0.0.1:2222  office  shell           3\n"
+      "\n"
+      "PEER    STATE  ENDPOINTS  SECURITY  SESSIONS  WAITING  NEXT ATTEMPT              LAST "
+      "ERROR\n"
+      "office  down   a:1, b:2   psk              3        3  2024-03-01T12:00:01.000Z  refused\n"
+      "\n"
+      "LISTENER   SECURITY  HANDSHAKES  SESSIONS\n"
+      "[::]:7700  none               1         0\n");
+}
+
+TEST(StatusView, SaysThatAnAttemptAtAPeerIsUnderWay) {
+  const Json status = Json::parse(R"({"peers": [{"name": "office", "endpoints": ["a:1"],
+    "security": "psk", "state": "down", "last_error": "refused",
+    "next_attempt": "2024-03-01T12:00:01.000Z", "sessions": 3, "waiting": 2, "dialling": 1}]})");
+  const std::string page = render_status(status);
+  EXPECT_NE(page.find("3        2  under way     refused\n"), std::string::npos) << page;
+}
+
+TEST(StatusView, KeepsQuietAboutThePastOfAPeerThatIsUp) {
+  const Json status = Json::parse(R"({"peers": [{"name": "office", "endpoints": ["a:1"],
+    "security": "psk", "state": "up", "last_error": "refused", "next_attempt": null,
+    "sessions": 3, "waiting": 0, "dialling": 3}]})");
+  const std::string page = render_status(status);
+  EXPECT_NE(page.find("PEER    STATE  ENDPOINTS  SECURITY  SESSIONS\n"), std::string::npos) << page;
+  EXPECT_EQ(page.find("refused"), std::string::npos) << page;
 }
 
 TEST(StatusView, ShowsTheBeginningOfLongLists) {
