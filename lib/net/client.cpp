@@ -91,10 +91,6 @@ SessionId Client::new_session_id() {
 
 void Client::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) {
   Peer& peer = peers_.at(driver->labels().peer);
-  std::vector<Address> endpoints;
-  for (const Endpoint& endpoint : peer.settings->endpoints) {
-    endpoints.push_back({.host = endpoint.host, .port = endpoint.port, .unix_path = {}});
-  }
   LinkDialer::Handlers handlers;
   handlers.hello = [driver, generation] { return driver->hello(generation); };
   handlers.welcomed = [this, &peer, driver](std::unique_ptr<Transport> link, const Welcome& welcome,
@@ -113,9 +109,9 @@ void Client::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t
     mark(peer, Peer::State::down, why);
     driver->attempt_failed(generation, rejected, why);
   };
-  auto dialer =
-      std::make_shared<LinkDialer>(worker_.io(), std::move(endpoints), peer.factory,
-                                   worker_.session_options().liveness.dead, std::move(handlers));
+  auto dialer = std::make_shared<LinkDialer>(worker_.io(), peer.settings->endpoints, peer.factory,
+                                             worker_.session_options().liveness.dead,
+                                             std::move(handlers), peer.cache);
   attempts_[driver->session().id()] = {generation, dialer};
   dialer->start();
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/settings.hpp"
+#include "net/endpoint_cache.hpp"
 #include "net/listener.hpp"
 #include "net/passed_sockets.hpp"
 #include "net/session_driver.hpp"
@@ -22,6 +23,7 @@ class Client final : public SessionOwner {
   struct Peer {
     const PeerSettings* settings = nullptr;
     std::shared_ptr<const TransportFactory> factory;
+    std::shared_ptr<EndpointCache> cache = std::make_shared<EndpointCache>();
     std::string identity;
     enum class State : std::uint8_t { unknown, up, down } state = State::unknown;
     std::string last_error;

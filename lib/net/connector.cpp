@@ -1,122 +1,308 @@
 #include "net/connector.hpp"
 
+#include <algorithm>
 #include <utility>
 
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+
+#include "net/worker.hpp"
 
 namespace backedpipe {
 namespace {
 
+namespace error = boost::asio::error;
 using boost::asio::ip::tcp;
+using Failure = EndpointRace::Failure;
+
+// More of them tell nobody anything.
+constexpr std::size_t kMostErrorsTold = 4;
+
+AddressFamily family_of(const StreamSocket::endpoint_type& endpoint) {
+  switch (endpoint.protocol().family()) {
+    case AF_INET:
+      return AddressFamily::ipv4;
+    case AF_INET6:
+      return AddressFamily::ipv6;
+    default:
+      return AddressFamily::local;
+  }
+}
+
+// A host that answers "nobody listens here" will hardly have changed its mind in half a second;
+// whatever routers and kernels say of a network can be different in a moment.
+Failure kind_of(boost::system::error_code error) {
+  const bool hard = error == error::connection_refused ||
+                    error == error::address_family_not_supported ||
+                    error == boost::system::errc::no_such_file_or_directory ||
+                    error == boost::system::errc::invalid_argument;
+  return hard ? Failure::hard : Failure::soft;
+}
 
 }  // namespace
 
-Connector::Connector(boost::asio::io_context& io, std::vector<Address> addresses,
-                     Duration per_address)
+Connector::Connector(boost::asio::io_context& io, std::vector<Address> addresses, Handlers handlers,
+                     std::shared_ptr<EndpointCache> cache, std::optional<Duration> pace)
     : io_(io),
-      targets_(std::move(addresses)),
-      per_address_(per_address),
-      resolver_(io),
-      timer_(io),
-      socket_(io) {}
+      addresses_(std::move(addresses)),
+      handlers_(std::move(handlers)),
+      cache_(std::move(cache)),
+      pace_(pace),
+      timer_(io) {}
 
-void Connector::start(Done done) {
-  done_ = std::move(done);
-  next_target();
+void Connector::start() {
+  std::vector<std::pair<std::size_t, StreamSocket::endpoint_type>> known;
+  for (std::size_t index = 0; index < addresses_.size(); ++index) {
+    const Address& address = addresses_[index];
+    boost::system::error_code not_numeric;
+    const auto numeric = boost::asio::ip::make_address(address.host, not_numeric);
+    if (address.is_unix()) {
+      known.emplace_back(index, boost::asio::local::stream_protocol::endpoint(address.unix_path));
+    } else if (!not_numeric) {
+      known.emplace_back(index, tcp::endpoint(numeric, address.port));
+    } else {
+      names_.push_back({.index = index, .answered = false, .asking = false, .error = {}});
+    }
+  }
+  const TimePoint now = Worker::now();
+  RaceOptions options;
+  options.pace = pace_;
+  race_.emplace(options, now, names_.size());
+  for (const auto& [index, endpoint] : known)
+    enter(index, endpoint);
+  for (Name& name : names_)
+    ask(name);
+  if (pace_ && !names_.empty()) ask_at_ = now + *pace_;
+  step();
 }
 
 void Connector::cancel() {
-  done_ = nullptr;
-  resolver_.cancel();
+  if (!over_) stop();
+}
+
+void Connector::stop() {
+  over_ = true;
   timer_.cancel();
-  boost::system::error_code ignored;
-  socket_.close(ignored);
+  racers_.clear();
+  handlers_ = {};
 }
 
-void Connector::next_target() {
-  if (!done_) return;
-  if (target_ == targets_.size()) {
-    const Done done = std::exchange(done_, nullptr);
-    done(last_error_, StreamSocket(io_), last_target_ + ": " + last_error_.message());
-    return;
+// All that is due now.
+void Connector::step() {
+  if (over_) return;
+  const auto self = shared_from_this();
+  const TimePoint now = Worker::now();
+  if (ask_at_ && now >= *ask_at_) {
+    for (Name& name : names_)
+      ask(name);
+    ask_at_ = now + *pace_;
   }
-  const Address& target = targets_[target_++];
-  last_target_ = to_string(target);
-  if (target.is_unix()) {
-    connect_unix(target.unix_path);
-    return;
+  if (race_->open(now)) recall();
+  while (const auto start = race_->next(now))
+    begin(*start);
+  if (race_->lost(now)) return lose();
+  if (race_->struggles(now) && handlers_.struggling) {
+    // It may cancel this, and with that drop the handlers.
+    const auto tell = handlers_.struggling;
+    tell(why());
+    if (over_) return;
   }
-  endpoint_ = 0;
-  endpoints_.clear();
-  boost::system::error_code not_numeric;
-  const auto address = boost::asio::ip::make_address(target.host, not_numeric);
-  if (!not_numeric) {
-    endpoints_.emplace_back(address, target.port);
-    next_endpoint();
-    return;
-  }
-  resolver_.async_resolve(target.host, std::to_string(target.port), tcp::resolver::numeric_service,
-                          [self = shared_from_this()](const boost::system::error_code& error,
-                                                      const tcp::resolver::results_type& results) {
-                            if (!self->done_) return;
-                            if (error) return self->failed(error);
-                            self->endpoints_.assign(results.begin(), results.end());
-                            self->next_endpoint();
-                          });
+  arm();
 }
 
-void Connector::next_endpoint() {
-  if (!done_) return;
-  if (endpoint_ == endpoints_.size()) return next_target();
-  const tcp::endpoint& endpoint = endpoints_[endpoint_++];
-  socket_ = StreamSocket(io_);
-  boost::system::error_code error;
-  socket_.open(endpoint.protocol(), error);
-  if (error) return failed(error);
-  socket_.async_connect(endpoint,
-                        [self = shared_from_this()](const boost::system::error_code& refused) {
-                          if (!self->done_) return;
-                          self->timer_.cancel();
-                          if (refused) return self->failed(refused);
-                          self->succeeded(std::move(self->socket_));
-                        });
-  const bool last = endpoint_ == endpoints_.size() && target_ == targets_.size();
-  if (last) return;
-  timer_.expires_after(
-      std::chrono::duration_cast<std::chrono::steady_clock::duration>(per_address_));
+void Connector::arm() {
+  TimePoint at = race_->deadline();
+  if (ask_at_) at = std::min(at, *ask_at_);
+  timer_.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(at));
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& cancelled) {
-    boost::system::error_code ignored;
-    if (!cancelled && self->done_) self->socket_.close(ignored);
+    if (!cancelled) self->step();
   });
 }
 
-void Connector::connect_unix(const std::string& path) {
-  socket_ = StreamSocket(io_);
-  const boost::asio::local::stream_protocol::endpoint endpoint(path);
-  boost::system::error_code error;
-  socket_.open(endpoint.protocol(), error);
-  if (error) return failed(error);
-  socket_.async_connect(endpoint,
-                        [self = shared_from_this()](const boost::system::error_code& refused) {
-                          if (!self->done_) return;
-                          if (refused) return self->failed(refused);
-                          self->succeeded(std::move(self->socket_));
-                        });
+// --- who takes part
+
+void Connector::enter(std::size_t index, const StreamSocket::endpoint_type& endpoint) {
+  const auto known = std::find_if(entrants_.begin(), entrants_.end(), [&](const Entrant& entrant) {
+    return entrant.endpoint == endpoint;
+  });
+  if (known != entrants_.end()) {
+    race_->readmit(static_cast<std::size_t>(known - entrants_.begin()));
+    return;
+  }
+  race_->add(family_of(endpoint), endpoint == cache_->last_good ? 0 : index + 1);
+  entrants_.push_back(
+      {.endpoint = endpoint, .index = index, .label = to_string(addresses_[index]), .error = {}});
 }
 
-void Connector::failed(boost::system::error_code error) {
-  // Its own timer has closed the socket.
-  last_error_ = error == boost::asio::error::operation_aborted
-                    ? make_error_code(boost::system::errc::timed_out)
-                    : error;
-  boost::system::error_code ignored;
-  socket_.close(ignored);
-  next_endpoint();
+void Connector::enter_all(std::size_t index, const NameResolver::Addresses& addresses) {
+  for (const auto& address : addresses) {
+    const std::size_t before = entrants_.size();
+    enter(index, tcp::endpoint(address, addresses_[index].port));
+    if (entrants_.size() > before) entrants_.back().label += " (" + address.to_string() + ")";
+  }
 }
 
-void Connector::succeeded(StreamSocket socket) {
-  const Done done = std::exchange(done_, nullptr);
-  done({}, std::move(socket), {});
+void Connector::ask(Name& name) {
+  if (name.asking) return;
+  name.asking = true;
+  // A name that hangs does not keep this alive.
+  NameResolver::of(io_).resolve(
+      addresses_[name.index].host,
+      [weak = weak_from_this(), place = static_cast<std::size_t>(&name - names_.data())](
+          boost::system::error_code error, const NameResolver::Addresses& addresses) {
+        const auto self = weak.lock();
+        if (self && !self->over_) self->answered(self->names_[place], error, addresses);
+      });
+}
+
+void Connector::answered(Name& name, boost::system::error_code error,
+                         const NameResolver::Addresses& addresses) {
+  const Address& address = addresses_[name.index];
+  name.asking = false;
+  name.error = error ? "cannot connect to " + to_string(address) + ": " + error.message() : "";
+  NameResolver::Addresses& remembered = cache_->addresses_of[address.host];
+  if (!error) {
+    remembered = addresses;
+    for (std::size_t id = 0; id < entrants_.size(); ++id) {
+      if (entrants_[id].index == name.index) race_->withdraw(id);
+    }
+    enter_all(name.index, addresses);
+  } else if (!name.answered) {
+    enter_all(name.index, remembered);
+  }
+  if (!std::exchange(name.answered, true)) race_->resolved();
+  step();
+}
+
+// The answers are late: what they were before has to do.
+void Connector::recall() {
+  if (std::exchange(recalled_, true)) return;
+  for (const Name& name : names_) {
+    const auto known = cache_->addresses_of.find(addresses_[name.index].host);
+    if (!name.answered && known != cache_->addresses_of.end()) {
+      enter_all(name.index, known->second);
+    }
+  }
+}
+
+// --- tries
+
+void Connector::begin(const EndpointRace::Start& start) {
+  if (start.instead_of) racers_.erase(*start.instead_of);
+  ++cache_->dials;
+  Racer& racer =
+      racers_.emplace(start.racer, Racer{start.address, Worker::now(), StreamSocket(io_), nullptr})
+          .first->second;
+  const StreamSocket::endpoint_type& endpoint = entrants_[start.address].endpoint;
+  boost::system::error_code failed;
+  racer.socket.open(endpoint.protocol(), failed);
+  if (failed) return connected(start.racer, failed);
+  racer.socket.async_connect(endpoint, [self = shared_from_this(),
+                                        id = start.racer](const boost::system::error_code& error) {
+    if (self->over_) return;
+    self->connected(id, error);
+    self->step();
+  });
+}
+
+void Connector::connected(RacerId id, boost::system::error_code error) {
+  const auto found = racers_.find(id);
+  if (found == racers_.end()) return;
+  Racer& racer = found->second;
+  if (error) {
+    return drop(id, kind_of(error),
+                "cannot connect to " + entrants_[racer.entrant].label + ": " + error.message());
+  }
+  race_->connected(id, Worker::now());
+  racer.transport = handlers_.wrap(std::move(racer.socket));
+  shake_hands(id);
+}
+
+void Connector::shake_hands(RacerId id) {
+  const auto found = racers_.find(id);
+  if (found == racers_.end()) return;
+  Transport& transport = *found->second.transport;
+  const std::string& where = entrants_[found->second.entrant].label;
+  const IoResult result = transport.handshake();
+  switch (result.status) {
+    case IoResult::Status::ok:
+      return win(id);
+    case IoResult::Status::want_read:
+    case IoResult::Status::want_write:
+      return wait_for(transport.socket(), result.status,
+                      [self = shared_from_this(), id](const boost::system::error_code& cancelled) {
+                        if (self->over_ || cancelled) return;
+                        self->shake_hands(id);
+                        self->step();
+                      });
+    case IoResult::Status::closed:
+      return drop(id, Failure::soft, where + " closed the connection during the TLS handshake");
+    case IoResult::Status::failed:
+      if (!transport.rejected()) {
+        return drop(id, Failure::soft, where + ": " + result.error.message());
+      }
+      return drop(id, Failure::rejected,
+                  where + " does not accept our identity or key, or is not a TLS server (" +
+                      result.error.message() + ")");
+  }
+}
+
+void Connector::drop(RacerId id, Failure failure, std::string why) {
+  const auto found = racers_.find(id);
+  if (failure == Failure::rejected) rejection_ = why;
+  entrants_[found->second.entrant].error = std::move(why);
+  racers_.erase(found);
+  race_->failed(id, failure, Worker::now());
+}
+
+// --- the end
+
+void Connector::win(RacerId id) {
+  Racer& racer = racers_.at(id);
+  const Entrant& entrant = entrants_[racer.entrant];
+  cache_->last_good = entrant.endpoint;
+  Won won{std::move(racer.transport), entrant.label, Worker::now() - racer.started};
+  // Handlers may drop the last reference to this.
+  const auto self = shared_from_this();
+  const Handlers handlers = std::move(handlers_);
+  stop();
+  handlers.won(std::move(won));
+}
+
+void Connector::lose() {
+  const bool rejected = race_->rejected();
+  std::string reason = rejected ? rejection_ : why();
+  if (!rejected && race_->timed_out(Worker::now())) {
+    reason = "timeout: no answer within 10 s; " + reason;
+  }
+  const Handlers handlers = std::move(handlers_);
+  stop();
+  handlers.lost(rejected, reason);
+}
+
+// The same words for the same state of things, so that whoever logs can see that it is no news.
+std::string Connector::why() const {
+  std::vector<std::string> reasons;
+  std::string silent;
+  for (const Entrant& entrant : entrants_) {
+    if (!entrant.error.empty()) {
+      reasons.push_back(entrant.error);
+    } else if (silent.empty()) {
+      silent = entrant.label + " does not answer";
+    }
+  }
+  for (const Name& name : names_) {
+    if (!name.error.empty()) reasons.push_back(name.error);
+    if (!name.answered && silent.empty()) {
+      silent = "no address of " + addresses_[name.index].host + " is known";
+    }
+  }
+  if (!silent.empty()) reasons.insert(reasons.begin(), silent);
+  std::string text;
+  for (std::size_t i = 0; i < std::min(reasons.size(), kMostErrorsTold); ++i) {
+    text += (i == 0 ? "" : "; ") + reasons[i];
+  }
+  return text;
 }
 
 }  // namespace backedpipe

@@ -1,39 +1,59 @@
 #include "net/link_dialer.hpp"
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "net/link_socket.hpp"
+#include "net/worker.hpp"
 
 namespace backedpipe {
 namespace {
 
-// While one address of a peer does not answer, the next one waits this long.
-constexpr Duration kPerAddress = std::chrono::seconds(3);
+// A path that has just carried the transport's handshake and stays silent now is broken: the next
+// attempt is better than waiting. Several times what the handshake took, and not less than this.
+constexpr Duration kLeastPatience = std::chrono::seconds(1);
+constexpr int kPatienceFactor = 4;
+
+std::vector<Address> to_addresses(const std::vector<Endpoint>& endpoints) {
+  std::vector<Address> addresses;
+  addresses.reserve(endpoints.size());
+  for (const Endpoint& endpoint : endpoints) {
+    addresses.push_back({.host = endpoint.host, .port = endpoint.port, .unix_path = {}});
+  }
+  return addresses;
+}
 
 }  // namespace
 
-LinkDialer::LinkDialer(boost::asio::io_context& io, std::vector<Address> endpoints,
+LinkDialer::LinkDialer(boost::asio::io_context& io, const std::vector<Endpoint>& endpoints,
                        std::shared_ptr<const TransportFactory> factory, Duration dead,
-                       Handlers handlers)
+                       Handlers handlers, std::shared_ptr<EndpointCache> cache, Duration pace)
     : io_(io),
+      addresses_(to_addresses(endpoints)),
       factory_(std::move(factory)),
       dead_(dead),
       handlers_(std::move(handlers)),
-      timer_(io) {
-  connector_ = std::make_shared<Connector>(io_, std::move(endpoints), kPerAddress);
-}
+      cache_(cache ? std::move(cache) : std::make_shared<EndpointCache>()),
+      pace_(pace),
+      timer_(io) {}
 
 void LinkDialer::start() {
-  timer_.expires_after(
-      std::chrono::duration_cast<std::chrono::steady_clock::duration>(kHandshakeTimeout));
-  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-    if (!error) self->fail(false, "timeout: no answer within 10 s");
-  });
-  connector_->start([self = shared_from_this()](boost::system::error_code error,
-                                                StreamSocket socket, const std::string& why) {
-    if (self->over_) return;
-    error ? self->fail(false, "cannot connect to " + why) : self->connected(std::move(socket));
-  });
+  deadline_ = Worker::now() + kHandshakeTimeout;
+  Connector::Handlers handlers;
+  handlers.wrap = [self = shared_from_this()](StreamSocket socket) {
+    prepare_link_socket(socket, self->dead_);
+    return self->factory_->wrap(std::move(socket));
+  };
+  handlers.struggling = handlers_.struggling;
+  handlers.won = [self = shared_from_this()](Connector::Won won) {
+    if (!self->over_) self->connected(std::move(won));
+  };
+  handlers.lost = [self = shared_from_this()](bool rejected, const std::string& why) {
+    self->fail(rejected, why);
+  };
+  connector_ = std::make_shared<Connector>(io_, addresses_, std::move(handlers), cache_, pace_);
+  connector_->start();
 }
 
 void LinkDialer::cancel() {
@@ -43,42 +63,26 @@ void LinkDialer::cancel() {
 void LinkDialer::stop() {
   over_ = true;
   timer_.cancel();
-  connector_->cancel();
+  if (connector_) connector_->cancel();
   transport_.reset();
   handlers_ = {};
 }
 
-void LinkDialer::connected(StreamSocket socket) {
-  where_ = remote_address(socket);
-  prepare_link_socket(socket, dead_);
-  transport_ = factory_->wrap(std::move(socket));
-  shake_hands();
-}
-
-void LinkDialer::shake_hands() {
-  const IoResult result = transport_->handshake();
-  switch (result.status) {
-    case IoResult::Status::ok:
-      break;
-    case IoResult::Status::want_read:
-    case IoResult::Status::want_write:
-      return wait(result.status, &LinkDialer::shake_hands);
-    case IoResult::Status::closed:
-      return fail(false, where_ + " closed the connection during the TLS handshake");
-    case IoResult::Status::failed:
-      if (transport_->rejected()) {
-        return fail(true, where_ +
-                              " does not accept our identity or key, or is not a TLS server (" +
-                              result.error.message() + ")");
-      }
-      return fail(false, where_ + ": " + result.error.message());
-  }
+void LinkDialer::connected(Connector::Won won) {
+  transport_ = std::move(won.transport);
+  where_ = std::move(won.where);
   // It may cancel this dialer, and with that drop the handlers.
   const auto ask = handlers_.hello;
   const auto hello = ask();
   if (over_) return;
   if (!hello) return stop();
   handshake_.emplace(*hello);
+  const Duration patience = std::max<Duration>(kLeastPatience, kPatienceFactor * won.took);
+  timer_.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(
+      std::min(deadline_, Worker::now() + patience)));
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (!error) self->fail(false, "timeout: " + self->where_ + " does not answer our HELLO");
+  });
   say_hello();
 }
 

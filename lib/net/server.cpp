@@ -13,8 +13,6 @@
 namespace backedpipe {
 namespace {
 
-// A target has this long to accept, while the client's bytes wait in the pipe.
-constexpr Duration kTargetTimeout = std::chrono::seconds(10);
 constexpr auto kTombstoneSweep = std::chrono::seconds(10);
 
 std::shared_ptr<const TransportFactory> make_factory(const AcceptSettings& accept) {
@@ -185,14 +183,19 @@ std::shared_ptr<SessionDriver> Server::open(std::size_t index, const Hello& hell
 }
 
 void Server::dial_target(const std::shared_ptr<SessionDriver>& driver, const Address& target) {
-  auto connector =
-      std::make_shared<Connector>(worker_.io(), std::vector<Address>{target}, kTargetTimeout);
-  connector->start(
-      [driver](boost::system::error_code error, StreamSocket socket, const std::string& why) {
-        if (!error) return driver->connect_application(std::move(socket));
-        spdlog::warn("session {}: target_refused: {}", to_string(driver->session().id()), why);
-        driver->reset(Reason::target_refused);
-      });
+  Connector::Handlers handlers;
+  handlers.wrap = [](StreamSocket socket) { return make_plain_factory()->wrap(std::move(socket)); };
+  handlers.won = [driver](Connector::Won won) {
+    driver->connect_application(std::move(won.transport->socket()));
+  };
+  handlers.lost = [driver](bool, const std::string& why) {
+    spdlog::warn("session {}: target_refused: {}", to_string(driver->session().id()), why);
+    driver->reset(Reason::target_refused);
+  };
+  // The operating system repeats a lost SYN; more is not needed in a network of one's own.
+  std::make_shared<Connector>(worker_.io(), std::vector<Address>{target}, std::move(handlers),
+                              std::make_shared<EndpointCache>(), std::nullopt)
+      ->start();
 }
 
 void Server::connect(const std::shared_ptr<SessionDriver>&, std::uint64_t) {}

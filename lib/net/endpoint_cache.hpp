@@ -1,0 +1,26 @@
+// EndpointCache: what the attempts at one peer learn and the next one uses. In an outage the name
+// servers are away as well, and asking them can take many seconds; the peer's address is mostly
+// still the one it had. Owned by the client's peer and shared by its attempts, on one thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <boost/asio/ip/address.hpp>
+
+#include "net/stream.hpp"
+
+namespace backedpipe {
+
+struct EndpointCache {
+  // What each name meant when it was last found out.
+  std::unordered_map<std::string, std::vector<boost::asio::ip::address>> addresses_of;
+  // Where the last link was made; tried first by the next attempt.
+  StreamSocket::endpoint_type last_good;
+  // Connections begun, for the statistics.
+  std::uint64_t dials = 0;
+};
+
+}  // namespace backedpipe
