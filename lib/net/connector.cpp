@@ -121,6 +121,11 @@ void Connector::arm() {
 
 // --- who takes part
 
+std::size_t Connector::rank(std::size_t index, const StreamSocket::endpoint_type& endpoint) const {
+  if (endpoint == cache_->last_good) return 0;
+  return endpoint == cache_->last_bad ? addresses_.size() + 1 : index + 1;
+}
+
 void Connector::enter(std::size_t index, const StreamSocket::endpoint_type& endpoint) {
   const auto known = std::find_if(entrants_.begin(), entrants_.end(), [&](const Entrant& entrant) {
     return entrant.endpoint == endpoint;
@@ -129,7 +134,7 @@ void Connector::enter(std::size_t index, const StreamSocket::endpoint_type& endp
     race_->readmit(static_cast<std::size_t>(known - entrants_.begin()));
     return;
   }
-  race_->add(family_of(endpoint), endpoint == cache_->last_good ? 0 : index + 1);
+  race_->add(family_of(endpoint), rank(index, endpoint));
   entrants_.push_back(
       {.endpoint = endpoint, .index = index, .label = to_string(addresses_[index]), .error = {}});
 }
@@ -260,8 +265,8 @@ void Connector::drop(RacerId id, Failure failure, std::string why) {
 void Connector::win(RacerId id) {
   Racer& racer = racers_.at(id);
   const Entrant& entrant = entrants_[racer.entrant];
-  cache_->last_good = entrant.endpoint;
-  Won won{std::move(racer.transport), entrant.label, Worker::now() - racer.started};
+  Won won{std::move(racer.transport), entrant.endpoint, entrant.label,
+          Worker::now() - racer.started};
   // Handlers may drop the last reference to this.
   const auto self = shared_from_this();
   const Handlers handlers = std::move(handlers_);

@@ -28,8 +28,9 @@ class Connector : public std::enable_shared_from_this<Connector> {
  public:
   struct Won {
     std::unique_ptr<Transport> transport;  // its handshake is complete
-    std::string where;                     // for people
-    Duration took{};                       // to connect and to shake hands
+    StreamSocket::endpoint_type endpoint;
+    std::string where;  // the same for people
+    Duration took{};    // to connect and to shake hands
   };
   struct Handlers {
     // What a connected socket becomes.
@@ -74,6 +75,7 @@ class Connector : public std::enable_shared_from_this<Connector> {
   };
 
   void step();
+  std::size_t rank(std::size_t index, const StreamSocket::endpoint_type& endpoint) const;
   void enter(std::size_t index, const StreamSocket::endpoint_type& endpoint);
   void enter_all(std::size_t index, const NameResolver::Addresses& addresses);
   void ask(Name& name);

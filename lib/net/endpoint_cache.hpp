@@ -17,8 +17,11 @@ namespace backedpipe {
 struct EndpointCache {
   // What each name meant when it was last found out.
   std::unordered_map<std::string, std::vector<boost::asio::ip::address>> addresses_of;
-  // Where the last link was made; tried first by the next attempt.
+  // Where the last link was made; goes first.
   StreamSocket::endpoint_type last_good;
+  // Where a transport came about, but no link after it; goes last, so that a host which accepts
+  // everybody and says nothing does not win each race.
+  StreamSocket::endpoint_type last_bad;
   // Connections begun, for the statistics.
   std::uint64_t dials = 0;
 };

@@ -70,6 +70,7 @@ void LinkDialer::stop() {
 
 void LinkDialer::connected(Connector::Won won) {
   transport_ = std::move(won.transport);
+  endpoint_ = won.endpoint;
   where_ = std::move(won.where);
   // It may cancel this dialer, and with that drop the handlers.
   const auto ask = handlers_.hello;
@@ -123,6 +124,7 @@ void LinkDialer::hear_answer() {
       return fail(true, where_ + " does not speak this protocol: " + received.error().message());
     }
     if (!handshake_->complete()) continue;
+    note(true);
     // Handlers may drop the last reference to this.
     const auto self = shared_from_this();
     const Handlers handlers = std::move(handlers_);
@@ -137,8 +139,17 @@ void LinkDialer::hear_answer() {
   }
 }
 
+// Remembers what the winner was good for.
+void LinkDialer::note(bool good) {
+  StreamSocket::endpoint_type& same = good ? cache_->last_good : cache_->last_bad;
+  StreamSocket::endpoint_type& other = good ? cache_->last_bad : cache_->last_good;
+  same = endpoint_;
+  if (other == endpoint_) other = {};
+}
+
 void LinkDialer::fail(bool rejected, const std::string& why) {
   if (over_) return;
+  if (transport_) note(false);
   const auto self = shared_from_this();
   const Handlers handlers = std::move(handlers_);
   stop();

@@ -44,6 +44,7 @@ class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
   void connected(Connector::Won won);
   void say_hello();
   void hear_answer();
+  void note(bool good);
   void fail(bool rejected, const std::string& why);
   void wait(IoResult::Status status, void (LinkDialer::*then)());
   void stop();
@@ -60,6 +61,7 @@ class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
   TimePoint deadline_{};  // of the whole attempt
   std::unique_ptr<Transport> transport_;
   std::optional<ClientHandshake> handshake_;
+  StreamSocket::endpoint_type endpoint_;
   std::string where_;
   bool over_ = false;
 };

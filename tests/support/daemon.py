@@ -109,12 +109,12 @@ class Daemon:
     # Every daemon started since the list was last cleared; a failing test shows their logs.
     started = []
 
-    def __init__(self, name, arguments, control, directory):
+    def __init__(self, name, arguments, control, directory, launcher=()):
         self.name = name
         self.control = Control(control)
         self.log_path = pathlib.Path(directory) / f"{name}.log"
         self._log = open(self.log_path, "ab")
-        self.process = subprocess.Popen([binary("backedpipd"), *arguments], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*launcher, binary("backedpipd"), *arguments], stdin=subprocess.DEVNULL,
                                         stdout=self._log, stderr=self._log)
         Daemon.started.append(self)
 

@@ -20,11 +20,12 @@ class Tunnel:
     `targets` maps service names to (host, port) or "unix:/path"; there is a tunnel for each, or for the
     first only when the client is started by its command line. `server_settings` and `client_settings`
     are merged into the config's top level; `keys` are lines for further identities, and `allow` says who
-    may use what, instead of one identity everything.
+    may use what, instead of one identity everything. `client_launcher` is a command that executes the
+    client's, for one that sees another system than the rest.
     """
 
     def __init__(self, directory, targets, *, tls=True, host="127.0.0.1", server_settings=None,
-                 client_settings=None, keys="", allow=None):
+                 client_settings=None, keys="", allow=None, client_launcher=()):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.targets = {name: target if isinstance(target, str) else endpoint(*target)
@@ -34,6 +35,7 @@ class Tunnel:
         self.host = host
         self.server_settings = server_settings
         self.client_settings = client_settings
+        self.client_launcher = client_launcher
         self.allow = allow or {IDENTITY: list(targets)}
         self.server_port = free_port()
         self.ports = {name: free_port() for name in targets}
@@ -85,7 +87,7 @@ class Tunnel:
                                      "service": name} for name, port in self.ports.items()],
                         **self.client_settings}
             arguments = ["--config", str(write_config(self.directory / "client.json", settings))]
-        self.client = Daemon("client", arguments, control, self.directory).wait_ready()
+        self.client = Daemon("client", arguments, control, self.directory, self.client_launcher).wait_ready()
         return self.client
 
     def _security(self, key_path):
