@@ -15,7 +15,18 @@ namespace {
 
 // A target has this long to accept, while the client's bytes wait in the pipe.
 constexpr Duration kTargetTimeout = std::chrono::seconds(10);
+// How soon it is dialled again when that failed for want of file descriptors.
+constexpr auto kDialAgain = std::chrono::milliseconds(100);
 constexpr auto kTombstoneSweep = std::chrono::seconds(10);
+
+// This daemon's trouble, not the target's. Without file descriptors a name cannot be resolved
+// either, which looks like a name server that does not answer.
+bool is_ours(const boost::system::error_code& error) {
+  return error == boost::system::errc::too_many_files_open ||
+         error == boost::system::errc::too_many_files_open_in_system ||
+         error == boost::system::errc::no_buffer_space ||
+         error == boost::asio::error::host_not_found_try_again;
+}
 
 std::shared_ptr<const TransportFactory> make_factory(const AcceptSettings& accept) {
   if (accept.security == Security::none) {
@@ -44,7 +55,7 @@ Server::Server(Worker& worker, const Settings& settings, PassedSockets& passed)
   for (Entry& entry : entries_) {
     const Address& listen = entry.settings->listen;
     entry.listener = std::make_shared<Listener>(
-        worker.io(), listen, passed.take(PassedSockets::name_of_link_listener(listen)));
+        worker, listen, passed.take(PassedSockets::name_of_link_listener(listen)));
   }
 }
 
@@ -180,18 +191,32 @@ std::shared_ptr<SessionDriver> Server::open(std::size_t index, const Hello& hell
   ++totals_.opened;
   spdlog::info("session {}: opened by {}: service {}, target {}", to_string(hello.session),
                identity.empty() ? "anybody" : identity, hello.service, to_string(service.target));
-  dial_target(driver, service.target);
+  dial_target(std::make_shared<TargetDial>(
+      TargetDial{driver, service.target, Worker::now() + kTargetTimeout,
+                 boost::asio::steady_timer(worker_.io()), false}));
   return driver;
 }
 
-void Server::dial_target(const std::shared_ptr<SessionDriver>& driver, const Address& target) {
+void Server::dial_target(const std::shared_ptr<TargetDial>& dial) {
   auto connector =
-      std::make_shared<Connector>(worker_.io(), std::vector<Address>{target}, kTargetTimeout);
+      std::make_shared<Connector>(worker_.io(), std::vector<Address>{dial->target}, kTargetTimeout);
   connector->start(
-      [driver](boost::system::error_code error, StreamSocket socket, const std::string& why) {
-        if (!error) return driver->connect_application(std::move(socket));
-        spdlog::warn("session {}: target_refused: {}", to_string(driver->session().id()), why);
-        driver->reset(Reason::target_refused);
+      [this, dial](boost::system::error_code error, StreamSocket socket, const std::string& why) {
+        SessionDriver& driver = *dial->driver;
+        if (!error) return driver.connect_application(std::move(socket));
+        const std::string id = to_string(driver.session().id());
+        if (!is_ours(error) || Worker::now() + kDialAgain >= dial->give_up_at) {
+          spdlog::warn("session {}: target_refused: {}", id, why);
+          return driver.reset(Reason::target_refused);
+        }
+        if (driver.session().application_done()) return;
+        if (!std::exchange(dial->said, true)) {
+          spdlog::warn("session {}: cannot dial its target yet: {}", id, why);
+        }
+        dial->again.expires_after(kDialAgain);
+        dial->again.async_wait([this, dial](const boost::system::error_code& cancelled) {
+          if (!cancelled) dial_target(dial);
+        });
       });
 }
 
