@@ -50,10 +50,10 @@ struct LogSettings {
 
 struct Limits {
   std::size_t max_sessions = 10000;
-  std::optional<std::size_t> max_sessions_per_identity;   // at a server; without it: max_sessions
-  std::uint64_t replay_buffer_bytes = 64 * kMiB;  // per session, what the peer lacks
-  std::uint64_t max_window_bytes = 16 * kMiB;     // per session, what the application lacks
-  std::uint64_t max_memory_bytes = 2 * kGiB;      // of all sessions together
+  std::optional<std::size_t> max_sessions_per_identity;  // at a server; without it: max_sessions
+  std::uint64_t replay_buffer_bytes = 64 * kMiB;         // per session, what the peer lacks
+  std::uint64_t max_window_bytes = 16 * kMiB;            // per session, what the application lacks
+  std::uint64_t max_memory_bytes = 2 * kGiB;             // of all sessions together
   std::chrono::milliseconds resume_timeout = std::chrono::hours(24);
   std::size_t max_handshakes = 256;  // connections that are not authenticated yet
 };

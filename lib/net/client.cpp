@@ -33,8 +33,8 @@ Client::Client(Worker& worker, const Settings& settings, PassedSockets& passed)
     peer.factory = make_psk_client_factory(std::move(*key));
   }
   for (const TunnelSettings& tunnel : settings.tunnels) {
-    tunnels_.push_back({&tunnel, std::make_shared<Listener>(worker.io(), tunnel.listen,
-                                                            passed.take(tunnel.name))});
+    tunnels_.push_back(
+        {&tunnel, std::make_shared<Listener>(worker, tunnel.listen, passed.take(tunnel.name))});
   }
 }
 

@@ -39,6 +39,14 @@ Failure kind_of(boost::system::error_code error) {
   return hard ? Failure::hard : Failure::soft;
 }
 
+// This process's trouble, not the other side's. Without file descriptors a name cannot be resolved
+// either, which looks like a name server that does not answer.
+bool is_starvation(boost::system::error_code error) {
+  return error == boost::system::errc::too_many_files_open ||
+         error == boost::system::errc::too_many_files_open_in_system ||
+         error == boost::system::errc::no_buffer_space || error == error::host_not_found_try_again;
+}
+
 }  // namespace
 
 Connector::Connector(boost::asio::io_context& io, std::vector<Address> addresses, Handlers handlers,
@@ -164,6 +172,7 @@ void Connector::answered(Name& name, boost::system::error_code error,
                          const NameResolver::Addresses& addresses) {
   const Address& address = addresses_[name.index];
   name.asking = false;
+  starved_ |= is_starvation(error);
   name.error = error ? "cannot connect to " + to_string(address) + ": " + error.message() : "";
   NameResolver::Addresses& remembered = cache_->addresses_of[address.host];
   if (!error) {
@@ -215,6 +224,7 @@ void Connector::connected(RacerId id, boost::system::error_code error) {
   if (found == racers_.end()) return;
   Racer& racer = found->second;
   if (error) {
+    starved_ |= is_starvation(error);
     return drop(id, kind_of(error),
                 "cannot connect to " + entrants_[racer.entrant].label + ": " + error.message());
   }
@@ -275,14 +285,14 @@ void Connector::win(RacerId id) {
 }
 
 void Connector::lose() {
-  const bool rejected = race_->rejected();
-  std::string reason = rejected ? rejection_ : why();
-  if (!rejected && race_->timed_out(Worker::now())) {
-    reason = "timeout: no answer within 10 s; " + reason;
+  Lost lost{.rejected = race_->rejected(), .starved = starved_, .why = {}};
+  lost.why = lost.rejected ? rejection_ : why();
+  if (!lost.rejected && race_->timed_out(Worker::now())) {
+    lost.why = "timeout: no answer within 10 s; " + lost.why;
   }
   const Handlers handlers = std::move(handlers_);
   stop();
-  handlers.lost(rejected, reason);
+  handlers.lost(lost);
 }
 
 // The same words for the same state of things, so that whoever logs can see that it is no news.

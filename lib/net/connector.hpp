@@ -32,14 +32,19 @@ class Connector : public std::enable_shared_from_this<Connector> {
     std::string where;  // the same for people
     Duration took{};    // to connect and to shake hands
   };
+  struct Lost {
+    bool rejected = false;  // one side did not accept the other's identity
+    bool starved = false;   // this process lacked descriptors or memory for a try
+    std::string why;        // a sentence for people
+  };
   struct Handlers {
     // What a connected socket becomes.
     std::function<std::unique_ptr<Transport>(StreamSocket)> wrap;
     // See EndpointRace::struggles(); may be left out.
     std::function<void(const std::string& why)> struggling;
-    // Exactly one of these is called; `why` is a sentence for people.
+    // Exactly one of these is called.
     std::function<void(Won)> won;
-    std::function<void(bool rejected, const std::string& why)> lost;
+    std::function<void(const Lost&)> lost;
   };
 
   // Each address is tried once without a `pace`, and afresh so often with it; `cache` must not be
@@ -105,6 +110,7 @@ class Connector : public std::enable_shared_from_this<Connector> {
   std::map<RacerId, Racer> racers_;
   boost::asio::steady_timer timer_;
   std::string rejection_;  // of the side that did not accept the other
+  bool starved_ = false;
   bool over_ = false;
 };
 

@@ -144,7 +144,7 @@ ControlServer::ControlServer(Worker& worker, const ControlSettings& settings, Cl
   try {
     Address address;
     address.unix_path = *settings.socket;
-    listener_ = std::make_shared<Listener>(worker.io(), address);
+    listener_ = std::make_shared<Listener>(worker, address);
   } catch (...) {
     ::umask(before);
     throw;

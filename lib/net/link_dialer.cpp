@@ -49,8 +49,8 @@ void LinkDialer::start() {
   handlers.won = [self = shared_from_this()](Connector::Won won) {
     if (!self->over_) self->connected(std::move(won));
   };
-  handlers.lost = [self = shared_from_this()](bool rejected, const std::string& why) {
-    self->fail(rejected, why);
+  handlers.lost = [self = shared_from_this()](const Connector::Lost& lost) {
+    self->fail(lost.rejected, lost.why);
   };
   connector_ = std::make_shared<Connector>(io_, addresses_, std::move(handlers), cache_, pace_);
   connector_->start();

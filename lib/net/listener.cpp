@@ -10,7 +10,8 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <spdlog/spdlog.h>
+
+#include "net/worker.hpp"
 
 namespace backedpipe {
 namespace {
@@ -39,9 +40,12 @@ bool is_socket(const std::string& path) {
 
 }  // namespace
 
-Listener::Listener(boost::asio::io_context& io, const Address& address,
-                   std::optional<int> descriptor)
-    : io_(io), address_(address), acceptor_(io), timer_(io) {
+Listener::Listener(Worker& worker, const Address& address, std::optional<int> descriptor)
+    : io_(worker.io()),
+      failures_(worker.accept_failures()),
+      address_(address),
+      acceptor_(io_),
+      timer_(io_) {
   if (descriptor) {
     adopt(*descriptor);
     return;
@@ -133,20 +137,16 @@ void Listener::accept() {
       [weak = weak_from_this()](const boost::system::error_code& error, StreamSocket socket) {
         const auto self = weak.lock();
         if (!self || !self->acceptor_.is_open()) return;
-        if (error && error != boost::asio::error::connection_aborted) return self->pause(error);
-        if (std::exchange(self->paused_, false)) {
-          spdlog::info("listener {}: accepting again", to_string(self->address_));
+        if (error && error != boost::asio::error::connection_aborted) {
+          self->failures_.add(self->address_, error);
+          return self->pause();
         }
         if (!error) self->accepted_(std::move(socket));
         if (self->acceptor_.is_open()) self->accept();
       });
 }
 
-void Listener::pause(const boost::system::error_code& why) {
-  if (!std::exchange(paused_, true)) {
-    spdlog::error("listener {}: cannot accept: {}; trying again until it works",
-                  to_string(address_), why.message());
-  }
+void Listener::pause() {
   timer_.expires_after(kPause);
   timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     const auto self = weak.lock();

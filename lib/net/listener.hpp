@@ -1,5 +1,6 @@
 // Listener accepts connections on one address, TCP or Unix, and hands them on. When the process
-// runs out of file descriptors it pauses, says so once, and goes on when there are some again.
+// runs out of file descriptors it pauses, and goes on when there are some again: whoever connects
+// meanwhile waits in the kernel.
 #pragma once
 
 #include <functional>
@@ -17,6 +18,9 @@
 
 namespace backedpipe {
 
+class AcceptFailures;
+class Worker;
+
 class Listener : public std::enable_shared_from_this<Listener> {
  public:
   using Accepted = std::function<void(StreamSocket socket)>;
@@ -25,8 +29,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   // Throws std::runtime_error with a sentence that names the address.
   // With a `descriptor`, which listens already and becomes its own, it binds nothing; a Unix
   // socket's file is then somebody else's to remove.
-  Listener(boost::asio::io_context& io, const Address& address,
-           std::optional<int> descriptor = std::nullopt);
+  Listener(Worker& worker, const Address& address, std::optional<int> descriptor = std::nullopt);
   ~Listener();
 
   void start(Accepted accepted);
@@ -41,14 +44,14 @@ class Listener : public std::enable_shared_from_this<Listener> {
   void adopt(int descriptor);
   void learn_port();
   void accept();
-  void pause(const boost::system::error_code& why);
+  void pause();
 
   boost::asio::io_context& io_;
+  AcceptFailures& failures_;
   Address address_;
   boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol> acceptor_;
   boost::asio::steady_timer timer_;
   Accepted accepted_;
-  bool paused_ = false;
   bool adopted_ = false;
 };
 

@@ -32,9 +32,10 @@ LinkFacts facts_of(const SessionDriver& driver, const boost::asio::ip::address& 
   facts.loopback = local.is_loopback();
   facts.address_gone = !addresses.contains(local);
   facts.round_trip = pipe.round_trip();
-  if (const auto since = earlier(pipe.unanswered_since(), pipe.ping_asked_at())) {
-    facts.owed_for = now - *since;
-  }
+  auto since = earlier(pipe.unanswered_since(), pipe.ping_asked_at());
+  // In the middle of what the peer was sending, the rest of it is owed.
+  if (pipe.received_data_last()) since = earlier(since, pipe.last_received_at());
+  if (since) facts.owed_for = now - *since;
   return facts;
 }
 

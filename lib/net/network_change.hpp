@@ -49,9 +49,10 @@ class ReportPace {
 
 // What the decision about one link rests on.
 struct LinkFacts {
-  bool loopback = false;             // its own address is of this machine only
-  bool address_gone = false;         // no interface that is up has its local address any more
-  std::optional<Duration> owed_for = {};  // an answer to data or to a ping is outstanding for this long
+  bool loopback = false;      // its own address is of this machine only
+  bool address_gone = false;  // no interface that is up has its local address any more
+  std::optional<Duration> owed_for =
+      {};  // an answer to data or to a ping is outstanding for this long
   std::optional<Duration> round_trip = {};
 };
 

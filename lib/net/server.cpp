@@ -13,6 +13,10 @@
 namespace backedpipe {
 namespace {
 
+// A target has this long to accept, while the client's bytes wait in the pipe.
+constexpr Duration kTargetTimeout = std::chrono::seconds(10);
+// How soon it is dialled again when that failed for want of file descriptors.
+constexpr auto kDialAgain = std::chrono::milliseconds(100);
 constexpr auto kTombstoneSweep = std::chrono::seconds(10);
 
 std::shared_ptr<const TransportFactory> make_factory(const AcceptSettings& accept) {
@@ -42,7 +46,7 @@ Server::Server(Worker& worker, const Settings& settings, PassedSockets& passed)
   for (Entry& entry : entries_) {
     const Address& listen = entry.settings->listen;
     entry.listener = std::make_shared<Listener>(
-        worker.io(), listen, passed.take(PassedSockets::name_of_link_listener(listen)));
+        worker, listen, passed.take(PassedSockets::name_of_link_listener(listen)));
   }
 }
 
@@ -178,22 +182,36 @@ std::shared_ptr<SessionDriver> Server::open(std::size_t index, const Hello& hell
   ++totals_.opened;
   spdlog::info("session {}: opened by {}: service {}, target {}", to_string(hello.session),
                identity.empty() ? "anybody" : identity, hello.service, to_string(service.target));
-  dial_target(driver, service.target);
+  dial_target(std::make_shared<TargetDial>(
+      TargetDial{driver, service.target, Worker::now() + kTargetTimeout,
+                 boost::asio::steady_timer(worker_.io()), false}));
   return driver;
 }
 
-void Server::dial_target(const std::shared_ptr<SessionDriver>& driver, const Address& target) {
+void Server::dial_target(const std::shared_ptr<TargetDial>& dial) {
   Connector::Handlers handlers;
   handlers.wrap = [](StreamSocket socket) { return make_plain_factory()->wrap(std::move(socket)); };
-  handlers.won = [driver](Connector::Won won) {
-    driver->connect_application(std::move(won.transport->socket()));
+  handlers.won = [dial](Connector::Won won) {
+    dial->driver->connect_application(std::move(won.transport->socket()));
   };
-  handlers.lost = [driver](bool, const std::string& why) {
-    spdlog::warn("session {}: target_refused: {}", to_string(driver->session().id()), why);
-    driver->reset(Reason::target_refused);
+  handlers.lost = [this, dial](const Connector::Lost& lost) {
+    SessionDriver& driver = *dial->driver;
+    const std::string id = to_string(driver.session().id());
+    if (!lost.starved || Worker::now() + kDialAgain >= dial->give_up_at) {
+      spdlog::warn("session {}: target_refused: {}", id, lost.why);
+      return driver.reset(Reason::target_refused);
+    }
+    if (driver.session().application_done()) return;
+    if (!std::exchange(dial->said, true)) {
+      spdlog::warn("session {}: cannot dial its target yet: {}", id, lost.why);
+    }
+    dial->again.expires_after(kDialAgain);
+    dial->again.async_wait([this, dial](const boost::system::error_code& cancelled) {
+      if (!cancelled) dial_target(dial);
+    });
   };
   // The operating system repeats a lost SYN; more is not needed in a network of one's own.
-  std::make_shared<Connector>(worker_.io(), std::vector<Address>{target}, std::move(handlers),
+  std::make_shared<Connector>(worker_.io(), std::vector<Address>{dial->target}, std::move(handlers),
                               std::make_shared<EndpointCache>(), std::nullopt)
       ->start();
 }

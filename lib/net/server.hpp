@@ -53,6 +53,15 @@ class Server final : public SessionOwner {
   void ended(SessionDriver& driver, Reason reason) override;
 
  private:
+  // A session's target, dialled again for as long as it is this daemon that lacks something.
+  struct TargetDial {
+    std::shared_ptr<SessionDriver> driver;
+    Address target;
+    TimePoint give_up_at;
+    boost::asio::steady_timer again;
+    bool said = false;
+  };
+
   void accepted(std::size_t entry, StreamSocket socket);
   Refused heard(std::size_t entry, std::unique_ptr<Transport>& transport, const Hello& hello,
                 ConstBytes early);
@@ -60,7 +69,7 @@ class Server final : public SessionOwner {
                  Reason reason, const std::string& text);
   std::shared_ptr<SessionDriver> open(std::size_t entry, const Hello& hello,
                                       const std::string& identity);
-  void dial_target(const std::shared_ptr<SessionDriver>& driver, const Address& target);
+  void dial_target(const std::shared_ptr<TargetDial>& dial);
   void forget_tombstones_later();
 
   Worker& worker_;

@@ -19,8 +19,8 @@ constexpr std::size_t kReadBytes = std::size_t{256} << 10;
 constexpr std::size_t kReadPieces = 8;
 // Rounds of one pump: a bulk session then lets others have their turn.
 constexpr int kRoundsPerTurn = 8;
-// How soon to look again when the pool was exhausted.
-constexpr auto kMemoryRetry = milliseconds(20);
+// One read from a link while memory is short: what finds no room is kept aside.
+constexpr std::size_t kReadBytesWhenScarce = std::size_t{16} << 10;
 
 double to_milliseconds(Duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
@@ -300,7 +300,9 @@ bool SessionDriver::read_link() {
     return feed_link(waiting);
   }
   if (!link_ready_.readable) return false;
-  const IoResult result = link_->read(worker_.scratch());
+  const MutableBytes room = worker_.scratch();
+  const IoResult result =
+      link_->read(worker_.pool().scarce() ? room.first(kReadBytesWhenScarce) : room);
   if (result.drained) link_ready_.readable = false;
   switch (result.status) {
     case IoResult::Status::ok:
@@ -447,6 +449,7 @@ void SessionDriver::watch_state() {
 void SessionDriver::arm() {
   if (application_open_) arm_application();
   if (link_) arm_link();
+  if (out_of_memory_) wait_for_memory();
   arm_timer();
 }
 
@@ -511,10 +514,19 @@ void SessionDriver::wait_link(Direction direction) {
                              });
 }
 
+void SessionDriver::wait_for_memory() {
+  if (std::exchange(waiting_for_memory_, true)) return;
+  worker_.memory_waiters().add([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->waiting_for_memory_ = false;
+    self->pump();
+  });
+}
+
 void SessionDriver::arm_timer() {
   const TimePoint now = Worker::now();
   std::optional<TimePoint> due = session_.deadline(now);
-  if (out_of_memory_) due = earlier(due, now + kMemoryRetry);
   // A timer that fires early only looks and is set anew: moving it back is not worth the system
   // calls.
   if (!due || (timer_at_ && *timer_at_ <= *due)) return;

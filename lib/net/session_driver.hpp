@@ -133,6 +133,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   void arm_link();
   void arm_timer();
   void watch_application();
+  void wait_for_memory();
   void wait_application(Direction direction);
   void wait_link(Direction direction);
 
@@ -164,7 +165,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   boost::asio::steady_timer timer_;
   std::optional<TimePoint> timer_at_;
   bool pump_posted_ = false;
-  bool out_of_memory_ = false;  // the pool was exhausted: look again soon
+  bool out_of_memory_ = false;  // the pool was exhausted: look again when some is freed
+  bool waiting_for_memory_ = false;
   bool finished_ = false;
 
   PipeState seen_state_ = PipeState::disconnected;

@@ -98,7 +98,12 @@ std::string remote_address(const StreamSocket& socket) {
 
 std::string remote_host(const StreamSocket& socket) {
   const auto endpoint = remote_endpoint(socket);
-  return endpoint ? endpoint->address().to_string() : "";
+  if (!endpoint) return "";
+  if (endpoint->address().is_v4()) return endpoint->address().to_string();
+  // One machine has as many addresses as it likes within its network.
+  auto bytes = endpoint->address().to_v6().to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
+  return boost::asio::ip::address_v6(bytes).to_string();
 }
 
 std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket) {

@@ -7,7 +7,9 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "net/accept_failures.hpp"
 #include "net/arena.hpp"
+#include "net/memory_waiters.hpp"
 #include "pipe/segment_pool.hpp"
 #include "session/session.hpp"
 
@@ -19,11 +21,15 @@ class Worker {
       : io_(io),
         arena_(memory_bytes),
         pool_(arena_.bytes()),
+        memory_waiters_(io, pool_),
+        accept_failures_(io),
         session_options_(options),
         scratch_(kScratchBytes) {}
 
   boost::asio::io_context& io() { return io_; }
   SegmentPool& pool() { return pool_; }
+  MemoryWaiters& memory_waiters() { return memory_waiters_; }
+  AcceptFailures& accept_failures() { return accept_failures_; }
   const SessionOptions& session_options() const { return session_options_; }
 
   // For one read from a link; its content lasts until the handler returns.
@@ -40,6 +46,8 @@ class Worker {
   boost::asio::io_context& io_;
   AnonymousArena arena_;
   SegmentPool pool_;
+  MemoryWaiters memory_waiters_;
+  AcceptFailures accept_failures_;
   SessionOptions session_options_;
   std::vector<std::byte> scratch_;
   std::random_device entropy_;

@@ -33,7 +33,7 @@ std::size_t BackedReader::deliverable(std::span<ConstBytes> out) const {
 void BackedReader::delivered(std::size_t count, TimePoint now, std::optional<Duration> round_trip) {
   invariant(count <= ring_.size());
   ring_.release(ring_.begin() + count);
-  window_.on_delivered(ring_.begin(), now, round_trip, !pool_.scarce());
+  window_.on_delivered(ring_.begin(), now, round_trip, pool_.scarce());
 }
 
 }  // namespace backedpipe

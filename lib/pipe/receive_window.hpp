@@ -1,7 +1,8 @@
 // ReceiveWindow decides how far ahead of the application the peer may send: credit as an absolute
 // offset that only grows. It starts small and doubles while the application takes more than half of
 // it within two round trips, which is when the window and not the application is what limits the
-// rate (the idea of flow control auto-tuning in QUIC stacks). Part of a BackedReader.
+// rate (the idea of flow control auto-tuning in QUIC stacks). While memory is scarce it goes back
+// to its first size, without taking back what was granted. Part of a BackedReader.
 #pragma once
 
 #include <cstddef>
@@ -16,10 +17,10 @@ class ReceiveWindow {
  public:
   ReceiveWindow(std::size_t initial_bytes, std::size_t max_bytes);
 
-  // The application has taken everything before `delivered`. Grows the window if `may_grow` and the
-  // rate asks for it; `round_trip` is nothing as long as it has not been measured.
+  // The application has taken everything before `delivered`. Grows the window if the rate asks for
+  // it and memory is not `scarce`; `round_trip` is nothing as long as it has not been measured.
   void on_delivered(std::uint64_t delivered, TimePoint now, std::optional<Duration> round_trip,
-                    bool may_grow);
+                    bool scarce);
 
   // The highest offset the peer has been allowed to reach, as last stated.
   std::uint64_t stated_limit() const { return stated_; }
@@ -33,8 +34,9 @@ class ReceiveWindow {
  private:
   friend class PipeSnapshot;
 
-  std::size_t size_;
+  std::size_t initial_;
   std::size_t max_;
+  std::size_t size_;
   std::uint64_t limit_;
   std::uint64_t stated_;
   std::uint64_t epoch_offset_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "pipe/invariant.hpp"
 
@@ -48,7 +49,7 @@ std::size_t RingBuffer::prepare(std::size_t max_bytes, std::span<MutableBytes> o
   for (std::uint64_t offset = end_; left > 0 && count < out.size(); ++count) {
     const std::size_t index = index_of(offset);
     if (index >= segments_.size()) {
-      const auto segment = pool_.allocate(use_);
+      const auto segment = pool_.allocate(use_, segment_count());
       if (!segment) break;
       segments_.push_back(*segment);
     }
@@ -125,6 +126,14 @@ void RingBuffer::release(std::uint64_t offset) {
 void RingBuffer::restart(std::uint64_t offset) {
   invariant(empty());
   begin_ = end_ = offset;
+}
+
+std::size_t RingBuffer::restore(std::uint64_t offset, ConstBytes bytes) {
+  restart(offset);
+  const SegmentPool::Use use = std::exchange(use_, SegmentPool::Use::restored);
+  const std::size_t written = write(bytes);
+  use_ = use;
+  return written;
 }
 
 }  // namespace backedpipe

@@ -67,6 +67,9 @@ class RingBuffer {
 
   // Lets an empty ring go on at another offset.
   void restart(std::uint64_t offset);
+  // The same, with bytes that a ring has held before: they may use the whole pool. Returns how many
+  // fit.
+  std::size_t restore(std::uint64_t offset, ConstBytes bytes);
 
  private:
   std::size_t index_of(std::uint64_t offset) const;

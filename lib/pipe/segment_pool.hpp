@@ -5,8 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace backedpipe {
@@ -17,8 +19,9 @@ class SegmentPool {
  public:
   // Who asks. Bytes that came over a link may use all of the memory, bytes that an application
   // wants to send only three quarters of it: what is already on its way must have somewhere to go,
-  // or the acknowledgements behind it could never be read.
-  enum class Use { inbound, outbound };
+  // or the acknowledgements behind it could never be read. Restored bytes were held before, and no
+  // share is kept from them.
+  enum class Use { inbound, outbound, restored };
 
   static constexpr std::size_t kDefaultSegmentBytes = std::size_t{64} << 10;
 
@@ -30,9 +33,17 @@ class SegmentPool {
   SegmentPool& operator=(const SegmentPool&) = delete;
 
   // A segment with undefined content, the most recently freed first so that it is still in cache;
-  // nothing when the share for this use is exhausted.
-  std::optional<SegmentIndex> allocate(Use use);
+  // nothing when the share for this use is exhausted. `held` is how many the asking ring has
+  // already: one that has any gets no more once it holds twice what is left, so that those who
+  // compete end up with about the same (the dynamic thresholds of shared-memory switches: Choudhury
+  // and Hahne, 1998). An eighth is not counted as left: however long the others hold on, who comes
+  // next with nothing gets something.
+  std::optional<SegmentIndex> allocate(Use use, std::size_t held = 0);
   void free(SegmentIndex segment);
+
+  // Calls `freed` once, when a segment is freed; it must not use the pool. One at a time: a later
+  // call replaces it.
+  void when_freed(std::function<void()> freed) { freed_ = std::move(freed); }
 
   std::byte* data(SegmentIndex segment) { return arena_.data() + offset_of(segment); }
   const std::byte* data(SegmentIndex segment) const { return arena_.data() + offset_of(segment); }
@@ -41,8 +52,7 @@ class SegmentPool {
   std::size_t segments_in_use() const { return in_use_; }
   std::size_t segment_count() const { return segment_count_; }
 
-  // Memory is getting short: windows should not grow, and nobody should take what it can do
-  // without.
+  // Memory is getting short: windows go back to their first size.
   bool scarce() const { return in_use_ > segment_count_ / 2; }
 
  private:
@@ -57,6 +67,7 @@ class SegmentPool {
   SegmentIndex untouched_ =
       0;  // segments from here on have never been used: their pages are not there
   std::vector<SegmentIndex> free_;
+  std::function<void()> freed_;
 };
 
 }  // namespace backedpipe

@@ -54,8 +54,7 @@ void write_ring(wire::Writer& writer, const RingBuffer& ring) {
 
 Result<void> read_ring(RingBuffer& ring, std::uint64_t begin, ConstBytes bytes) {
   if (bytes.size() > ring.capacity()) return Reason::protocol_error;
-  ring.restart(begin);
-  if (ring.write(bytes) != bytes.size()) {
+  if (ring.restore(begin, bytes) != bytes.size()) {
     return make_error_code(boost::system::errc::no_buffer_space);
   }
   return {};

@@ -67,6 +67,7 @@ TEST(Config, ReadsTheAnnotatedSamples) {
   const auto server = load_settings(sample("server.json"));
   ASSERT_TRUE(server) << to_string(server.error());
   EXPECT_EQ(server->services.size(), 2U);
+  EXPECT_EQ(server->limits.max_sessions_per_identity, 1000U);
   EXPECT_TRUE(server->services[1].target.is_unix());
 }
 
@@ -79,6 +80,7 @@ TEST(Config, HasTheDefaultsThatTheSamplesState) {
   EXPECT_EQ(bare->log.level, full->log.level);
   EXPECT_EQ(bare->log.format, full->log.format);
   EXPECT_EQ(bare->limits.max_sessions, full->limits.max_sessions);
+  EXPECT_FALSE(bare->limits.max_sessions_per_identity);
   EXPECT_EQ(bare->limits.replay_buffer_bytes, full->limits.replay_buffer_bytes);
   EXPECT_EQ(bare->limits.max_window_bytes, full->limits.max_window_bytes);
   EXPECT_EQ(bare->limits.max_memory_bytes, full->limits.max_memory_bytes);

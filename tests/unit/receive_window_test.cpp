@@ -19,9 +19,9 @@ TEST(ReceiveWindow, NeverStartsAboveItsMaximum) {
 
 TEST(ReceiveWindow, IsWorthTellingOnceAQuarterHasBeenDelivered) {
   ReceiveWindow window(64, 256);
-  window.on_delivered(15, at(seconds(1)), std::nullopt, true);
+  window.on_delivered(15, at(seconds(1)), std::nullopt, false);
   EXPECT_FALSE(window.update_due());
-  window.on_delivered(16, at(seconds(1)), std::nullopt, true);
+  window.on_delivered(16, at(seconds(1)), std::nullopt, false);
   EXPECT_TRUE(window.update_due());
   EXPECT_EQ(window.stated_limit(), 64U);
   EXPECT_EQ(window.state_limit(), 80U);
@@ -37,10 +37,10 @@ TEST(ReceiveWindow, HasNothingToTellBeforeAnythingWasDelivered) {
 
 TEST(ReceiveWindow, DoublesWhenMoreThanHalfIsTakenWithinTwoRoundTrips) {
   ReceiveWindow window(64, 1024);
-  window.on_delivered(1, at(seconds(1)), kRoundTrip, true);
-  window.on_delivered(33, at(seconds(1) + milliseconds(199)), kRoundTrip, true);
+  window.on_delivered(1, at(seconds(1)), kRoundTrip, false);
+  window.on_delivered(33, at(seconds(1) + milliseconds(199)), kRoundTrip, false);
   EXPECT_EQ(window.size_bytes(), 64U) << "half is not more than half";
-  window.on_delivered(34, at(seconds(1) + milliseconds(199)), kRoundTrip, true);
+  window.on_delivered(34, at(seconds(1) + milliseconds(199)), kRoundTrip, false);
   EXPECT_EQ(window.size_bytes(), 128U);
   EXPECT_EQ(window.state_limit(), 34U + 128U);
 }
@@ -48,36 +48,58 @@ TEST(ReceiveWindow, DoublesWhenMoreThanHalfIsTakenWithinTwoRoundTrips) {
 TEST(ReceiveWindow, DoesNotGrowForAnApplicationThatTakesItsTime) {
   ReceiveWindow window(64, 1024);
   for (std::uint64_t i = 0; i < 20; ++i)
-    window.on_delivered(1 + 40 * i, at(milliseconds(200) * i), kRoundTrip, true);
+    window.on_delivered(1 + 40 * i, at(milliseconds(200) * i), kRoundTrip, false);
   EXPECT_EQ(window.size_bytes(), 64U);
 }
 
 TEST(ReceiveWindow, DoesNotGrowBeforeTheRoundTripIsKnown) {
   ReceiveWindow window(64, 1024);
   for (std::uint64_t i = 0; i < 20; ++i)
-    window.on_delivered(1 + 40 * i, at(milliseconds(1) * i), std::nullopt, true);
+    window.on_delivered(1 + 40 * i, at(milliseconds(1) * i), std::nullopt, false);
   EXPECT_EQ(window.size_bytes(), 64U);
 }
 
 TEST(ReceiveWindow, DoesNotGrowWhileMemoryIsScarce) {
   ReceiveWindow window(64, 1024);
   for (std::uint64_t i = 0; i < 20; ++i)
-    window.on_delivered(1 + 40 * i, at(milliseconds(1) * i), kRoundTrip, false);
+    window.on_delivered(1 + 40 * i, at(milliseconds(1) * i), kRoundTrip, true);
   EXPECT_EQ(window.size_bytes(), 64U);
   EXPECT_EQ(window.state_limit(), 1 + 40 * 19 + 64U) << "the limit goes on with what is delivered";
+}
+
+TEST(ReceiveWindow, GoesBackToItsFirstSizeWhenMemoryIsScarceAndTakesNothingBack) {
+  ReceiveWindow window(64, 1024);
+  window.on_delivered(1, at(seconds(1)), kRoundTrip, false);
+  window.on_delivered(34, at(seconds(1)), kRoundTrip, false);
+  window.on_delivered(100, at(seconds(1)), kRoundTrip, false);
+  ASSERT_EQ(window.size_bytes(), 256U);
+  ASSERT_EQ(window.state_limit(), 356U);
+  window.on_delivered(101, at(seconds(1)), kRoundTrip, true);
+  EXPECT_EQ(window.size_bytes(), 64U);
+  EXPECT_EQ(window.state_limit(), 356U) << "it was granted";
+  window.on_delivered(292, at(seconds(1)), kRoundTrip, true);
+  EXPECT_EQ(window.state_limit(), 356U);
+  window.on_delivered(300, at(seconds(1)), kRoundTrip, true);
+  EXPECT_EQ(window.state_limit(), 364U);
+}
+
+TEST(ReceiveWindow, AWindowBelowItsFirstSizeIsNotRaisedByScarcity) {
+  ReceiveWindow window(512, 256);
+  window.on_delivered(1, at(seconds(1)), kRoundTrip, true);
+  EXPECT_EQ(window.size_bytes(), 256U);
 }
 
 TEST(ReceiveWindow, StopsGrowingAtItsMaximum) {
   ReceiveWindow window(64, 200);
   for (std::uint64_t i = 0; i < 20; ++i)
-    window.on_delivered(1 + 150 * i, at(milliseconds(1) * i), kRoundTrip, true);
+    window.on_delivered(1 + 150 * i, at(milliseconds(1) * i), kRoundTrip, false);
   EXPECT_EQ(window.size_bytes(), 200U);
 }
 
 TEST(ReceiveWindow, ItsLimitNeverGoesBack) {
   ReceiveWindow window(64, 256);
-  window.on_delivered(50, at(seconds(1)), std::nullopt, true);
-  window.on_delivered(50, at(seconds(2)), std::nullopt, true);
+  window.on_delivered(50, at(seconds(1)), std::nullopt, false);
+  window.on_delivered(50, at(seconds(2)), std::nullopt, false);
   EXPECT_EQ(window.state_limit(), 114U);
   EXPECT_EQ(window.state_limit(), 114U);
 }

@@ -1,5 +1,7 @@
 #include "session/registry.hpp"
 
+#include <array>
+
 #include <gtest/gtest.h>
 
 #include "tests/support/pipe_fixture.hpp"
@@ -65,7 +67,8 @@ class Registry : public testing::Test {
     registry_.add(id_of(number), identity, "ssh", at(when));
   }
 
-  SessionRegistry registry_{{.max_sessions = 3, .tombstone_time = minutes(2)}};
+  SessionRegistry registry_{
+      {.max_sessions = 3, .max_sessions_per_identity = 3, .tombstone_time = minutes(2)}};
 };
 
 TEST_F(Registry, OpensWhatItDoesNotKnowAndResumesWhatItDoes) {
@@ -170,6 +173,51 @@ TEST_F(Registry, AResumeNeedsNoRoom) {
   const auto decision = decide(resuming(1));
   EXPECT_EQ(decision.verdict, Verdict::resume);
   EXPECT_FALSE(decision.to_evict);
+}
+
+class RegistryPerIdentity : public Registry {
+ protected:
+  RegistryPerIdentity() {
+    registry_ = SessionRegistry({.max_sessions = 100, .max_sessions_per_identity = 2});
+  }
+};
+
+TEST_F(RegistryPerIdentity, AtItsLimitTheLongestDetachedOfTheSameIdentityGoes) {
+  add(9, seconds(0), "phone");
+  add(1, seconds(1));
+  EXPECT_FALSE(decide(opening(2)).to_evict);
+  add(2, seconds(2));
+  EXPECT_EQ(decide(opening(3)).to_evict, id_of(1));
+  EXPECT_FALSE(decide(opening(3), "phone").to_evict) << "another has room of its own";
+}
+
+TEST_F(RegistryPerIdentity, AtItsLimitAttachedSessionsAreNeverEvicted) {
+  for (const std::uint8_t number : std::array<std::uint8_t, 2>{1, 2}) {
+    add(number, seconds(number));
+    registry_.attached(id_of(number));
+  }
+  EXPECT_EQ(refusal(opening(3)), Reason::session_limit);
+  EXPECT_EQ(decide(resuming(1)).verdict, Verdict::resume) << "a resume needs no room";
+}
+
+TEST_F(RegistryPerIdentity, WhatEndedDoesNotCount) {
+  add(1, seconds(1));
+  add(2, seconds(2));
+  registry_.end(id_of(1), Reason::closed, at(seconds(3)));
+  EXPECT_FALSE(decide(opening(3)).to_evict);
+  registry_.end(id_of(2), Reason::closed, at(seconds(3)));
+  add(3, seconds(4));
+  EXPECT_FALSE(decide(opening(4)).to_evict);
+  add(4, seconds(5));
+  EXPECT_EQ(decide(opening(5)).to_evict, id_of(3));
+}
+
+TEST_F(RegistryPerIdentity, TheLimitOfAllHoldsAsWell) {
+  registry_ = SessionRegistry({.max_sessions = 2, .max_sessions_per_identity = 2});
+  add(1, seconds(1), "phone");
+  add(2, seconds(2));
+  EXPECT_EQ(decide(opening(3)).to_evict, id_of(2));
+  EXPECT_EQ(refusal(opening(3), "tablet"), Reason::session_limit);
 }
 
 // --- the end

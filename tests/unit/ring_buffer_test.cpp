@@ -271,7 +271,7 @@ TEST(RingBuffer, PreparesNoMorePiecesThanThereIsRoomFor) {
 }
 
 TEST(RingBuffer, AnExhaustedPoolMeansAShortCountAndNoLoss) {
-  ArenaPool pool(4, 16);
+  ArenaPool pool(6, 16);
   RingBuffer ring(*pool, Use::inbound, 1000);
   const std::string text = stream_text(0, 100);
   EXPECT_EQ(ring.write(bytes_of(text)), 64U);
@@ -284,8 +284,29 @@ TEST(RingBuffer, AnExhaustedPoolMeansAShortCountAndNoLoss) {
 
 TEST(RingBuffer, BytesThatGoOutLeaveAQuarterOfThePool) {
   ArenaPool pool(4, 16);
+  RingBuffer rings[3]{
+      {*pool, Use::outbound, 16}, {*pool, Use::outbound, 16}, {*pool, Use::outbound, 16}};
+  for (RingBuffer& ring : rings)
+    EXPECT_EQ(ring.write(bytes_of(stream_text(0, 100))), 16U);
+  RingBuffer fourth(*pool, Use::outbound, 16);
+  EXPECT_EQ(fourth.write(bytes_of("x")), 0U);
+}
+
+TEST(RingBuffer, HoldsAtMostTwiceWhatItLeaves) {
+  ArenaPool pool(9, 16);
+  RingBuffer ring(*pool, Use::inbound, 1000);
+  EXPECT_EQ(ring.write(bytes_of(stream_text(0, 200))), 96U);
+  ring.release(16);
+  EXPECT_EQ(ring.write(bytes_of(stream_text(96, 200))), 16U) << "and goes on as it gives back";
+}
+
+TEST(RingBuffer, RestoresWithAllOfThePool) {
+  ArenaPool pool(4, 16);
   RingBuffer ring(*pool, Use::outbound, 1000);
-  EXPECT_EQ(ring.write(bytes_of(stream_text(0, 100))), 48U);
+  EXPECT_EQ(ring.restore(32, bytes_of(stream_text(32, 100))), 64U);
+  EXPECT_EQ(held_text(ring, 32), stream_text(32, 64));
+  ring.release(48);
+  EXPECT_EQ(ring.write(bytes_of("x")), 0U) << "three quarters again, once that is done";
 }
 
 TEST(RingBuffer, ReadsAtMostWhatIsAskedForAsPiecesOfTheirSegments) {

@@ -78,6 +78,57 @@ TEST(SegmentPool, GivesNothingToWhatGoesOutWhileOthersHoldThreeQuarters) {
   EXPECT_TRUE(pool->allocate(Use::outbound));
 }
 
+// What one ring gets that takes all it can.
+std::size_t take_all_one_may(SegmentPool& pool, Use use, std::size_t held = 0) {
+  while (pool.allocate(use, held))
+    ++held;
+  return held;
+}
+
+TEST(SegmentPool, NobodyHoldsMoreThanTwiceWhatIsLeft) {
+  ArenaPool pool(32);
+  EXPECT_EQ(take_all_one_may(*pool, Use::outbound), 14U) << "of 24, 3 kept: two thirds of 21";
+  ArenaPool other(30);
+  EXPECT_EQ(take_all_one_may(*other, Use::inbound), 18U);
+}
+
+TEST(SegmentPool, HoweverManyHoldWhatTheyCanSomeIsLeftForTheNext) {
+  ArenaPool pool(512);
+  for (int i = 0; i < 40; ++i)
+    take_all_one_may(*pool, Use::outbound);
+  EXPECT_GE(take_all_one_may(*pool, Use::outbound), 1U);
+  for (int i = 0; i < 40; ++i)
+    take_all_one_may(*pool, Use::inbound);
+  EXPECT_GE(take_all_one_may(*pool, Use::inbound), 1U);
+}
+
+TEST(SegmentPool, WhoHoldsNothingGetsTheLastSegment) {
+  ArenaPool pool(4);
+  for (int i = 0; i < 3; ++i)
+    pool->allocate(Use::inbound);
+  EXPECT_FALSE(pool->allocate(Use::inbound, 2));
+  EXPECT_TRUE(pool->allocate(Use::inbound, 0));
+}
+
+TEST(SegmentPool, WhatIsRestoredMayUseAll) {
+  ArenaPool pool(8);
+  EXPECT_EQ(take_all_one_may(*pool, Use::restored), 8U);
+}
+
+TEST(SegmentPool, TellsOnceThatSomethingWasFreed) {
+  ArenaPool pool(8);
+  const auto segments = allocate_all(*pool, Use::inbound);
+  int calls = 0;
+  pool->when_freed([&] { ++calls; });
+  EXPECT_EQ(calls, 0);
+  pool->free(segments[0]);
+  pool->free(segments[1]);
+  EXPECT_EQ(calls, 1);
+  pool->when_freed([&] { ++calls; });
+  pool->free(segments[2]);
+  EXPECT_EQ(calls, 2);
+}
+
 TEST(SegmentPool, LeavesOutWhatIsBehindTheLastWholeSegment) {
   std::vector<std::byte> arena(3 * 16 + 15);
   SegmentPool pool(arena, 16);

@@ -1,0 +1,36 @@
+// MemoryWaiters: the sessions that the pool had no memory for, woken in turn when some is freed.
+// Each looks again and, if there is still none for it, waits behind the others. Part of a Worker.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "pipe/segment_pool.hpp"
+
+namespace backedpipe {
+
+class MemoryWaiters {
+ public:
+  MemoryWaiters(boost::asio::io_context& io, SegmentPool& pool) : pool_(pool), timer_(io) {}
+
+  // Calls `wake` once, soon after memory was freed.
+  void add(std::function<void()> wake);
+
+ private:
+  void watch();
+  void wake_later();
+  void wake_some();
+
+  SegmentPool& pool_;
+  boost::asio::steady_timer timer_;
+  std::deque<std::function<void()>> waiting_;  // the longest waiting first
+  std::size_t to_wake_ = 0;  // those from the front who wait since before memory was freed
+  bool watching_ = false;
+  bool waking_ = false;
+};
+
+}  // namespace backedpipe
