@@ -121,7 +121,8 @@ void LinkDialer::hear_answer() {
     }
     ConstBytes input(buffer.data(), result.bytes);
     if (const auto received = handshake_->receive(input); !received) {
-      return fail(true, where_ + " does not speak this protocol: " + received.error().message());
+      // Not a refusal of our identity: whoever is on the path can answer so.
+      return fail(false, where_ + " does not speak this protocol: " + received.error().message());
     }
     if (!handshake_->complete()) continue;
     note(true);

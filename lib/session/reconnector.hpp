@@ -31,7 +31,7 @@ class Reconnector {
   void failed(TimePoint now);
   // An attempt has begun; the next one is scheduled by its outcome.
   void started() { next_.reset(); }
-  // The link has carried something: the next loss starts from the beginning.
+  // The link has brought the session forward, or has lasted: its loss is no failure.
   void useful() { useful_ = true; }
   // What it carried was no good.
   void useless() { useful_ = false; }

@@ -16,6 +16,9 @@ constexpr std::uint8_t kSaidHello = 1;
 constexpr std::uint8_t kWelcomed = 2;
 constexpr std::uint8_t kApplicationReset = 4;
 
+// A link that has lasted so long was of use, whatever it carried.
+constexpr Duration kLasting = std::chrono::seconds(1);
+
 }  // namespace
 
 Session::Session(Identity identity, SegmentPool& pool, const SessionOptions& options,
@@ -114,12 +117,12 @@ void Session::welcomed(const Welcome& welcome, TimePoint now) {
   const auto attached = pipe_.attach(welcome.generation, welcome.position, now);
   if (attached) {
     welcomed_ = true;
-    on_attached();
+    on_attached(now);
   } else if (const auto reason = reason_of(attached.error())) {
     // The server's offsets do not fit ours: this session cannot be continued by any link.
     welcomed_ = true;
     fail(*reason);
-    if (pipe_.attach(welcome.generation, welcome.position, now)) on_attached();
+    if (pipe_.attach(welcome.generation, welcome.position, now)) on_attached(now);
   }
 }
 
@@ -178,7 +181,7 @@ Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now)
     return attached.error();
   }
   if (replaced != 0) actions_.push_back({Kind::close_link, replaced});
-  on_attached();
+  on_attached(now);
   return Welcome{.session = identity_.id,
                  .generation = hello.generation,
                  .position = pipe_.position(),
@@ -187,8 +190,9 @@ Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now)
 
 // --- links, on both sides
 
-void Session::on_attached() {
+void Session::on_attached(TimePoint now) {
   ++links_;
+  attached_at_ = now;
   suspect_ = false;
   detached_since_.reset();
   reconnector_.stop();
@@ -204,10 +208,17 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
   if (ended_ || pipe_.state() != PipeState::connected || generation != pipe_.generation()) {
     return bytes.size();
   }
+  const std::uint64_t received = pipe_.reader().received_sequence();
+  const std::uint64_t acknowledged = pipe_.writer().acknowledged();
   const auto taken = pipe_.receive(generation, bytes, now);
   if (taken) {
     trust_again();
-    if (*taken > 0) reconnector_.useful();
+    // Pings and the like are no progress, or a server that closes each link after one of them could
+    // make its client dial without a pause.
+    if (pipe_.reader().received_sequence() > received ||
+        pipe_.writer().acknowledged() > acknowledged) {
+      reconnector_.useful();
+    }
     if (pipe_.reset_received()) on_reset_received();
     settle();
     return *taken;
@@ -215,8 +226,6 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
   if (pipe_.violates_session()) {
     fail(reason_of(taken.error()).value_or(Reason::protocol_error));
   } else {
-    // Or a server whose frames are always broken would be dialled without a pause.
-    reconnector_.useless();
     lose_link(LinkError::Component::reader, taken.error(), now);
   }
   return bytes.size();
@@ -229,6 +238,12 @@ void Session::sent(std::uint64_t generation, std::size_t count) {
 
 void Session::link_lost(const LinkError& error, TimePoint now) {
   if (ended_ || !pipe_.detach(error)) return;
+  if (reason_of(error.error)) {
+    // What came was no frame. A server that always sends such must not be dialled without a pause.
+    reconnector_.useless();
+  } else if (*pipe_.last_received_at() > attached_at_ && now >= attached_at_ + kLasting) {
+    reconnector_.useful();
+  }
   // A suspect link's candidate, or the pause before the next one, goes on.
   const bool wanted = suspect_ && role() == Role::client;
   on_detached(now);

@@ -142,7 +142,7 @@ class Session {
   Result<void> restore(ConstBytes snapshot);
 
  private:
-  void on_attached();
+  void on_attached(TimePoint now);
   void on_detached(TimePoint now);
   void on_reset_received();
   void suspect(TimePoint now);
@@ -163,6 +163,7 @@ class Session {
   Reconnector reconnector_;
   std::deque<Action> actions_;
   std::optional<TimePoint> detached_since_;
+  TimePoint attached_at_{};
   std::uint64_t links_ = 0;
   bool said_hello_ = false;         // the server may know of this session
   bool welcomed_ = false;           // the server does know of it

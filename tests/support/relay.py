@@ -25,6 +25,7 @@ BUFFER_BYTES = 1024 * 1024
 RESET = "reset"
 FIN = "fin"
 ALTERNATE = "alternate"
+SLOW_TICK_SECONDS = 0.02
 
 
 def close_with_reset(sock):
@@ -89,6 +90,9 @@ class Relay:
         self._doomed = set()
         self._triggers = []  # [direction, byte count]
         self._frozen = False
+        self._rate = None  # bytes a second, of all links and both directions together
+        self._tokens = 0  # of them, what may still pass in this tick
+        self._next_tick = None
         self._period = None
         self._next_cut = None
         self._period_how = ALTERNATE
@@ -136,10 +140,15 @@ class Relay:
 
         self._run(command)
 
+    def slow_down(self, bytes_per_second):
+        """From now on no more than that passes, of all links and both directions together."""
+        self._run(lambda: self._set_rate(bytes_per_second))
+
     def heal(self):
-        """Undoes freeze() and refuse()."""
+        """Undoes freeze(), slow_down() and refuse()."""
 
         def command():
+            self._set_rate(None)
             self._set_frozen(False)
             self._listen()
 
@@ -191,15 +200,16 @@ class Relay:
             if self._next_cut is not None and time.monotonic() >= self._next_cut:
                 self._cut_all(self._period_how)
                 self._next_cut = time.monotonic() + self._period
+            if self._next_tick is not None and time.monotonic() >= self._next_tick:
+                self._set_rate(self._rate)
             for link in list(self._doomed):
                 self._cut_when_drained(link)
 
     def _timeout(self):
         if self._doomed:
             return 0.001
-        if self._next_cut is not None:
-            return max(self._next_cut - time.monotonic(), 0.0)
-        return None
+        due = [moment for moment in (self._next_cut, self._next_tick) if moment is not None]
+        return max(min(due) - time.monotonic(), 0.0) if due else None
 
     def _woken(self, _events):
         with contextlib.suppress(BlockingIOError):
@@ -297,8 +307,11 @@ class Relay:
             return
         self._watch(link)
 
+    def _exhausted(self):
+        return self._rate is not None and self._tokens <= 0
+
     def _forward(self, link, flow):
-        if flow.pending or flow.ended or link.doomed:
+        if flow.pending or flow.ended or link.doomed or self._exhausted():
             return
         count = flow.source.recv_into(self._buffer[: self._allowance(flow)])
         if count == 0:
@@ -318,6 +331,7 @@ class Relay:
             sent = 0
         flow.pending = bytes(data[sent:]) if sent < len(data) else b""
         flow.forwarded += sent
+        self._tokens -= sent
         self.bytes[flow.direction] += sent
         self._check_triggers(link, flow)
 
@@ -325,7 +339,7 @@ class Relay:
         """How many bytes this direction may still take before somebody wants it cut."""
         counts = [count - flow.forwarded for direction, count in self._triggers
                   if direction == flow.direction and count > flow.forwarded]
-        return min([BUFFER_BYTES, *counts])
+        return min([BUFFER_BYTES if self._rate is None else self._tokens, *counts])
 
     def _check_triggers(self, link, flow):
         trigger = (flow.direction, flow.forwarded)
@@ -347,6 +361,14 @@ class Relay:
 
     def _set_frozen(self, frozen):
         self._frozen = frozen
+        for link in list(self._open):
+            self._watch(link)
+
+    def _set_rate(self, rate):
+        """Also begins each tick, with what may pass in it."""
+        self._rate = rate
+        self._tokens = 0 if rate is None else max(int(rate * SLOW_TICK_SECONDS), 1)
+        self._next_tick = None if rate is None else time.monotonic() + SLOW_TICK_SECONDS
         for link in list(self._open):
             self._watch(link)
 

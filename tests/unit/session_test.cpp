@@ -138,7 +138,7 @@ class ClientSession : public testing::Test {
 
   // A link that has proved useful.
   void attach_usefully() {
-    attach();
+    attach(peer_at(0), kStart - seconds(1));
     client_.hear(frame_text(FrameType::ack, 0));
   }
 
@@ -279,6 +279,37 @@ TEST_F(ClientSession, ALinkThatCarriedNothingIsFollowedByAPause) {
   client_.lose_link();
   EXPECT_EQ(client_.actions(), "");
   EXPECT_GE(await_attempt(), kStart + milliseconds(25));
+}
+
+TEST_F(ClientSession, ALinkThatCarriedSignsOfLifeOnlyIsFollowedByAPause) {
+  for (const FrameType type : {FrameType::ack, FrameType::ping, FrameType::window}) {
+    Subject client(Role::client);
+    client->start(kStart);
+    ASSERT_TRUE(client->hello(1, kStart));
+    client->welcomed(
+        {.session = kId, .generation = 1, .position = peer_at(0), .created = true}, kStart);
+    client.hear(frame_text(type, 0));
+    client.actions();
+    client.lose_link();
+    EXPECT_EQ(client.actions(), "") << "after frame " << static_cast<int>(type);
+    EXPECT_GE(client->next_attempt(), kStart + milliseconds(25));
+  }
+}
+
+TEST_F(ClientSession, ALinkThatBroughtTheSessionForwardIsFollowedByTheNextAtOnce) {
+  attach();
+  client_.hear(data_frame(0, "x"));
+  client_.actions();
+  client_.lose_link();
+  EXPECT_EQ(client_.actions(), "connect 2") << "something was received";
+
+  attach();
+  client_.write("y");
+  client_.say();
+  client_.hear(frame_text(FrameType::ack, 1));
+  client_.actions();
+  client_.lose_link();
+  EXPECT_EQ(client_.actions(), "connect 3") << "something was acknowledged";
 }
 
 TEST_F(ClientSession, TheSecondErrorOfALinkIsNoNews) {

@@ -1,0 +1,342 @@
+#!/usr/bin/python3
+"""Two real daemons, a relay with random faults between them, and random sessions: for as long as wanted.
+
+Every byte is checked where it arrives. At the end nothing may be left behind: no session, no descriptor, no
+memory. The rule for memory: once warm (the first quarter of the time), the largest resident size seen in the
+last quarter is at most GROWTH (10 %) and SLACK_BYTES above the largest seen in the second quarter. The whole
+run comes from one seed, which is printed; threads and the network decide the rest.
+"""
+
+import argparse
+import collections
+import contextlib
+import os
+import pathlib
+import random
+import socket
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from support.relay import FIN, RESET, UP, DOWN, close_with_reset  # noqa: E402
+from support.streams import PIECE_BYTES, Background, Pattern, connect, receive_exactly  # noqa: E402
+from support.targets import Target  # noqa: E402
+from support.tunnel import Tunnel  # noqa: E402
+from support.waiting import KIB, MIB, PATIENCE, SCALE, patient, wait_until  # noqa: E402
+
+SESSIONS_AT_ONCE = 24
+SAMPLE_SECONDS = 1.0
+REPORT_SECONDS = 10.0
+GROWTH = 0.10
+SLACK_BYTES = 4 * MIB
+# An outage never lasts so long; a session that moves nothing for this long is stuck.
+STUCK_SECONDS = 60
+HEADER_BYTES = 40
+
+CLEAN, RESET_BY_CLIENT, RESET_BY_TARGET = range(3)
+PATTERNS = [Pattern(seed) for seed in range(16)]
+
+
+class Plan:
+    """What one session does: sizes both ways, who goes first, how it ends. Its first bytes tell the target."""
+
+    def __init__(self, rng):
+        self.up = self._size(rng)
+        self.down = self._size(rng)
+        self.up_pattern, self.down_pattern = rng.randrange(16), rng.randrange(16)
+        # The answer follows only after the end of the question.
+        self.half_close = rng.random() < 0.3
+        self.ending = rng.choices((CLEAN, RESET_BY_CLIENT, RESET_BY_TARGET), (80, 10, 10))[0]
+        # Of the resetting side's own bytes, so many are written before.
+        self.reset_after = rng.randrange(1 + (self.up if self.ending == RESET_BY_CLIENT else self.down))
+        self.pause = rng.choice((0, 0, 0, 0.001, 0.02))  # between pieces
+        self.piece = rng.choice((1, 100, 1500, 64 * KIB, PIECE_BYTES))
+
+    @staticmethod
+    def _size(rng):
+        """Mostly small, sometimes large; often nothing at all."""
+        most = rng.choice((0, 1, 1000, 100 * KIB, 1 * MIB, 16 * MIB))
+        return rng.randint(0, max(int(most * min(SCALE * 2, 1)), 1))
+
+    def header(self):
+        fields = (self.up, self.down, self.up_pattern, self.down_pattern, int(self.half_close), self.ending,
+                  self.reset_after, self.piece)
+        return b"".join(value.to_bytes(5, "big") for value in fields)
+
+    @classmethod
+    def read(cls, header):
+        plan = cls.__new__(cls)
+        (plan.up, plan.down, plan.up_pattern, plan.down_pattern, plan.half_close, plan.ending, plan.reset_after,
+         plan.piece) = (int.from_bytes(header[at : at + 5], "big") for at in range(0, HEADER_BYTES, 5))
+        plan.pause = 0
+        return plan
+
+
+class Reset(Exception):
+    """This side has reset its connection, as planned."""
+
+
+def write(sock, plan, pattern, total, reset_after):
+    """The bytes of the pattern; at `reset_after`, if any, a reset instead of the rest."""
+    end = total if reset_after is None else reset_after
+    # Single bytes are worth trying, for a while.
+    offset, pieces = 0, 0
+    while offset < end:
+        size = plan.piece if pieces < 200 else PIECE_BYTES
+        piece = PATTERNS[pattern].at(offset, min(size, end - offset))
+        sock.sendall(piece)
+        offset += len(piece)
+        pieces += 1
+        if plan.pause and pieces < 200:
+            time.sleep(plan.pause)
+    if reset_after is not None:
+        raise Reset
+    sock.shutdown(socket.SHUT_WR)
+
+
+class EarlyEnd(AssertionError):
+    """The stream ended before its planned end."""
+
+
+def read(sock, pattern, total, counted):
+    """Every byte must be right; the end must come where it was planned."""
+    offset = 0
+    while data := sock.recv(PIECE_BYTES):
+        assert offset + len(data) <= total, f"{offset + len(data)} bytes of {total}"
+        PATTERNS[pattern].check(offset, data)
+        offset += len(data)
+        counted(len(data))
+    if offset != total:
+        raise EarlyEnd(f"the stream ended at {offset} of {total}")
+
+
+def converse(sock, plan, at_client, counted):
+    """One side of a session. Ends well, or by the reset that was planned, or fails."""
+    out, into = (plan.up_pattern, plan.down_pattern) if at_client else (plan.down_pattern, plan.up_pattern)
+    out_bytes, in_bytes = (plan.up, plan.down) if at_client else (plan.down, plan.up)
+    if plan.ending == (RESET_BY_CLIENT if at_client else RESET_BY_TARGET):
+        reader = Background(read, sock, into, in_bytes, counted)
+        with contextlib.suppress(Reset):
+            write(sock, plan, out, out_bytes, plan.reset_after)
+        sock.shutdown(socket.SHUT_RD)  # wakes the reader, and tells the network nothing
+        with contextlib.suppress(EarlyEnd):
+            reader.result(patient(STUCK_SECONDS))
+        close_with_reset(sock)
+        return
+    try:
+        if plan.half_close and not at_client:
+            read(sock, into, in_bytes, counted)
+            write(sock, plan, out, out_bytes, None)
+        else:
+            writer = Background(write, sock, plan, out, out_bytes, None)
+            try:
+                read(sock, into, in_bytes, counted)
+            except EarlyEnd:
+                # A reset is reported once: if the writer was told, the reader finds an end.
+                writer.result(patient(STUCK_SECONDS))
+                raise
+            writer.result(patient(STUCK_SECONDS))
+        ended_by_reset = False
+    except (ConnectionResetError, BrokenPipeError):
+        ended_by_reset = True
+    assert ended_by_reset or plan.ending == CLEAN, "ended as if nothing had happened, though the other side reset"
+    assert plan.ending != CLEAN or not ended_by_reset, "reset, though nobody asked for it"
+
+
+class PlannedTarget(Target):
+    def __init__(self, tally):
+        self._tally = tally
+        super().__init__()
+
+    def serve(self, sock):
+        sock.settimeout(patient(STUCK_SECONDS))
+        try:
+            plan = Plan.read(receive_exactly(sock, HEADER_BYTES))
+        except (ConnectionResetError, AssertionError):
+            return  # the client's reset overtook its first bytes
+        try:
+            converse(sock, plan, False, self._tally.count)
+        except Exception as error:
+            self._tally.fail(f"target: {describe(plan)}: {error!r}")
+
+
+def describe(plan):
+    ending = ("clean", "reset by the client", "reset by the target")[plan.ending]
+    return f"up {plan.up}, down {plan.down}, {'half-close, ' if plan.half_close else ''}{ending}"
+
+
+class Tally:
+    """What the threads count."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.bytes = 0
+        self.sessions = 0
+        self.faults = collections.Counter()
+        self.failures = []
+
+    def count(self, count):
+        with self._lock:
+            self.bytes += count
+
+    def done(self):
+        with self._lock:
+            self.sessions += 1
+
+    def fail(self, what):
+        with self._lock:
+            self.failures.append(what)
+
+
+def applications(seed, address, tally, stop):
+    """One session after the other, until told to stop."""
+    rng = random.Random(seed)
+    while not stop.is_set() and not tally.failures:
+        plan = Plan(rng)
+        try:
+            with connect(address, patient(STUCK_SECONDS)) as sock:
+                sock.sendall(plan.header())
+                converse(sock, plan, True, tally.count)
+        except Exception as error:
+            tally.fail(f"client: {describe(plan)}: {error!r}")
+        tally.done()
+
+
+def break_the_network(seed, relay, tally, stop):
+    """One fault after the other; each ends by itself."""
+    rng = random.Random(seed)
+
+    def held(begin, most):
+        begin()
+        stop.wait(rng.uniform(0.01, most))
+        relay.heal()
+
+    faults = {
+        "cut": lambda: relay.cut(rng.choice((RESET, FIN))),
+        "cut at a byte": lambda: relay.cut_at(rng.randrange(1, 200 * KIB), rng.choice((UP, DOWN))),
+        "frozen": lambda: held(relay.freeze, 5.0),
+        "refused": lambda: held(lambda: (relay.refuse(), relay.cut()), 2.0),
+        "slow": lambda: held(lambda: relay.slow_down(rng.choice((100 * KIB, 1 * MIB))), 3.0),
+        "flapping": lambda: flap(),
+    }
+
+    def flap():
+        for _ in range(rng.randrange(3, 15)):
+            relay.cut(RESET)
+            stop.wait(rng.uniform(0, 0.05))
+
+    while not stop.wait(rng.uniform(0, 2.0)):
+        name = rng.choices(list(faults), (30, 30, 10, 10, 10, 10))[0]
+        faults[name]()
+        tally.faults[name] += 1
+
+
+class Memory:
+    """The resident size of a daemon over time."""
+
+    def __init__(self, daemon, seconds):
+        self.daemon = daemon
+        self._seconds = seconds
+        self._samples = []  # (share of the time, bytes)
+        self._descriptors = self.descriptors()
+
+    def sample(self, elapsed):
+        self._samples.append((elapsed / self._seconds, self.daemon.rss_bytes()))
+
+    def latest(self):
+        return self._samples[-1][1] if self._samples else 0
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.daemon.pid}/fd"))
+
+    def _largest(self, begin, end):
+        return max((size for share, size in self._samples if begin <= share < end), default=0)
+
+    def verdict(self):
+        """(an error or nothing, what was seen)."""
+        early, late = self._largest(0.25, 0.5), self._largest(0.75, 1.1)
+        seen = f"{self.daemon.name}: {early / MIB:.1f} MiB in the second quarter, {late / MIB:.1f} MiB in the last"
+        if not self.daemon.is_instrumented() and early and late > early * (1 + GROWTH) + SLACK_BYTES:
+            return f"memory grows: {seen}", seen
+        return None, seen
+
+    def check_descriptors(self):
+        wait_until(lambda: self.descriptors() <= self._descriptors, 20,
+                   lambda: f"{self.daemon.name} to close descriptors: {self.descriptors()}, {self._descriptors} at first")
+
+
+def report(tally, memories, relay, elapsed, before_bytes):
+    sizes = ", ".join(f"{memory.daemon.name} {memory.latest() / MIB:.0f} MiB" for memory in memories)
+    faults = ", ".join(f"{name} {count}" for name, count in sorted(tally.faults.items()))
+    print(f"{elapsed:6.0f} s  {tally.sessions} sessions, {tally.bytes / MIB:.0f} MiB checked "
+          f"({(tally.bytes - before_bytes) / MIB / REPORT_SECONDS:.1f} MiB/s), {relay.links} links, "
+          f"{relay.links_cut} cut [{faults}]; {sizes}", flush=True)
+
+
+def soak(directory, seconds, seed):
+    tally, stop = Tally(), threading.Event()
+    limits = {"limits": {"replay_buffer": "4MiB", "max_window": "2MiB", "max_memory": "64MiB"}}
+    errors = []
+    with PlannedTarget(tally) as target, \
+         Tunnel(directory, {"target": target.address}, server_settings=limits, client_settings=limits) as stage:
+        memories = [Memory(daemon, seconds) for daemon in stage.daemons()]
+        began = time.monotonic()
+        sessions = [Background(applications, f"{seed}-{number}", stage.address, tally, stop)
+                    for number in range(SESSIONS_AT_ONCE)]
+        network = Background(break_the_network, f"{seed}-network", stage.relay, tally, stop)
+        next_report, before_bytes = REPORT_SECONDS, 0
+        while (elapsed := time.monotonic() - began) < seconds and not tally.failures:
+            for memory in memories:
+                assert memory.daemon.running(), f"{memory.daemon.name} has died:\n{memory.daemon.log()[-4000:]}"
+                memory.sample(elapsed)
+            if elapsed >= next_report:
+                report(tally, memories, stage.relay, elapsed, before_bytes)
+                next_report, before_bytes = next_report + REPORT_SECONDS, tally.bytes
+            stop.wait(SAMPLE_SECONDS)
+
+        stop.set()
+        network.result(patient(30))
+        stage.relay.heal()
+        for session in sessions:
+            session.result(patient(2 * STUCK_SECONDS))
+        report(tally, memories, stage.relay, time.monotonic() - began, before_bytes)
+        errors += tally.failures
+        for check in (stage.wait_no_sessions, *(memory.check_descriptors for memory in memories)):
+            try:
+                check()
+            except AssertionError as error:
+                errors.append(str(error))
+        for memory in memories:
+            error, seen = memory.verdict()
+            print(seen)
+            errors += [error] if error else []
+        if errors:
+            for daemon in stage.daemons():
+                print(f"--- the end of the log of {daemon.name}\n{daemon.log()[-3000:]}", file=sys.stderr)
+    return errors
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    parser.add_argument("--keep", metavar="DIRECTORY", help="where the daemons' logs stay")
+    options = parser.parse_args()
+    print(f"soak: {options.minutes:g} minutes, seed {options.seed}, {SESSIONS_AT_ONCE} sessions at once", flush=True)
+    with contextlib.ExitStack() as stack:
+        directory = options.keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="backedpipe-soak-"))
+        try:
+            errors = soak(pathlib.Path(directory), 60 * options.minutes, options.seed)
+        except AssertionError as error:
+            errors = [str(error)]
+    for error in errors:
+        print(f"soak: {error}", file=sys.stderr)
+    print(f"soak: {'FAILED' if errors else 'passed'}, seed {options.seed}")
+    sys.exit(1 if errors else 0)
+
+
+if __name__ == "__main__":
+    main()
