@@ -104,18 +104,23 @@ class Control:
 
 
 class Daemon:
-    """One running backedpipd; its stderr goes to a file, so that nothing it says can block it."""
+    """One running backedpipd; its stderr goes to a file, so that nothing it says can block it.
+
+    It may run in a network namespace; its control socket is a file, and can be reached from anywhere.
+    """
 
     # Every daemon started since the list was last cleared; a failing test shows their logs.
     started = []
 
-    def __init__(self, name, arguments, control, directory):
+    def __init__(self, name, arguments, control, directory, namespace=None):
         self.name = name
         self.control = Control(control)
         self.log_path = pathlib.Path(directory) / f"{name}.log"
         self._log = open(self.log_path, "ab")
-        self.process = subprocess.Popen([binary("backedpipd"), *arguments], stdin=subprocess.DEVNULL,
-                                        stdout=self._log, stderr=self._log)
+        command = [binary("backedpipd"), *arguments]
+        if namespace is not None:
+            command = namespace.command(*command)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
         Daemon.started.append(self)
 
     @property
@@ -158,6 +163,14 @@ class Daemon:
     def wait_log(self, pattern, since=0, seconds=10):
         return wait_until(lambda: self.log_lines(pattern, since), seconds,
                           lambda: f"{pattern!r} in the log of {self.name}:\n{self.log()[-4000:]}")
+
+    # -- its costs ----------------------------------------------------------------------------
+
+    def cpu_seconds(self):
+        """What it has used since its start."""
+        text = pathlib.Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8")
+        user, system = text.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     # -- its memory ---------------------------------------------------------------------------
 
