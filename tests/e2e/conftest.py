@@ -21,6 +21,7 @@ RECOVERY, FIGURE = "recovery", "figure"
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures what others on the same machine would disturb")
     config.addinivalue_line("markers", "may_take(seconds): a test that needs longer than most")
 
 
