@@ -21,12 +21,8 @@ RECOVERY, FIGURE = "recovery", "figure"
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "alone: measures what others on the same machine would disturb")
-    config.addinivalue_line("markers", "may_take(seconds): a test that needs longer than most")
-
-
-def pytest_configure(config):
     config.addinivalue_line("markers", "alone: measures time, or fills the machine, and runs beside no other test")
+    config.addinivalue_line("markers", "may_take(seconds): a test that needs longer than most")
 
 
 def pytest_collection_modifyitems(items):

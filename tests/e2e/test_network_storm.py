@@ -65,7 +65,6 @@ def echo_on_all(socks, data):
         assert receive_exactly(sock, len(data)) == data
 
 
-@pytest.mark.alone
 @pytest.mark.may_take(180)
 @pytest.mark.parametrize("how", ["blackhole", "link down"])
 def test_idle_sessions_are_all_attached_again_soon_after_an_outage(network, start, tmp_path, report_recovery,
