@@ -15,7 +15,7 @@ SERVER_NAME = "gw.example.org"
 
 # Counts before anything is dropped: what the client would like to open, and what goes through.
 COUNTERS = """
-table inet counters {
+table inet counting {
   counter dials { }
   counter to_server { }
   counter to_client { }
@@ -202,7 +202,7 @@ table inet resets {{
 
     def counters(self):
         """{"dials": packets, "to_server": bytes, "to_client": bytes}"""
-        listed = json.loads(self.router.execute("nft", "-j", "list", "counters", "table", "inet", "counters"))
+        listed = json.loads(self.router.execute("nft", "-j", "list", "table", "inet", "counting"))
         found = {entry["counter"]["name"]: entry["counter"] for entry in listed["nftables"] if "counter" in entry}
         return {name: counter["packets" if name == "dials" else "bytes"] for name, counter in found.items()}
 

@@ -28,7 +28,7 @@ class SlowNetwork:
                  "wirefilter", "-M", str(directory / "wire.sock"), "-d", str(round_trip_ms / 2),
                  "-l", str(loss_percent), "-b", str(bits_per_second // 8), "-c", str(queue_bytes), "=",
                  *self.server.command("vde_plug", "tap://em0")],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             wait_until(lambda: (directory / "wire.sock").exists(), 10, "the wire")
             for role, namespace in (("client", self.client), ("server", self.server)):
                 net = f"{ADDRESSES[role]}/24"
@@ -50,6 +50,7 @@ class SlowNetwork:
     def close(self):
         if self._wire is not None:
             with contextlib.suppress(ProcessLookupError):
+                # dpipe made a process group of its own for all that it connects.
                 os.killpg(self._wire.pid, signal.SIGKILL)
             self._wire.wait()
         for namespace in reversed(self._made):
