@@ -1,5 +1,6 @@
 """Thousands of idle sessions lose their network together, and find back together."""
 
+import contextlib
 import selectors
 import socket
 import threading
@@ -37,11 +38,18 @@ class ManyEchoes:
                 if key.fileobj is self._listener:
                     sock, _ = self._listener.accept()
                     self._selector.register(sock, selectors.EVENT_READ)
-                elif data := key.fileobj.recv(4096):
-                    key.fileobj.sendall(data)
-                else:
+                elif not self._echo(key.fileobj):
                     self._selector.unregister(key.fileobj)
                     key.fileobj.close()
+
+    @staticmethod
+    def _echo(sock):
+        """False at the connection's end."""
+        with contextlib.suppress(ConnectionResetError):
+            if data := sock.recv(4096):
+                sock.sendall(data)
+                return True
+        return False
 
     def __enter__(self):
         return self

@@ -145,6 +145,12 @@ class RoutedNetwork:
     def far_link_up(self):
         self.router.configure("link set r1 up", *_addresses("r1", SERVER_NET, 1))
 
+    def limit(self, megabits):
+        """The rate both ways, with 100 ms worth of a queue."""
+        for link in ("r0", "r1"):
+            self.router.execute("tc", "qdisc", "replace", "dev", link, "root", "tbf", "rate", f"{megabits}mbit",
+                                "burst", "32kb", "latency", "100ms")
+
     # -- drops --------------------------------------------------------------------------------
 
     def blackhole(self):
