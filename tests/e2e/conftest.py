@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end suite: real daemons, real sockets, everything on loopback."""
+"""Fixtures of the end-to-end suite: real daemons, real sockets, on loopback and in network namespaces."""
 
 import pathlib
 import resource
@@ -10,18 +10,19 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from support.daemon import Daemon, binary  # noqa: E402
+from support.netns import why_unavailable  # noqa: E402
 from support.sshd import Sshd  # noqa: E402
 from support.tunnel import Tunnel  # noqa: E402
-from support.waiting import patient  # noqa: E402
+from support.waiting import FULL, patient  # noqa: E402
 
 TEST_SECONDS = 90
 LOG_TAIL_BYTES = 6000
-
-_recovery_times = {}  # what was measured -> seconds, one per cut
+RECOVERY, FIGURE = "recovery", "figure"
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: measures time, or fills the machine, and runs beside no other test")
+    config.addinivalue_line("markers", "may_take(seconds): a test that needs longer than most")
 
 
 def pytest_collection_modifyitems(items):
@@ -40,14 +41,16 @@ def pytest_sessionstart(session):
 
 
 @pytest.fixture(autouse=True)
-def within_time():
+def within_time(request):
     """A test that hangs fails with the place where it hangs, instead of holding up all others."""
+    marker = request.node.get_closest_marker("may_take")
+    seconds = patient(marker.args[0] if marker else TEST_SECONDS)
 
     def expired(_signal, _frame):
-        raise AssertionError(f"the test did not end within {patient(TEST_SECONDS)} s")
+        raise AssertionError(f"the test did not end within {seconds} s")
 
     previous = signal.signal(signal.SIGALRM, expired)
-    signal.alarm(patient(TEST_SECONDS))
+    signal.alarm(seconds)
     Daemon.started.clear()
     yield
     signal.alarm(0)
@@ -94,11 +97,35 @@ def sshd(tmp_path_factory):
 
 
 @pytest.fixture
-def report_recovery():
-    """Takes the seconds from each cut to the next byte, for the table at the end of the run."""
+def network(start, tmp_path):
+    """Makes a network of namespaces: `network(RoutedNetwork)`. Without the means for it the test is skipped."""
+    lacking = why_unavailable("conntrack", "wirefilter", "dpipe", "ss")
+    if lacking:
+        (pytest.fail if FULL else pytest.skip)(lacking)
+
+    def make(kind, *arguments, **settings):
+        return start(kind(*arguments, **settings))
+
+    return make
+
+
+@pytest.fixture
+def report_recovery(request):
+    """Takes the seconds from each cut (or heal) to the next byte, for the table at the end of the run."""
 
     def add(what, seconds):
-        _recovery_times.setdefault(what, []).extend(seconds)
+        # With the report, because it may come from another process.
+        request.node.user_properties.append((RECOVERY, [what, list(seconds)]))
+
+    return add
+
+
+@pytest.fixture
+def report_figure(request):
+    """Takes a line of text for the end of the run."""
+
+    def add(line):
+        request.node.user_properties.append((FIGURE, line))
 
     return add
 
@@ -114,11 +141,21 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    if not _recovery_times:
-        return
-    terminalreporter.section("recovery: from cutting the link to the next byte delivered")
-    for what, seconds in _recovery_times.items():
+    recovery_times, figures = {}, []  # what was measured -> seconds, one per run
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        if report.when != "call":
+            continue
+        for kind, value in report.user_properties:
+            if kind == RECOVERY:
+                recovery_times.setdefault(value[0], []).extend(value[1])
+            elif kind == FIGURE:
+                figures.append(value)
+    if recovery_times:
+        terminalreporter.section("recovery: from the cut, or from the network being back, to the next byte delivered")
+    for what, seconds in sorted(recovery_times.items()):
         ordered = sorted(seconds)
         p50, p99 = (1000 * ordered[min(int(len(ordered) * q), len(ordered) - 1)] for q in (0.50, 0.99))
-        terminalreporter.write_line(f"{what}: {len(ordered)} cuts, p50 {p50:.1f} ms, p99 {p99:.1f} ms, "
+        terminalreporter.write_line(f"{what}: {len(ordered)} runs, p50 {p50:.1f} ms, p99 {p99:.1f} ms, "
                                     f"worst {1000 * ordered[-1]:.1f} ms")
+    for line in sorted(figures):
+        terminalreporter.write_line(line)

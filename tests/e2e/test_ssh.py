@@ -1,33 +1,16 @@
 """What users run: an interactive ssh, scp and rsync, over a link that keeps breaking."""
 
-import hashlib
 import os
-import random
 import re
 import select
 import subprocess
 import time
 
 from support.daemon import run
+from support.files import random_file, sha256_of
 from support.waiting import MIB, Deadline, scaled
 
 CUT_EVERY = 0.2
-
-
-def sha256_of(path):
-    sha = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(MIB):
-            sha.update(piece)
-    return sha.hexdigest()
-
-
-def random_file(path, size, seed):
-    source = random.Random(seed)
-    with open(path, "wb") as file:
-        for _ in range(size // MIB):
-            file.write(source.randbytes(MIB))
-        file.write(source.randbytes(size % MIB))
 
 
 def read_into(output, descriptor, until):

@@ -104,7 +104,10 @@ class Control:
 
 
 class Daemon:
-    """One running backedpipd; its stderr goes to a file, so that nothing it says can block it."""
+    """One running backedpipd; its stderr goes to a file, so that nothing it says can block it.
+
+    A launcher, such as the start of a namespace's command, runs it somewhere else; its control socket is a file, and can be reached from anywhere.
+    """
 
     # Every daemon started since the list was last cleared; a failing test shows their logs.
     started = []
@@ -158,6 +161,14 @@ class Daemon:
     def wait_log(self, pattern, since=0, seconds=10):
         return wait_until(lambda: self.log_lines(pattern, since), seconds,
                           lambda: f"{pattern!r} in the log of {self.name}:\n{self.log()[-4000:]}")
+
+    # -- its costs ----------------------------------------------------------------------------
+
+    def cpu_seconds(self):
+        """What it has used since its start."""
+        text = pathlib.Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8")
+        user, system = text.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     # -- its memory ---------------------------------------------------------------------------
 

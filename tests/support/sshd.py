@@ -1,5 +1,6 @@
-"""A real sshd on a loopback port, with keys of its own, and the command lines that reach it."""
+"""A real sshd on a loopback port, perhaps of a network namespace, with keys of its own, and the command lines that reach it."""
 
+import contextlib
 import getpass
 import os
 import pathlib
@@ -15,8 +16,9 @@ from support.waiting import wait_until
 class Sshd:
     """Runs until closed; `directory` gets its keys, its configuration and its log."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, namespace=None):
         self.directory = pathlib.Path(directory)
+        self._namespace = namespace
         self.user = getpass.getuser()
         self.port = free_port()
         self.address = ("127.0.0.1", self.port)
@@ -42,8 +44,10 @@ class Sshd:
         ]))
         self.log_path = self.directory / "sshd.log"
         self._log = open(self.log_path, "ab")
-        self._process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)],
-                                         stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        command = ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
+        if namespace is not None:
+            command = namespace.command(*command)
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
         try:
             wait_until(self._answers, 10, "sshd to answer")
         except BaseException:
@@ -60,7 +64,9 @@ class Sshd:
         if self._process.poll() is not None:
             raise AssertionError(f"sshd ended: {self.log_path.read_text(encoding='utf-8')}")
         try:
-            with socket.create_connection(self.address, timeout=5) as sock:
+            with self._namespace.entered() if self._namespace else contextlib.nullcontext():
+                sock = socket.create_connection(self.address, timeout=5)
+            with sock:
                 return sock.recv(4) == b"SSH-"
         except OSError:
             return False

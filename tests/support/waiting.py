@@ -1,7 +1,8 @@
-"""Waiting for events with a deadline, and the two knobs that fit the suite to slower builds.
+"""Waiting for events with a deadline, and the knobs that fit the suite to slower builds and to more time.
 
 BACKEDPIPE_E2E_SCALE (1 = full) shrinks the amounts of data; anything below 1 is taken to be an
 instrumented build, so deadlines grow at the same time.
+BACKEDPIPE_E2E_NETWORK=full runs the network tests as long and as often as their figures need.
 """
 
 import os
@@ -10,6 +11,8 @@ import time
 SCALE = float(os.environ.get("BACKEDPIPE_E2E_SCALE", "1"))
 PATIENCE = 1 if SCALE >= 1 else 5
 
+FULL = os.environ.get("BACKEDPIPE_E2E_NETWORK") == "full"
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -17,6 +20,11 @@ MIB = 1024 * KIB
 def scaled(amount, least=1):
     """An amount of work at the chosen scale."""
     return max(int(amount * SCALE), least)
+
+
+def short_or_full(short, full):
+    """A count or a duration of the network tests."""
+    return full if FULL else short
 
 
 def patient(seconds):
