@@ -16,7 +16,7 @@ BUILT = REPOSITORY / "build" / "system"
 PACKAGES = REPOSITORY / "build" / "package"
 CGROUPS = [path for path in (pathlib.Path("/sys/fs/cgroup/systemd"), pathlib.Path("/sys/fs/cgroup/unified"))
            if path.is_dir()]
-WANTED = ["systemd", "systemd-sysv", "dbus", "openssh-server", "openssh-client", "iproute2", "socat"]
+WANTED = ["systemd", "systemd-sysv", "dbus", "openssh-server", "openssh-client", "iproute2", "procps"]
 
 
 def package(name):
