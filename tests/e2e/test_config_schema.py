@@ -12,7 +12,8 @@ from support.daemon import REPOSITORY, binary, run, write_config
 SCHEMA = json.loads((REPOSITORY / "config" / "backedpipd.schema.json").read_text())
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 SAMPLES = [REPOSITORY / folder / name for folder, name in (
-    ("config", "backedpipd.json"), ("config", "client.json"), ("config", "server.json"), ("packaging", "backedpipd.json"))]
+    ("config", "backedpipd.json"), ("config", "client.json"), ("config", "server.json"), ("packaging", "backedpipd.json"),
+    ("config/docker", "client.json"), ("config/docker", "server.json"))]
 UNKNOWN = "qqqqqqqqqqqq"  # like no key, so that the parser lists those it knows
 
 GOOD = {

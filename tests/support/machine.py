@@ -33,18 +33,27 @@ def must(*command, timeout=60, **options):
     return done.stdout
 
 
-def root_archive(extra=()):
+def root_archive():
     """A Debian 12 with what the package needs, but without the package; made once."""
     depends = must("dpkg-deb", "-f", package("backedpipd"), "Depends")
     needed = [re.sub(r"\s*\(.*?\)", "", choice.split("|")[0]).strip() for choice in depends.split(",")]
-    include = ",".join(sorted({*WANTED, *needed, *extra}))
-    archive = BUILT / f"root-{hashlib.sha256(include.encode()).hexdigest()[:12]}.tar"
+    return bootstrap(f"--include={','.join(sorted({*WANTED, *needed}))}")
+
+
+def slim_archive():
+    """What debian:bookworm-slim is: no documents and no translations."""
+    return bootstrap(*(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("man", "doc", "locale")))
+
+
+def bootstrap(*options):
+    """The archive of a small Debian 12; made once for the same options."""
+    archive = BUILT / f"root-{hashlib.sha256(' '.join(options).encode()).hexdigest()[:12]}.tar"
     if not archive.exists():
         BUILT.mkdir(parents=True, exist_ok=True)
         mirrors = must("apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages")
         mirror = next(line.split()[0] for line in mirrors.splitlines() if line.endswith(" bookworm"))
         made = archive.with_suffix(".making")
-        must("mmdebstrap", "--variant=minbase", "--format=tar", f"--include={include}", "bookworm", made, mirror,
+        must("mmdebstrap", "--variant=minbase", "--format=tar", *options, "bookworm", made, mirror,
              timeout=900)
         made.rename(archive)
     return archive
