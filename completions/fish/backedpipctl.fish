@@ -1,0 +1,31 @@
+# fish completion for backedpipctl(1)
+
+set -l commands status sessions session reconnect close keygen check
+
+function __backedpipctl_sessions
+    set -l words (commandline -opc)
+    set -l socket
+    if set -l at (contains -i -- --socket $words)
+        set socket --socket $words[(math $at + 1)]
+    end
+    backedpipctl $socket --json sessions 2>/dev/null | string match -rg '"id": *"([0-9a-f]+)"'
+end
+
+complete -c backedpipctl -f
+complete -c backedpipctl -l socket -rF -d 'The control socket of the daemon'
+complete -c backedpipctl -l json -d 'Print results as JSON'
+complete -c backedpipctl -s h -l help -d 'Print a summary'
+complete -c backedpipctl -l version -d 'Print the version'
+
+set -l first "not __fish_seen_subcommand_from $commands"
+complete -c backedpipctl -n $first -a status -d 'The daemon at a glance'
+complete -c backedpipctl -n $first -a sessions -d 'Every session, one a line'
+complete -c backedpipctl -n $first -a session -d 'One session in full'
+complete -c backedpipctl -n $first -a reconnect -d 'Dial a new link now'
+complete -c backedpipctl -n $first -a close -d 'End a session'
+complete -c backedpipctl -n $first -a keygen -d 'Print a new key line'
+complete -c backedpipctl -n $first -a check -d 'Check a configuration file'
+
+complete -c backedpipctl -n '__fish_seen_subcommand_from session reconnect close' -a '(__backedpipctl_sessions)'
+complete -c backedpipctl -n '__fish_seen_subcommand_from reconnect' -l all -d 'Every session'
+complete -c backedpipctl -n '__fish_seen_subcommand_from check' -F

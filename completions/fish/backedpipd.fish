@@ -1,0 +1,21 @@
+# fish completion for backedpipd(8)
+
+set -l first 'not __fish_seen_subcommand_from serve connect'
+set -l either '__fish_seen_subcommand_from serve connect'
+
+complete -c backedpipd -f
+complete -c backedpipd -l log-level -x -a 'trace debug info warning error off' -d 'What to log'
+
+complete -c backedpipd -n $first -a serve -d 'Accept links'
+complete -c backedpipd -n $first -a connect -d 'Carry applications to a server'
+complete -c backedpipd -n $first -l config -rF -d 'The configuration'
+complete -c backedpipd -n $first -l check -d 'Only check the configuration'
+complete -c backedpipd -n $first -s h -l help -d 'Print a summary'
+complete -c backedpipd -n $first -s V -l version -d 'Print the version'
+
+complete -c backedpipd -n $either -l listen -x -d 'Where to accept links or applications'
+complete -c backedpipd -n $either -l key -rF -d 'The key file'
+complete -c backedpipd -n $either -l insecure -d 'No encryption and no authentication'
+complete -c backedpipd -n $either -l control -rF -d 'Where to make the control socket'
+complete -c backedpipd -n $either -l service -x -d 'A service'
+complete -c backedpipd -n '__fish_seen_subcommand_from connect' -l peer -x -d 'Where the server is'

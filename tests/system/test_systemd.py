@@ -1,0 +1,276 @@
+"""The package under a booted systemd: a server and a client, joined by a wire, with a real sshd behind the server."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from support.daemon import keygen
+from support.machine import must, package
+from support.waiting import Deadline
+
+SERVER = "10.79.0.1"
+LIVENESS = {"ping": "200ms", "suspect": "300ms", "dead": "1s"}
+OWNER = {"owner": "backedpipd:backedpipd", "mode": "0600"}
+KEY_LINE = keygen("laptop")
+
+
+def server_settings(**changes):
+    return {"control": {"socket": "/run/backedpipd/control.sock", "group": "backedpipd"}, "liveness": LIVENESS,
+            "accept": [{"listen": "0.0.0.0:7700", "key_file": "clients.keys", "allow": {"*": ["ssh"]}}],
+            "services": {"ssh": {"target": "127.0.0.1:22"}}} | changes
+
+
+def client_settings(port=2222, name="backedpipd", key="office.key"):
+    return {"control": {"socket": f"/run/{name}/control.sock", "group": "backedpipd"}, "liveness": LIVENESS,
+            "peers": {"office": {"endpoints": [f"{SERVER}:7700"], "key_file": key}},
+            "tunnels": [{"name": "ssh", "listen": f"127.0.0.1:{port}", "peer": "office", "service": "ssh"}]}
+
+
+def configure(machine, settings, unit="backedpipd"):
+    machine.write("/etc/backedpipd/backedpipd.json", json.dumps(settings))
+    machine.run("systemctl", "restart", unit)
+    machine.wait_show(unit, ActiveState="active")
+
+
+@pytest.fixture(scope="module")
+def installed(machines):
+    """What the package left behind on a machine where nothing was changed yet."""
+    server, _ = machines
+    return {"unit": server.show("backedpipd", "ActiveState", "UnitFileState", "User", "StatusText", "NRestarts"),
+            "status": server.try_run("backedpipctl", "--json", "status"),
+            "journal": [json.loads(line) for line in server.journal("backedpipd", "-o", "json").splitlines()],
+            "listening": server.run("ss", "-Hltn"),
+            "keys": server.run("stat", "-c", "%U %G %a", "/etc/backedpipd/clients.keys").strip(),
+            "check": server.try_run("runuser", "-u", "backedpipd", "--", "backedpipd", "--config",
+                                    "/etc/backedpipd/backedpipd.json", "--check")}
+
+
+@pytest.fixture(scope="module")
+def pair(machines, installed):
+    """Both configured, with a key for ssh as well."""
+    server, client = machines
+    server.write("/etc/backedpipd/clients.keys", KEY_LINE, **OWNER)
+    client.write("/etc/backedpipd/office.key", KEY_LINE, **OWNER)
+    configure(server, server_settings())
+    configure(client, client_settings())
+    client.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/root/.ssh/id_ed25519")
+    server.write("/root/.ssh/authorized_keys", client.run("cat", "/root/.ssh/id_ed25519.pub"), mode="0600")
+    return server, client
+
+
+def ssh(client, *command, port=2222):
+    return client.command("ssh", "-p", port, "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR", "-o",
+                          "ConnectTimeout=20", "root@127.0.0.1", *command)
+
+
+class Shell:
+    """An ssh session that answers each line with the same line."""
+
+    def __init__(self, client, port=2222):
+        self.process = subprocess.Popen(ssh(client, "cat", port=port), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, bufsize=1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def send(self, line):
+        self.process.stdin.write(line + "\n")
+
+    def expect(self, line):
+        assert self.process.stdout.readline() == line + "\n", self.process.poll()
+
+    def echo(self, line):
+        self.send(line)
+        self.expect(line)
+
+
+def only_session(machine):
+    sessions = json.loads(machine.run("backedpipctl", "--json", "sessions"))
+    assert len(sessions) == 1, sessions
+    return sessions[0]
+
+
+# -- as installed -----------------------------------------------------------------------------
+
+
+def test_the_package_runs_as_installed(installed):
+    assert installed["unit"] == {"ActiveState": "active", "UnitFileState": "enabled", "User": "backedpipd",
+                                 "StatusText": "Sessions: 0 connected, 0 without a link", "NRestarts": "0"}
+    assert installed["status"].returncode == 0
+    assert [entry["listen"] for entry in json.loads(installed["status"].stdout)["listeners"]] == ["127.0.0.1:7700"]
+    assert installed["keys"] == "backedpipd backedpipd 600"
+    assert installed["check"].returncode == 0, installed["check"]
+
+
+def test_as_installed_it_listens_on_the_loopback_only(installed):
+    listening = re.findall(r"\s(\S+):7700\s", installed["listening"])
+    assert listening == ["127.0.0.1"]
+
+
+def test_the_journal_has_priorities_and_one_time(installed):
+    own = [entry for entry in installed["journal"] if entry["SYSLOG_IDENTIFIER"] == "backedpipd"]
+    assert any(entry["MESSAGE"].startswith("listening for links on 127.0.0.1:7700") for entry in own), own
+    assert {entry["PRIORITY"] for entry in own} == {"6"}
+
+
+def test_units_are_well_formed_and_locked_in(machines):
+    server, _ = machines
+    for unit in ("backedpipd.service", "backedpipd@one.service", "backedpipd.socket"):
+        done = server.try_run("systemd-analyze", "verify", "--man=no", unit)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for unit in ("backedpipd.service", "backedpipd@.service"):
+        server.run("systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=15",
+                   f"/usr/lib/systemd/system/{unit}")
+
+
+# -- at work ----------------------------------------------------------------------------------
+
+
+def test_ssh_survives_a_cut_of_the_wire(pair):
+    server, client = pair
+    with Shell(client) as shell:
+        shell.echo("before")
+        client.wait_show("backedpipd", StatusText="Sessions: 1 connected, 0 without a link")
+        before = only_session(client)
+        must("ip", "-n", server.namespace, "link", "set", "wire", "down")
+        shell.send("during")
+        client.wait_show("backedpipd", StatusText="Sessions: 0 connected, 1 without a link")
+        must("ip", "-n", server.namespace, "link", "set", "wire", "up")
+        shell.expect("during")
+        after = only_session(client)
+        assert after["id"] == before["id"] and after["reconnects"] > before["reconnects"]
+        assert shell.process.poll() is None
+
+
+def test_the_group_may_ask_and_others_may_not(pair):
+    server, _ = pair
+    server.run("useradd", "member", "--groups", "backedpipd")
+    server.run("useradd", "stranger")
+    done = server.try_run("runuser", "-u", "member", "--", "backedpipctl", "status")
+    assert done.returncode == 0, done
+    done = server.try_run("runuser", "-u", "stranger", "--", "backedpipctl", "status")
+    assert done.returncode == 3 and "ermission denied" in done.stderr, done
+
+
+def test_a_stuck_daemon_is_killed_and_started_again(pair):
+    _, client = pair
+    client.write("/etc/systemd/system/backedpipd.service.d/watchdog.conf",
+                 "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n")
+    client.run("systemctl", "daemon-reload")
+    client.run("systemctl", "restart", "backedpipd")
+    before = client.show("backedpipd", "MainPID", "NRestarts")
+    with Shell(client) as shell:
+        # Twice the watchdog's time: that it is fed is all that keeps the daemon alive.
+        ended = Deadline(5)
+        while not ended.passed():
+            shell.echo("alive")
+    assert client.show("backedpipd", "MainPID", "NRestarts") == before
+    client.run("kill", "-STOP", before["MainPID"])
+    client.wait_show("backedpipd", ActiveState="active", NRestarts=str(int(before["NRestarts"]) + 1))
+    assert client.show("backedpipd", "MainPID")["MainPID"] != before["MainPID"]
+    assert "Watchdog timeout" in client.journal("backedpipd")
+    with Shell(client) as shell:
+        shell.echo("again")
+    client.run("rm", "-r", "/etc/systemd/system/backedpipd.service.d")
+    client.run("systemctl", "daemon-reload")
+
+
+def test_systemd_listens_for_the_daemon(pair):
+    server, client = pair
+    server.run("systemctl", "stop", "backedpipd")
+    server.run("systemctl", "start", "backedpipd.socket")
+    assert server.show("backedpipd", "ActiveState")["ActiveState"] == "inactive"
+    with Shell(client) as shell:
+        shell.echo("started by a connection")
+        assert server.show("backedpipd", "ActiveState")["ActiveState"] == "active"
+        listeners = json.loads(server.run("backedpipctl", "--json", "status"))["listeners"]
+        assert [entry["sessions"] for entry in listeners] == [1]
+        # The one on the port is systemd's, which is for IPv6 as well.
+        assert re.findall(r"(\S+):7700\s", server.run("ss", "-Hltn")) == ["*"]
+    # A restart turns nobody away: who comes meanwhile waits in the queue.
+    server.run("systemctl", "restart", "backedpipd")
+    with Shell(client) as shell:
+        shell.echo("after a restart")
+    server.run("systemctl", "stop", "backedpipd.socket", "backedpipd.service")
+    server.run("systemctl", "start", "backedpipd.service")
+
+
+def test_a_second_instance_runs_beside_the_first(pair):
+    _, client = pair
+    client.write("/etc/backedpipd/second.json", json.dumps(client_settings(2223, "backedpipd-second")))
+    client.run("systemctl", "start", "backedpipd@second")
+    with Shell(client, port=2223) as shell:
+        shell.echo("through the second")
+        status = json.loads(client.run("backedpipctl", "--socket", "/run/backedpipd-second/control.sock", "--json",
+                                       "status"))
+        assert status["sessions"]["connected"] == 1
+    client.run("systemctl", "stop", "backedpipd@second")
+    assert client.show("backedpipd", "ActiveState")["ActiveState"] == "active"
+    client.run("backedpipctl", "status")
+
+
+def test_keys_can_be_credentials_that_only_root_can_read(pair):
+    _, client = pair
+    client.write("/root/office.key", KEY_LINE, mode="0600")
+    client.write("/etc/systemd/system/backedpipd@secret.service.d/key.conf",
+                 "[Service]\nLoadCredential=office.key:/root/office.key\n")
+    path = "/run/credentials/backedpipd@secret.service/office.key"
+    client.write("/etc/backedpipd/secret.json", json.dumps(client_settings(2224, "backedpipd-secret", path)))
+    client.run("systemctl", "daemon-reload")
+    done = client.try_run("systemctl", "start", "backedpipd@secret")
+    assert done.returncode == 0, client.journal("backedpipd@secret")
+    with Shell(client, port=2224) as shell:
+        shell.echo("with a credential")
+    client.run("systemctl", "stop", "backedpipd@secret")
+
+
+def test_a_wrong_configuration_is_told_in_the_journal(pair):
+    _, client = pair
+    client.write("/etc/backedpipd/wrong.json", '{ "tunels": [] }')
+    assert client.try_run("systemctl", "start", "backedpipd@wrong").returncode != 0
+    assert 'found unknown key "tunels"; did you mean "tunnels"?' in client.journal("backedpipd@wrong")
+    client.run("systemctl", "stop", "backedpipd@wrong")
+
+
+# -- the life of the package ------------------------------------------------------------------
+
+
+def test_an_upgrade_keeps_settings_and_sessions(pair):
+    server, client = pair
+    before = server.run("cat", "/etc/backedpipd/backedpipd.json", "/etc/backedpipd/clients.keys")
+    pid = server.show("backedpipd", "MainPID")
+    with Shell(client) as shell:
+        shell.echo("before")
+        said = server.run("dpkg", "-i", "--force-confold", f"/packages/{package('backedpipd').name}")
+        assert "systemctl restart backedpipd" in said
+        shell.echo("after")
+    assert server.run("cat", "/etc/backedpipd/backedpipd.json", "/etc/backedpipd/clients.keys") == before
+    assert server.show("backedpipd", "MainPID") == pid
+
+
+def test_a_service_that_was_disabled_stays_so(pair):
+    server, _ = pair
+    server.run("systemctl", "disable", "backedpipd")
+    server.run("dpkg", "-i", "--force-confold", f"/packages/{package('backedpipd').name}")
+    assert server.show("backedpipd", "UnitFileState")["UnitFileState"] == "disabled"
+
+
+def test_it_is_removed_cleanly(pair):
+    server, _ = pair
+    files = server.run("dpkg", "-L", "backedpipd").split()
+    server.run("dpkg", "--remove", "backedpipd")
+    left = server.show("backedpipd", "LoadState", "ActiveState")
+    assert left["LoadState"] == "not-found" and left["ActiveState"] in ("inactive", "failed")
+    assert server.try_run("pgrep", "-x", "backedpipd").stdout == ""
+    kept = ["/etc/backedpipd/backedpipd.json", "/etc/backedpipd/clients.keys"]
+    server.run("test", "-e", kept[0], "-a", "-e", kept[1])
+    server.run("dpkg", "--purge", "backedpipd")
+    gone = [path for path in files if "backedpip" in path] + kept + ["/var/lib/backedpipd", "/run/backedpipd"]
+    assert server.run("sh", "-c", 'for path; do [ ! -e "$path" ] || echo "$path"; done', "sh", *gone) == ""
+    assert "backedpipd" not in server.run("find", "/etc/systemd", "-name", "*backedpipd*")
