@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/settings.hpp"
+#include "net/link_security.hpp"
 #include "net/listener.hpp"
 #include "net/passed_sockets.hpp"
 #include "net/session_driver.hpp"
@@ -26,14 +27,15 @@ class Client final : public SessionOwner {
     enum class State : std::uint8_t { unknown, up, down } state = State::unknown;
     std::string last_error;
   };
+  using PeerSecurity = std::unordered_map<std::string, LinkSecurity>;  // by the peer's name
   struct Tunnel {
     const TunnelSettings* settings = nullptr;
     std::shared_ptr<Listener> listener;
   };
   using Sessions = std::unordered_map<SessionId, std::shared_ptr<SessionDriver>>;
 
-  // Reads the key files and binds the listeners; throws std::runtime_error with a sentence about
-  // what is wrong. `settings` must outlive it.
+  // Reads key and certificate files and binds the listeners; throws std::runtime_error with a
+  // sentence about what is wrong. `settings` must outlive it.
   Client(Worker& worker, const Settings& settings, PassedSockets& passed);
   ~Client() override;
 
@@ -42,6 +44,12 @@ class Client final : public SessionOwner {
   // reached.
   void stop();
   void network_changed() {}
+
+  // Reads the key and certificate files again: what new links would use. Changes nothing; throws
+  // std::runtime_error with a sentence about what is wrong.
+  PeerSecurity read_security() const;
+  // New links use it from now on; those that there are stay as they are.
+  void use(PeerSecurity security);
 
   const std::unordered_map<std::string, Peer>& peers() const { return peers_; }
   const std::vector<Tunnel>& tunnels() const { return tunnels_; }

@@ -67,6 +67,9 @@ void LinkDialer::shake_hands() {
       return fail(false, where_ + " closed the connection during the TLS handshake");
     case IoResult::Status::failed:
       if (transport_->rejected()) {
+        if (const std::string why = transport_->failure(); !why.empty()) {
+          return fail(true, where_ + ": " + why);
+        }
         return fail(true, where_ +
                               " does not accept our identity or key, or is not a TLS server (" +
                               result.error.message() + ")");
@@ -108,6 +111,9 @@ void LinkDialer::hear_answer() {
       // In TLS 1.3 the server's verdict on our key comes after our side of the handshake is
       // complete.
       const bool rejected = transport_->rejected();
+      if (const std::string said = transport_->failure(); rejected && !said.empty()) {
+        return fail(true, where_ + ": " + said);
+      }
       const std::string why = result.status == IoResult::Status::closed
                                   ? "closed the connection before answering"
                                   : result.error.message();
