@@ -63,6 +63,8 @@ class CertificateContext : public TlsContext {
       throw std::runtime_error(std::string("TLS: the certificate cannot be used: ") +
                                (why != nullptr ? why : "out of memory"));
     }
+    // The other side is sent what is in the certificate file, no more.
+    SSL_CTX_set_mode(context, SSL_MODE_NO_AUTO_CHAIN);
     // What is in the CA file is trusted, also when it is a CA below another one: so that links can
     // have a CA of their own inside a larger hierarchy.
     X509_STORE_set_flags(trusted, X509_V_FLAG_PARTIAL_CHAIN);
@@ -121,8 +123,10 @@ class CertificateContext : public TlsContext {
       case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
       case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
       case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-        return title + " comes from a CA that is not in " + in_quotes(ca_file_, ca_file_.size()) +
-               ": " + issuer_of(certificate);
+        // The search ended somewhere up the chain; people know the certificate at its beginning.
+        return "the certificate of " + title_of(X509_STORE_CTX_get0_cert(chain)) +
+               " comes from a CA that is not in " + in_quotes(ca_file_, ca_file_.size()) + ": " +
+               issuer_of(certificate);
       case X509_V_ERR_INVALID_PURPOSE:
         return wrong_use(certificate);
       default:
