@@ -92,9 +92,9 @@ void LinkDialer::say_hello() {
     if (result.status == IoResult::Status::want_write) {
       return wait(result.status, &LinkDialer::say_hello);
     }
-    if (result.status != IoResult::Status::ok) {
-      return fail(false, where_ + ": " + result.error.message());
-    }
+    // A server that does not want us says so before it closes: there is more in reading that than
+    // in the failed write.
+    if (result.status != IoResult::Status::ok) break;
     handshake_->sent(result.bytes);
   }
   hear_answer();

@@ -231,6 +231,27 @@ TEST_F(CertificateTransport, NobodyUsesACertificateOfTheOtherRole) {
       "the certificate of gw.example.org is not meant for clients (extendedKeyUsage clientAuth)");
 }
 
+TEST_F(CertificateTransport, ACertificateThatDoesNotSayItsUseIsRefused) {
+  // Our own sides do not start with one, so it is put together by hand.
+  const auto anything = [this] {
+    TestIssuer owner = issue({.usage = ""}, &ca_);
+    Credentials credentials;
+    X509_up_ref(ca_.certificate.get());
+    credentials.cas.emplace_back(ca_.certificate.get());
+    credentials.chain.push_back(std::move(owner.certificate));
+    credentials.key = std::move(owner.key);
+    return credentials;
+  };
+  expect_refusal(
+      client(), {make_certificate_server_factory(anything(), "ca"), ""},
+      "the certificate of gw.example.org is not meant for servers (extendedKeyUsage serverAuth)",
+      "the client says that our certificate is not meant for this side");
+  expect_refusal(
+      {make_certificate_client_factory(anything(), "ca", {"gw.example.org"}), ""}, server(),
+      "the server says that our certificate is not meant for this side",
+      "the certificate of gw.example.org is not meant for clients (extendedKeyUsage clientAuth)");
+}
+
 TEST_F(CertificateTransport, AClientWithoutACertificateIsRefused) {
   // A client of OpenSSL's own, as ours cannot be without one.
   const LinkSecurity servers = server();
@@ -262,10 +283,10 @@ TEST_F(CertificateTransport, AServerOfAnotherNameIsRefused) {
 }
 
 TEST_F(CertificateTransport, TheCommonNameOfAServerMeansNothing) {
-  EXPECT_FALSE(
-      links(client(), server({.common_name = "gw.example.org", .names = "DNS:other.example.org"})));
+  // Not even where there is no DNS name that would contradict it.
+  EXPECT_FALSE(links(client(), server({.common_name = "gw.example.org", .names = "IP:192.0.2.1"})));
   EXPECT_EQ(client_->failure(),
-            "the server's certificate is for other.example.org; expected gw.example.org");
+            "the server's certificate is for 192.0.2.1; expected gw.example.org");
 }
 
 TEST_F(CertificateTransport, AnyOfTheAllowedNamesWillDo) {
