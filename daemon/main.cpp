@@ -1,6 +1,7 @@
 // backedpipd: settings in, a running node until a signal says stop.
 #include <csignal>
 #include <exception>
+#include <functional>
 #include <iostream>
 #include <string>
 #include <sys/resource.h>
@@ -54,6 +55,15 @@ void run(const Settings& settings) {
       if (!again) io.stop();
     });
   });
+  boost::asio::signal_set reload_signal(io, SIGHUP);
+  const std::function<void()> await_reload = [&] {
+    reload_signal.async_wait([&](const boost::system::error_code& error, int) {
+      if (error) return;
+      node.reload();
+      await_reload();
+    });
+  };
+  await_reload();
   spdlog::info("backedpipd {} starts", BACKEDPIPE_VERSION);
   node.start();
   manager.ready([&node] { return status_line(node); });
@@ -78,6 +88,8 @@ int main(int argc, char** argv) {
         std::cout << command.text;
         break;
       case backedpipe::Command::Kind::check:
+        for (const auto& warning : command.warnings)
+          std::cerr << "warning: " << to_string(warning) << '\n';
         std::cout << command.file << ": ok\n";
         break;
       case backedpipe::Command::Kind::run:

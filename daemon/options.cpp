@@ -11,6 +11,7 @@
 #include "config/config_error.hpp"
 #include "config/load_settings.hpp"
 #include "config/names.hpp"
+#include "net/check_certificates.hpp"
 
 namespace backedpipe {
 namespace {
@@ -21,11 +22,12 @@ constexpr std::string_view kUsage = R"(backedpipd keeps TCP sessions alive acros
 
   backedpipd --config FILE [--check]
       runs (or only checks) what FILE says
-  backedpipd serve --listen HOST:PORT --service NAME=HOST:PORT... (--key FILE | --insecure)
+  backedpipd serve --listen HOST:PORT --service NAME=HOST:PORT... SECURITY
       accepts links, and connects their sessions to the named services
-  backedpipd connect --listen HOST:PORT --peer HOST:PORT... --service NAME (--key FILE | --insecure)
+  backedpipd connect --listen HOST:PORT --peer HOST:PORT... --service NAME SECURITY
       listens for applications, and carries each to that service of the peer
 
+SECURITY is --key FILE, or --ca FILE --cert FILE --cert-key FILE, or --insecure.
 Make a key with "backedpipctl keygen laptop > laptop.key" (umask 077) and give the file to both ends.
 A target or a listening address may be unix:/path; IPv6 addresses are written [::1]:7700.
 
@@ -36,8 +38,8 @@ po::options_description common_options() {
   options.add_options()                                                              //
       ("config", po::value<std::string>()->value_name("FILE"), "the configuration")  //
       ("check",
-       "only check the configuration and its key files, and say what is wrong; run it as the "
-       "daemon's user")  //
+       "only check the configuration and its key and certificate files, and say what is wrong; "
+       "run it as the daemon's user")  //
       ("log-level", po::value<std::string>()->value_name("LEVEL"),
        "trace, debug, info, warning, error or off (default: info)")  //
       ("help,h", "this text")                                        //
@@ -55,7 +57,15 @@ po::options_description link_options() {
       ("peer", po::value<std::vector<std::string>>()->value_name("HOST:PORT"),
        "connect: where the server is; several are tried in order")  //
       ("key", po::value<std::string>()->value_name("FILE"),
-       "the key file, readable by its owner only")                                              //
+       "the key file, readable by its owner only")  //
+      ("ca", po::value<std::string>()->value_name("FILE"),
+       "with certificates: the CAs that the other side's certificate may come from (PEM)")  //
+      ("cert", po::value<std::string>()->value_name("FILE"), "our certificate (PEM)")       //
+      ("cert-key", po::value<std::string>()->value_name("FILE"),
+       "its private key (PEM), readable by its owner only")  //
+      ("server-name", po::value<std::string>()->value_name("NAME"),
+       "connect, with certificates: whom the server's must be for (default: the host of a "
+       "--peer)")                                                                               //
       ("insecure", "no encryption and no authentication: only inside a network that has both")  //
       ("control", po::value<std::string>()->value_name("PATH"),
        "where to make the control socket that backedpipctl talks to");
@@ -85,15 +95,26 @@ std::string service_name(std::string_view text) {
   return std::string(text);
 }
 
-// --key or --insecure: one of them, and not both.
-Security security_of(const po::variables_map& values, std::string_view command,
-                     std::string& key_file) {
+// A pre-shared key, certificates, or nothing: exactly one of them. For peers and for accept.
+template <class Link>
+void read_security(const po::variables_map& values, std::string_view command, Link& link) {
   const bool insecure = values.count("insecure") != 0;
-  if (insecure == (values.count("key") != 0)) {
-    misuse(std::string(command) + " needs either --key FILE or --insecure");
+  const bool psk = values.count("key") != 0;
+  const std::size_t files = values.count("ca") + values.count("cert") + values.count("cert-key");
+  if ((insecure ? 1 : 0) + (psk ? 1 : 0) + (files > 0 ? 1 : 0) != 1) {
+    misuse(std::string(command) +
+           " needs one of --key FILE, the three --ca, --cert and --cert-key, or --insecure");
   }
-  if (!insecure) key_file = values["key"].as<std::string>();
-  return insecure ? Security::none : Security::psk;
+  if (insecure) {
+    link.security = Security::none;
+  } else if (psk) {
+    link.security = Security::psk;
+    link.key_file = values["key"].as<std::string>();
+  } else {
+    link.security = Security::tls;
+    link.certificates = {required(values, "ca", command), required(values, "cert", command),
+                         required(values, "cert-key", command)};
+  }
 }
 
 Settings serve_settings(const po::variables_map& values) {
@@ -101,10 +122,11 @@ Settings serve_settings(const po::variables_map& values) {
   AcceptSettings accept;
   const std::string& listen = required(values, "listen", "serve");
   accept.listen = checked(parse_address(listen, kLinkListenRules), "listen", listen);
-  accept.security = security_of(values, "serve", accept.key_file);
+  read_security(values, "serve", accept);
   accept.allow[std::string(kAnyName)] = {std::string(kAnyName)};
   settings.accept.push_back(std::move(accept));
   if (values.count("peer") != 0) misuse("serve has no --peer");
+  if (values.count("server-name") != 0) misuse("serve has no --server-name");
   if (values.count("service") == 0) misuse("serve needs --service NAME=HOST:PORT");
   for (const std::string& text : values["service"].as<std::vector<std::string>>()) {
     const std::size_t equals = text.find('=');
@@ -130,7 +152,16 @@ Settings connect_settings(const po::variables_map& values) {
   for (const std::string& text : values["peer"].as<std::vector<std::string>>()) {
     peer.endpoints.push_back(checked(parse_endpoint(text), "peer", text));
   }
-  peer.security = security_of(values, "connect", peer.key_file);
+  read_security(values, "connect", peer);
+  if (values.count("server-name") != 0) {
+    const std::string& name = values["server-name"].as<std::string>();
+    if (peer.security != Security::tls)
+      misuse("--server-name goes with --ca, --cert and --cert-key");
+    if (!is_valid_server_name(name)) {
+      misuse("--server-name: found " + in_quotes(name) + ", " + std::string(kExpectedServerName));
+    }
+    peer.allowed_names = {name};
+  }
   settings.peers.push_back(std::move(peer));
 
   TunnelSettings tunnel;
@@ -173,10 +204,10 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (values.count("help") != 0) {
     std::ostringstream text;
     text << kUsage << common_options() << '\n' << link_options();
-    return {Command::Kind::print, text.str(), {}, {}};
+    return {Command::Kind::print, text.str(), {}, {}, {}};
   }
   if (values.count("version") != 0) {
-    return {Command::Kind::print, "backedpipd " BACKEDPIPE_VERSION "\n", {}, {}};
+    return {Command::Kind::print, "backedpipd " BACKEDPIPE_VERSION "\n", {}, {}, {}};
   }
 
   const std::string mode = values.count("command") != 0 ? values["command"].as<std::string>() : "";
@@ -192,7 +223,10 @@ Command parse_command_line(int argc, const char* const* argv) {
     command.settings = file_settings(command.file);
     if (values.count("check") != 0) {
       command.kind = Command::Kind::check;
-      const ConfigErrors errors = check_key_files(command.settings, command.file);
+      ConfigErrors errors = check_key_files(command.settings, command.file);
+      CertificateReport certificates = check_certificates(command.settings);
+      errors.insert(errors.end(), certificates.errors.begin(), certificates.errors.end());
+      command.warnings = std::move(certificates.warnings);
       if (!errors.empty()) throw std::runtime_error(to_string(errors));
     }
   } else if (mode == "serve" || mode == "connect") {

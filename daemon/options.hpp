@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "config/config_error.hpp"
 #include "config/settings.hpp"
 
 namespace backedpipe {
@@ -11,8 +12,9 @@ namespace backedpipe {
 struct Command {
   enum class Kind { run, check, print };
   Kind kind = Kind::run;
-  std::string text;  // print: help or version
-  std::string file;  // check: the configuration's path
+  std::string text;       // print: help or version
+  std::string file;       // check: the configuration's path
+  ConfigErrors warnings;  // check: what will go wrong before long
   Settings settings;
 };
 

@@ -19,6 +19,7 @@
 #include "daemon/ctl/control_client.hpp"
 #include "daemon/ctl/text.hpp"
 #include "daemon/ctl/views.hpp"
+#include "net/check_certificates.hpp"
 
 namespace backedpipe::ctl {
 namespace {
@@ -53,6 +54,8 @@ Request request_for(const Options& options) {
       return {"session", {{"id", options.argument}}};
     case Command::close:
       return {"close", {{"id", options.argument}}};
+    case Command::reload:
+      return {"reload"};
     case Command::reconnect:
       if (options.argument.empty()) return {"reconnect", {{"all", true}}};
       return {"reconnect", {{"id", options.argument}}};
@@ -76,6 +79,8 @@ std::string render(const Options& options, const Json& result) {
       return render_session(result, now);
     case Command::close:
       return "closed " + visible(text_at(result, "id")) + '\n';
+    case Command::reload:
+      return "reloaded the keys and certificates; new links use them\n";
     case Command::reconnect: {
       if (!options.argument.empty()) return "reconnecting " + visible(text_at(result, "id")) + '\n';
       const auto found = result.find("reconnecting");
@@ -166,26 +171,35 @@ ExitCode keygen(const std::string& identity) {
   return ExitCode::done;
 }
 
+Json to_json(const ConfigErrors& errors) {
+  Json list = Json::array();
+  for (const ConfigError& error : errors) {
+    list.push_back({{"file", error.file},
+                    {"line", error.line},
+                    {"column", error.column},
+                    {"pointer", error.pointer},
+                    {"message", error.message}});
+  }
+  return list;
+}
+
 ExitCode check(const Options& options) {
   const auto settings = load_settings(options.argument);
-  const ConfigErrors errors =
-      settings ? check_key_files(*settings, options.argument) : settings.error();
+  ConfigErrors errors = settings ? check_key_files(*settings, options.argument) : settings.error();
+  CertificateReport certificates;
+  if (settings) certificates = check_certificates(*settings);
+  errors.insert(errors.end(), certificates.errors.begin(), certificates.errors.end());
   if (options.json) {
-    Json list = Json::array();
-    for (const ConfigError& error : errors) {
-      list.push_back({{"file", error.file},
-                      {"line", error.line},
-                      {"column", error.column},
-                      {"pointer", error.pointer},
-                      {"message", error.message}});
-    }
-    std::cout << pretty(
-        {{"file", options.argument}, {"ok", errors.empty()}, {"errors", std::move(list)}});
-  } else if (errors.empty()) {
-    std::cout << visible(options.argument) << ": ok\n";
+    std::cout << pretty({{"file", options.argument},
+                         {"ok", errors.empty()},
+                         {"errors", to_json(errors)},
+                         {"warnings", to_json(certificates.warnings)}});
   } else {
     for (const ConfigError& error : errors)
       std::cerr << visible(to_string(error)) << '\n';
+    for (const ConfigError& warning : certificates.warnings)
+      std::cerr << "warning: " << visible(to_string(warning)) << '\n';
+    if (errors.empty()) std::cout << visible(options.argument) << ": ok\n";
   }
   return errors.empty() ? ExitCode::done : ExitCode::failed;
 }

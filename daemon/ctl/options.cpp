@@ -31,6 +31,7 @@ constexpr std::array kCommands{
     CommandForm{"session", Command::session, Takes::id},
     CommandForm{"reconnect", Command::reconnect, Takes::id_or_nothing},
     CommandForm{"close", Command::close, Takes::id},
+    CommandForm{"reload", Command::reload, Takes::nothing},
     CommandForm{"keygen", Command::keygen, Takes::identity},
     CommandForm{"check", Command::check, Takes::file},
 };
@@ -179,9 +180,10 @@ Commands:
   session ID           one session in full
   reconnect [ID]       dial a new link now: for one session, or without an ID for all
   close ID             end a session; both applications see their connection reset
+  reload               read key and certificate files again, for new links
   keygen IDENTITY      print a new key line for a key file
-  check FILE           check a configuration file and the key files it names; needs no
-                       daemon, but run it as the daemon's user
+  check FILE           check a configuration file and the key and certificate files it
+                       names; needs no daemon, but run it as the daemon's user
 
 An ID may be cut to its first digits, at least 4, as long as it fits one session only.
 

@@ -10,7 +10,18 @@
 
 namespace backedpipe::ctl {
 
-enum class Command { help, version, status, sessions, session, reconnect, close, keygen, check };
+enum class Command {
+  help,
+  version,
+  status,
+  sessions,
+  session,
+  reconnect,
+  close,
+  reload,
+  keygen,
+  check
+};
 
 struct Options {
   Command command = Command::help;

@@ -30,9 +30,7 @@ struct KeyFile {
 // looks like an identity may be a mistyped key.
 Checked<KeyFile, ConfigErrors> parse_key_file(std::string_view text, const std::string& file_name);
 
-// Reads and parses the file. Refuses what is not a regular file, is larger than 1 MiB, belongs to
-// another user (root excepted), or can be read or written by group or others; the checks are made
-// on the opened file. Wipes the text it read.
+// load_secret_file() and parse_key_file(). Wipes the text it read.
 Checked<KeyFile, ConfigErrors> load_key_file(const std::string& path);
 
 // For a client, whose file says who it is: the one entry of the file, or an error when there are

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "config/address.hpp"
+#include "config/ip_literal.hpp"
+
 namespace backedpipe {
 namespace {
 
@@ -64,6 +67,18 @@ bool is_valid_name(std::string_view text) {
 
 bool is_valid_identity(std::string_view text) {
   return consists_of(text, "._-@");
+}
+
+bool is_valid_certificate_identity(std::string_view text) {
+  constexpr std::size_t kMaxBytes = 255;
+  return !text.empty() && text.size() <= kMaxBytes &&
+         std::all_of(text.begin(), text.end(),
+                     [](char c) { return c > ' ' && c < '\x7f' && c != '*'; });
+}
+
+bool is_valid_server_name(std::string_view text) {
+  if (text.find(':') != std::string_view::npos) return config::parse_ipv6(text).has_value();
+  return parse_endpoint(std::string(text) + ":1").ok();
 }
 
 std::optional<std::string> nearest_name(std::string_view text,

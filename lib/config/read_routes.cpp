@@ -67,29 +67,93 @@ KnownNames names_of(const OptionalField& section, std::string name) {
   return known;
 }
 
-// The pair "security" and "key_file", alike for peers and accept.
-template <class Link>
-void read_security(ObjectReader& object, const ReadContext& context, Link& link) {
-  const OptionalField security = object.find("security");
-  const OptionalField key_file = object.find("key_file");
-  if (security) {
-    const std::array<std::string, 2> names{std::string(to_string(Security::psk)),
-                                           std::string(to_string(Security::none))};
-    const auto choice = read_choice(*security, names);
-    if (!choice) return;
-    link.security = *choice == 0 ? Security::psk : Security::none;
-  }
-  if (link.security == Security::psk && !key_file && object.is_object()) {
-    object.field().fail(
-        "found no \"key_file\", expected the path of a key file: \"security\" \"psk\" needs one");
-  }
-  if (!key_file) return;
-  if (link.security == Security::none) {
-    key_file->fail(
-        "found a \"key_file\", expected none: with \"security\" \"none\" it would have no effect");
+// A setting that only some kinds of security need. With others it would have no effect, and whoever
+// set it expected one.
+void refuse_for(const OptionalField& field, std::string_view key, Security security) {
+  if (!field) return;
+  field->fail("found a " + in_quotes(key) + ", expected none: with \"security\" " +
+              in_quotes(to_string(security)) + " it would have no effect");
+}
+
+struct SecurityFile {
+  OptionalField field;
+  std::string_view key;
+  std::string_view expected;
+  bool needed;
+};
+
+void read_security_file(const ObjectReader& object, const ReadContext& context, Security security,
+                        const SecurityFile& file, std::string& setting) {
+  if (!file.needed) return refuse_for(file.field, file.key, security);
+  if (!file.field) {
+    if (!object.is_object()) return;
+    object.field().fail("found no " + in_quotes(file.key) + ", expected the path of " +
+                        std::string(file.expected) + ": \"security\" " +
+                        in_quotes(to_string(security)) + " needs one");
     return;
   }
-  if (auto path = read_path(*key_file, context.folder)) link.key_file = std::move(*path);
+  if (auto path = read_path(*file.field, context.folder)) setting = std::move(*path);
+}
+
+// "security" and the files that go with it, alike for peers and accept. False: it is not known what
+// else to expect.
+template <class Link>
+bool read_security(ObjectReader& object, const ReadContext& context, Link& link) {
+  const OptionalField security = object.find("security");
+  const OptionalField key = object.find("key_file");
+  const OptionalField ca = object.find("ca_file");
+  const OptionalField certificate = object.find("cert_file");
+  if (security) {
+    constexpr std::array kKinds{Security::psk, Security::tls, Security::none};
+    std::array<std::string, kKinds.size()> names;
+    std::transform(kKinds.begin(), kKinds.end(), names.begin(),
+                   [](Security kind) { return std::string(to_string(kind)); });
+    const auto choice = read_choice(*security, names);
+    if (!choice) return false;
+    link.security = kKinds[*choice];
+  }
+  const bool tls = link.security == Security::tls;
+  read_security_file(
+      object, context, link.security,
+      {key, "key_file", tls ? "the private key" : "a key file", link.security != Security::none},
+      tls ? link.certificates.key : link.key_file);
+  read_security_file(object, context, link.security,
+                     {ca, "ca_file", "the certificates of the CAs to trust", tls},
+                     link.certificates.ca);
+  read_security_file(object, context, link.security,
+                     {certificate, "cert_file", "our certificate", tls},
+                     link.certificates.certificate);
+  return true;
+}
+
+void read_server_name(const Field& field, std::vector<std::string>& names) {
+  if (!field.is(Node::Kind::string, "a host name or an IP address")) return;
+  if (!is_valid_server_name(field.node->text)) {
+    field.fail_expected(kExpectedServerName);
+    return;
+  }
+  names.push_back(field.node->text);
+}
+
+// "server_name" or "allowed_names": for whom a server's certificate must be.
+void read_server_names(const OptionalField& name, const OptionalField& names, PeerSettings& peer) {
+  if (peer.security != Security::tls) {
+    refuse_for(name, "server_name", peer.security);
+    refuse_for(names, "allowed_names", peer.security);
+    return;
+  }
+  if (name && names) {
+    names->fail("found both \"server_name\" and \"allowed_names\", expected one of them");
+    return;
+  }
+  if (name) read_server_name(*name, peer.allowed_names);
+  if (!names || !names->is(Node::Kind::array, "of host names or IP addresses")) return;
+  if (names->node->children.empty()) {
+    names->fail(
+        "found an empty list, expected at least one name; without the list, the hosts of "
+        "\"endpoints\" are expected");
+  }
+  for_each_item(*names, [&](const Field& item) { read_server_name(item, peer.allowed_names); });
 }
 
 void read_endpoints(const Field& list, std::vector<Endpoint>& endpoints) {
@@ -111,12 +175,15 @@ void read_endpoints(const Field& list, std::vector<Endpoint>& endpoints) {
 }
 
 PeerSettings read_peer(const Field& field, const std::string& name, const ReadContext& context) {
-  PeerSettings peer{.name = name, .endpoints = {}, .security = {}, .key_file = {}};
+  PeerSettings peer;
+  peer.name = name;
   ObjectReader object(field);
   if (const auto list = object.require("endpoints", "a list of the peer's addresses")) {
     read_endpoints(*list, peer.endpoints);
   }
-  read_security(object, context, peer);
+  const OptionalField server_name = object.find("server_name");
+  const OptionalField allowed_names = object.find("allowed_names");
+  if (read_security(object, context, peer)) read_server_names(server_name, allowed_names, peer);
   object.finish();
   return peer;
 }
@@ -194,7 +261,7 @@ class AcceptReader {
     const OptionalField allow = object.find("allow");
     if (allow) {
       read_allow(*allow, accept);
-    } else if (accept.security == Security::psk && object.is_object()) {
+    } else if (accept.security != Security::none && object.is_object()) {
       field.fail(
           "found no \"allow\", expected which identity may use which services, such as { "
           "\"laptop\": [\"ssh\"] } or { \"*\": [\"*\"] } for all");
@@ -213,9 +280,12 @@ class AcceptReader {
     for (const Node& child : field.node->children) {
       if (field.report->full()) return;
       const Field entry = field.member(child);
-      if (child.key != kAnyName && !is_valid_identity(child.key)) {
+      const bool tls = accept.security == Security::tls;
+      if (child.key != kAnyName &&
+          !(tls ? is_valid_certificate_identity(child.key) : is_valid_identity(child.key))) {
         field.report->add(child.key_position, entry.pointer,
-                          "found " + in_quotes(child.key) + ", " + std::string(kExpectedIdentity) +
+                          "found " + in_quotes(child.key) + ", " +
+                              std::string(tls ? kExpectedCertificateIdentity : kExpectedIdentity) +
                               ", or \"*\" for all");
       } else if (child.key != kAnyName && accept.security == Security::none) {
         field.report->add(child.key_position, entry.pointer,

@@ -15,7 +15,15 @@ const Entry* find_named(const std::vector<Entry>& entries, std::string_view name
 }  // namespace
 
 std::string_view to_string(Security security) {
-  return security == Security::psk ? "psk" : "none";
+  switch (security) {
+    case Security::psk:
+      return "psk";
+    case Security::tls:
+      return "tls";
+    case Security::none:
+      break;
+  }
+  return "none";
 }
 
 std::string_view to_string(LogLevel level) {

@@ -20,6 +20,7 @@ namespace backedpipe {
 
 enum class Security {
   psk,   // TLS 1.3 with a pre-shared key per client
+  tls,   // TLS 1.3 with certificates on both sides
   none,  // plaintext, for links inside an already encrypted network
 };
 
@@ -64,11 +65,22 @@ struct LivenessSettings {
   std::chrono::milliseconds dead = std::chrono::seconds(15);  // longer than both others
 };
 
+// What Security::tls needs, the same for both sides; PEM.
+struct CertificateFiles {
+  std::string ca;           // the CAs that the other side's certificate may come from
+  std::string certificate;  // ours, and behind it those between it and a CA
+  std::string key;          // its private key
+};
+
 struct PeerSettings {
   std::string name;
   std::vector<Endpoint> endpoints;  // at least one
   Security security = Security::psk;
-  std::string key_file;  // with psk only; holds one key
+  std::string key_file;             // with psk only; holds one key
+  CertificateFiles certificates{};  // with tls only
+  // With tls only: the server's certificate must be for one of these names or addresses. Empty:
+  // for the host of one of the endpoints.
+  std::vector<std::string> allowed_names{};
 };
 
 struct TunnelSettings {
@@ -84,7 +96,8 @@ inline constexpr std::string_view kAnyName = "*";
 struct AcceptSettings {
   Address listen;
   Security security = Security::psk;
-  std::string key_file;  // with psk only; holds a key per client
+  std::string key_file;             // with psk only; holds a key per client
+  CertificateFiles certificates{};  // with tls only
   // Identity to services. Empty only with Security::none, and then everything is allowed.
   std::map<std::string, std::vector<std::string>, std::less<>> allow;
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "control/snapshots.hpp"
@@ -30,6 +31,9 @@ class ControlTarget {
   virtual std::size_t reconnect_all() = 0;
   // Ends the session, visibly for both applications. False when there is none of that id.
   virtual bool close(const SessionId& id) = 0;
+
+  // Reads key and certificate files again. Returns what is wrong with them; then nothing changes.
+  virtual std::optional<std::string> reload() = 0;
 
  protected:
   ControlTarget() = default;

@@ -180,14 +180,22 @@ MethodOutcome close(const Json& params, ControlTarget& target) {
   return to_text({{"id", digits}, {"closed", true}});
 }
 
+MethodOutcome reload(const Json& params, ControlTarget& target) {
+  if (auto error = check_names(params, {})) return *error;
+  if (auto problem = target.reload()) {
+    return MethodError{ControlError::reload_failed, "nothing is changed: " + *problem, nullptr};
+  }
+  return to_text({{"reloaded", true}});
+}
+
 struct Method {
   std::string_view name;
   MethodOutcome (*call)(const Json& params, ControlTarget& target);
 };
 
-constexpr std::array kMethods{Method{"status", status}, Method{"sessions", sessions},
+constexpr std::array kMethods{Method{"status", status},   Method{"sessions", sessions},
                               Method{"session", session}, Method{"reconnect", reconnect},
-                              Method{"close", close}};
+                              Method{"close", close},     Method{"reload", reload}};
 
 }  // namespace
 

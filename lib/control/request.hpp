@@ -8,6 +8,7 @@
 //   session     {id}                                       one session
 //   reconnect   {id} or {all: true}                        {id, reconnecting: 1}, {reconnecting: N}
 //   close       {id}                                       {id, closed: true}
+//   reload      -                                          {reloaded: true}: keys and certificates
 //
 // `id` is a session's id in hex, or the first 4 digits and more if no other session shares them;
 // otherwise the error's data is {candidates: the first 8 ids that begin so}.
@@ -39,6 +40,7 @@ enum class ControlError : int {
   ambiguous = -32005,        // several sessions' ids begin like this
   not_here = -32006,         // the session's client has to be asked
   reply_too_large = -32007,  // see kMaxBatchReplyBytes
+  reload_failed = -32008,    // a file is not fit for use; nothing has changed
 };
 
 // The reply to one line, with a newline at its end. Empty when nothing is to be sent: for

@@ -1,14 +1,11 @@
 #include "net/client.hpp"
 
-#include <stdexcept>
+#include <algorithm>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
-#include "config/config_error.hpp"
-#include "config/key_file.hpp"
 #include "net/link_dialer.hpp"
-#include "net/tls_transport.hpp"
 #include "proto/wire.hpp"
 
 namespace backedpipe {
@@ -24,14 +21,9 @@ Client::Client(Worker& worker, const Settings& settings, PassedSockets& passed)
     if (settings_of.security == Security::none) {
       spdlog::warn("peer {}: security is \"none\": links are neither encrypted nor authenticated",
                    settings_of.name);
-      peer.factory = make_plain_factory();
-      continue;
     }
-    auto key = load_single_key(settings_of.key_file);
-    if (!key) throw std::runtime_error(to_string(key.error()));
-    peer.identity = key->identity;
-    peer.factory = make_psk_client_factory(std::move(*key));
   }
+  use(read_security());
   for (const TunnelSettings& tunnel : settings.tunnels) {
     tunnels_.push_back(
         {&tunnel, std::make_shared<Listener>(worker, tunnel.listen, passed.take(tunnel.name))});
@@ -39,6 +31,31 @@ Client::Client(Worker& worker, const Settings& settings, PassedSockets& passed)
 }
 
 Client::~Client() = default;
+
+Client::PeerSecurity Client::read_security() const {
+  PeerSecurity security;
+  for (const auto& [name, peer] : peers_)
+    security.emplace(name, load_security(*peer.settings));
+  return security;
+}
+
+void Client::use(PeerSecurity security) {
+  for (auto& [name, peer] : peers_) {
+    LinkSecurity& now = security.at(name);
+    const auto is_of_peer = [&name = name](const auto& session) {
+      return session.second->labels().peer == name;
+    };
+    if (now.identity != peer.identity &&
+        std::any_of(sessions_.begin(), sessions_.end(), is_of_peer)) {
+      spdlog::warn(
+          "peer {}: our identity there was \"{}\" and is now \"{}\": the server will refuse to "
+          "resume the sessions opened before",
+          name, peer.identity, now.identity);
+    }
+    peer.factory = std::move(now.factory);
+    peer.identity = std::move(now.identity);
+  }
+}
 
 void Client::start() {
   for (const Tunnel& tunnel : tunnels_) {

@@ -14,6 +14,7 @@
 
 #include "config/settings.hpp"
 #include "net/endpoint_cache.hpp"
+#include "net/link_security.hpp"
 #include "net/listener.hpp"
 #include "net/passed_sockets.hpp"
 #include "net/session_driver.hpp"
@@ -37,14 +38,15 @@ class Client final : public SessionOwner {
     boost::asio::steady_timer timer;
     std::optional<TimePoint> timer_at;
   };
+  using PeerSecurity = std::unordered_map<std::string, LinkSecurity>;  // by the peer's name
   struct Tunnel {
     const TunnelSettings* settings = nullptr;
     std::shared_ptr<Listener> listener;
   };
   using Sessions = std::unordered_map<SessionId, std::shared_ptr<SessionDriver>>;
 
-  // Reads the key files and binds the listeners; throws std::runtime_error with a sentence about
-  // what is wrong. `settings` must outlive it.
+  // Reads key and certificate files and binds the listeners; throws std::runtime_error with a
+  // sentence about what is wrong. `settings` must outlive it.
   Client(Worker& worker, const Settings& settings, PassedSockets& passed);
   ~Client() override;
 
@@ -58,6 +60,12 @@ class Client final : public SessionOwner {
   // The network is not what it was: whoever waits for a link tries at once. What becomes of the
   // links that there are is for others to decide.
   void network_changed();
+
+  // Reads the key and certificate files again: what new links would use. Changes nothing; throws
+  // std::runtime_error with a sentence about what is wrong.
+  PeerSecurity read_security() const;
+  // New links use it from now on; those that there are stay as they are.
+  void use(PeerSecurity security);
 
   const std::unordered_map<std::string, Peer>& peers() const { return peers_; }
   const std::vector<Tunnel>& tunnels() const { return tunnels_; }

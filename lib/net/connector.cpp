@@ -256,6 +256,9 @@ void Connector::shake_hands(RacerId id) {
       if (!transport.rejected()) {
         return drop(id, Failure::soft, where + ": " + result.error.message());
       }
+      if (const std::string why = transport.failure(); !why.empty()) {
+        return drop(id, Failure::rejected, where + ": " + why);
+      }
       return drop(id, Failure::rejected,
                   where + " does not accept our identity or key, or is not a TLS server (" +
                       result.error.message() + ")");

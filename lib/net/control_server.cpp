@@ -134,8 +134,12 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
 };
 
 ControlServer::ControlServer(Worker& worker, const ControlSettings& settings, Client& client,
-                             Server& server)
-    : worker_(worker), client_(client), server_(server), started_at_(Worker::now()) {
+                             Server& server, Reload reload)
+    : worker_(worker),
+      client_(client),
+      server_(server),
+      reload_(std::move(reload)),
+      started_at_(Worker::now()) {
   // A directory below /run is gone after each boot.
   std::error_code ignored;
   std::filesystem::create_directory(std::filesystem::path(*settings.socket).parent_path(), ignored);

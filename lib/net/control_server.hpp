@@ -3,8 +3,10 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,9 +20,13 @@ namespace backedpipe {
 
 class ControlServer final : public ControlTarget {
  public:
+  // Reads keys and certificates again; returns what is wrong.
+  using Reload = std::function<std::optional<std::string>()>;
+
   // Makes the socket with the permissions and the group that the settings ask for. Throws
   // std::runtime_error with a sentence about what is wrong.
-  ControlServer(Worker& worker, const ControlSettings& settings, Client& client, Server& server);
+  ControlServer(Worker& worker, const ControlSettings& settings, Client& client, Server& server,
+                Reload reload);
   ~ControlServer() override;
 
   void start();
@@ -32,6 +38,7 @@ class ControlServer final : public ControlTarget {
   ReconnectOutcome reconnect(const SessionId& id) override;
   std::size_t reconnect_all() override;
   bool close(const SessionId& id) override;
+  std::optional<std::string> reload() override { return reload_(); }
 
  private:
   class Connection;
@@ -43,6 +50,7 @@ class ControlServer final : public ControlTarget {
   Worker& worker_;
   Client& client_;
   Server& server_;
+  Reload reload_;
   std::shared_ptr<Listener> listener_;
   std::list<std::weak_ptr<Connection>> connections_;
   std::string instance_;

@@ -94,9 +94,9 @@ void LinkDialer::say_hello() {
     if (result.status == IoResult::Status::want_write) {
       return wait(result.status, &LinkDialer::say_hello);
     }
-    if (result.status != IoResult::Status::ok) {
-      return fail(false, where_ + ": " + result.error.message());
-    }
+    // A server that does not want us says so before it closes: there is more in reading that than
+    // in the failed write.
+    if (result.status != IoResult::Status::ok) break;
     handshake_->sent(result.bytes);
   }
   hear_answer();
@@ -113,6 +113,9 @@ void LinkDialer::hear_answer() {
       // In TLS 1.3 the server's verdict on our key comes after our side of the handshake is
       // complete.
       const bool rejected = transport_->rejected();
+      if (const std::string said = transport_->failure(); rejected && !said.empty()) {
+        return fail(true, where_ + ": " + said);
+      }
       const std::string why = result.status == IoResult::Status::closed
                                   ? "closed the connection before answering"
                                   : result.error.message();

@@ -1,5 +1,6 @@
 #include "net/node.hpp"
 
+#include <exception>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -37,7 +38,8 @@ Node::Node(boost::asio::io_context& io, const Settings& settings, PassedSockets 
       timer_(io) {
   passed.require_all_taken();
   if (settings.control.socket) {
-    control_ = std::make_unique<ControlServer>(worker_, settings.control, client_, server_);
+    control_ = std::make_unique<ControlServer>(worker_, settings.control, client_, server_,
+                                               [this] { return reload(); });
   }
 }
 
@@ -56,6 +58,22 @@ void Node::start() {
   }
   server_.start();
   if (control_) control_->start();
+}
+
+std::optional<std::string> Node::reload() {
+  try {
+    // All of it before any of it is used.
+    Client::PeerSecurity of_peers = client_.read_security();
+    std::vector<LinkSecurity> of_listeners = server_.read_security();
+    client_.use(std::move(of_peers));
+    server_.use(std::move(of_listeners));
+  } catch (const std::exception& error) {
+    spdlog::error("reload: nothing is changed: {}", error.what());
+    return error.what();
+  }
+  spdlog::info("reload: read the keys and certificates of {} peers and {} listeners",
+               client_.peers().size(), server_.entries().size());
+  return std::nullopt;
 }
 
 void Node::stop(std::function<void()> stopped) {

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -21,13 +23,17 @@ namespace backedpipe {
 
 class Node {
  public:
-  // Reads key files and binds every listener, so that whatever is wrong is known before anything
-  // starts. Throws std::runtime_error with a sentence for people. `settings` must outlive it.
-  // Where a socket was passed for a listener, that one is used.
+  // Reads key and certificate files and binds every listener, so that whatever is wrong is known
+  // before anything starts. Throws std::runtime_error with a sentence for people. `settings` must
+  // outlive it. Where a socket was passed for a listener, that one is used.
   Node(boost::asio::io_context& io, const Settings& settings, PassedSockets passed);
   ~Node();
 
   void start();
+
+  // Reads all key and certificate files again. New links use what is in them; those that there are
+  // stay. When anything is wrong, nothing changes. Logs the outcome; returns what is wrong.
+  std::optional<std::string> reload();
 
   // Ends in order, in about a second at most: a client's sessions are closed and their servers
   // told; a server refuses who comes as "shutting down", so that clients keep trying. Then calls

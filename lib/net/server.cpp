@@ -1,14 +1,10 @@
 #include "net/server.hpp"
 
-#include <stdexcept>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
-#include "config/config_error.hpp"
-#include "config/key_file.hpp"
 #include "net/link_socket.hpp"
-#include "net/tls_transport.hpp"
 
 namespace backedpipe {
 namespace {
@@ -18,17 +14,6 @@ constexpr Duration kTargetTimeout = std::chrono::seconds(10);
 // How soon it is dialled again when that failed for want of file descriptors.
 constexpr auto kDialAgain = std::chrono::milliseconds(100);
 constexpr auto kTombstoneSweep = std::chrono::seconds(10);
-
-std::shared_ptr<const TransportFactory> make_factory(const AcceptSettings& accept) {
-  if (accept.security == Security::none) {
-    spdlog::warn("listener {}: security is \"none\": links are neither encrypted nor authenticated",
-                 to_string(accept.listen));
-    return make_plain_factory();
-  }
-  auto keys = load_key_file(accept.key_file);
-  if (!keys) throw std::runtime_error(to_string(keys.error()));
-  return make_psk_server_factory(std::move(*keys));
-}
 
 }  // namespace
 
@@ -41,8 +26,14 @@ Server::Server(Worker& worker, const Settings& settings, PassedSockets& passed)
       admission_(settings.limits.max_handshakes),
       tombstone_timer_(worker.io()) {
   for (const AcceptSettings& accept : settings.accept) {
-    entries_.push_back({nullptr, &accept, make_factory(accept)});
+    if (accept.security == Security::none) {
+      spdlog::warn(
+          "listener {}: security is \"none\": links are neither encrypted nor authenticated",
+          to_string(accept.listen));
+    }
+    entries_.push_back({nullptr, &accept, nullptr});
   }
+  use(read_security());
   for (Entry& entry : entries_) {
     const Address& listen = entry.settings->listen;
     entry.listener = std::make_shared<Listener>(
@@ -51,6 +42,18 @@ Server::Server(Worker& worker, const Settings& settings, PassedSockets& passed)
 }
 
 Server::~Server() = default;
+
+std::vector<LinkSecurity> Server::read_security() const {
+  std::vector<LinkSecurity> security;
+  for (const Entry& entry : entries_)
+    security.push_back(load_security(*entry.settings));
+  return security;
+}
+
+void Server::use(std::vector<LinkSecurity> security) {
+  for (std::size_t i = 0; i < entries_.size(); ++i)
+    entries_[i].factory = std::move(security[i].factory);
+}
 
 void Server::start() {
   for (std::size_t i = 0; i < entries_.size(); ++i) {
@@ -114,9 +117,13 @@ Refused Server::heard(std::size_t index, std::unique_ptr<Transport>& transport, 
   }
 
   Reason verdict = Reason::none;
-  if (settings_.find_service(hello.service) == nullptr) {
+  const bool exists = settings_.find_service(hello.service) != nullptr;
+  // Which services there are is told only to those who may use all of them, or where everybody
+  // may ask: others get one and the same answer.
+  const bool may_know = accept.security == Security::none || accept.allows(identity, kAnyName);
+  if (!exists && may_know) {
     verdict = Reason::unknown_service;
-  } else if (!accept.allows(identity, hello.service)) {
+  } else if (!exists || !accept.allows(identity, hello.service)) {
     verdict = Reason::not_authorised;
   }
   const SessionRegistry::Decision decision = registry_.decide(hello, identity, verdict);
@@ -130,7 +137,9 @@ Refused Server::heard(std::size_t index, std::unique_ptr<Transport>& transport, 
         text = hello.open ? "\"" + identity + "\" may not use service \"" + hello.service + "\""
                           : "the session belongs to another identity";
       }
-      return refuse(hello, identity, source, decision.reason, text);
+      return refuse(
+          hello, identity, source, decision.reason, text,
+          verdict == Reason::not_authorised && !exists ? " (there is no such service)" : "");
     }
     case SessionRegistry::Verdict::open:
       if (decision.to_evict) {
@@ -155,11 +164,11 @@ Refused Server::heard(std::size_t index, std::unique_ptr<Transport>& transport, 
 }
 
 Refused Server::refuse(const Hello& hello, std::string_view identity, const std::string& source,
-                       Reason reason, const std::string& text) {
+                       Reason reason, const std::string& text, const std::string& log_only) {
   ++handshakes_failed_;
-  spdlog::warn("session {} generation {}: refused {}{}{}: {}{}{}", to_string(hello.session),
+  spdlog::warn("session {} generation {}: refused {}{}{}: {}{}{}{}", to_string(hello.session),
                hello.generation, source, identity.empty() ? "" : ", identity ", identity,
-               name(reason), text.empty() ? "" : ": ", text);
+               name(reason), text.empty() ? "" : ": ", text, log_only);
   return {.reason = reason, .text = text.empty() ? make_error_code(reason).message() : text};
 }
 

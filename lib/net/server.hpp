@@ -12,6 +12,7 @@
 
 #include "config/settings.hpp"
 #include "net/connector.hpp"
+#include "net/link_security.hpp"
 #include "net/listener.hpp"
 #include "net/passed_sockets.hpp"
 #include "net/pending_link.hpp"
@@ -31,8 +32,8 @@ class Server final : public SessionOwner {
   };
   using Sessions = std::unordered_map<SessionId, std::shared_ptr<SessionDriver>>;
 
-  // Reads the key files and binds the listeners; throws std::runtime_error with a sentence about
-  // what is wrong. `settings` must outlive it.
+  // Reads key and certificate files and binds the listeners; throws std::runtime_error with a
+  // sentence about what is wrong. `settings` must outlive it.
   Server(Worker& worker, const Settings& settings, PassedSockets& passed);
   ~Server() override;
 
@@ -40,6 +41,10 @@ class Server final : public SessionOwner {
   // Refuses whoever comes from now on as "shutting down", and lets go of all links: clients keep
   // their sessions and try again.
   void stop();
+
+  // As those of Client, one for each of entries().
+  std::vector<LinkSecurity> read_security() const;
+  void use(std::vector<LinkSecurity> security);
 
   const std::vector<Entry>& entries() const { return entries_; }
   const Sessions& sessions() const { return sessions_; }
@@ -66,7 +71,7 @@ class Server final : public SessionOwner {
   Refused heard(std::size_t entry, std::unique_ptr<Transport>& transport, const Hello& hello,
                 ConstBytes early);
   Refused refuse(const Hello& hello, std::string_view identity, const std::string& source,
-                 Reason reason, const std::string& text);
+                 Reason reason, const std::string& text, const std::string& log_only = {});
   std::shared_ptr<SessionDriver> open(std::size_t entry, const Hello& hello,
                                       const std::string& identity);
   void dial_target(const std::shared_ptr<TargetDial>& dial);

@@ -1,17 +1,15 @@
-// TLS 1.3 with an external pre-shared key (RFC 8446 section 4.2.11, RFC 9257) and ephemeral key
-// exchange (psk_dhe_ke): both sides prove that they know the key, and a key that leaks later opens
-// nothing that was recorded before. No certificates, no tickets, no early data.
+// A link's bytes under TLS 1.3, on a non-blocking socket: from the ring into records without
+// another copy, and buffers that are given back while the link is idle. Who the other side must be
+// is the context's matter.
 #pragma once
 
 #include <memory>
 
-#include "config/key_file.hpp"
+#include "net/tls_context.hpp"
 #include "net/transport.hpp"
 
 namespace backedpipe {
 
-// Throws std::runtime_error when OpenSSL cannot be set up.
-std::unique_ptr<TransportFactory> make_psk_client_factory(KeyEntry key);
-std::unique_ptr<TransportFactory> make_psk_server_factory(KeyFile keys);
+std::unique_ptr<TransportFactory> make_tls_factory(std::shared_ptr<const TlsContext> context);
 
 }  // namespace backedpipe

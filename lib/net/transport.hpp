@@ -34,8 +34,8 @@ class Transport {
   // After a failed handshake: the two sides do not accept each other's identity or key, rather than
   // having lost the connection.
   virtual bool rejected() const { return false; }
-  // After a failed handshake on the accepting side: what the log should say, with the identity
-  // claimed.
+  // After a failed handshake: what the log should say (on the accepting side, with the identity
+  // claimed). Empty: nothing better than the error.
   virtual std::string failure() const { return {}; }
 
   StreamSocket& socket() { return socket_; }

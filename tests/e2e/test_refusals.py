@@ -103,6 +103,27 @@ def test_a_service_that_is_not_allowed_is_refused(two_identities, tmp_path):
             echo_once(sock, b"but this one is")
 
 
+def test_a_missing_service_and_one_that_is_not_allowed_look_the_same(two_identities):
+    """Who may not use a service shall not learn from the answer which ones there are; the log may say it."""
+    stage = two_identities
+    key = key_of(stage.guest_line)
+    answers = {}
+    mark = stage.server.log_mark()
+    for service in ("echo", "none"):
+        with TlsLink(stage.server_address, "guest", key) as link:
+            answers[service] = link.handshake(Hello(service=service))
+    assert answers["none"].reason == answers["echo"].reason == wire.NOT_AUTHORISED
+    assert answers["none"].text == answers["echo"].text.replace('"echo"', '"none"')
+    assert_logged_once(stage, mark, "not_authorised.*there is no such service")
+
+
+def test_who_may_use_every_service_is_told_that_one_is_missing(tunnel, start):
+    stage = tunnel(start(EchoTarget()).address)
+    with TlsLink(stage.server_address, "laptop", stage.key) as link:
+        answer = link.handshake(Hello(service="none"))
+    assert answer.reason == wire.UNKNOWN_SERVICE and "none" in answer.text, answer
+
+
 def test_resuming_a_session_of_another_identity_is_refused(two_identities):
     """Knowing a session's id is worth nothing without the key of the identity that opened it."""
     stage = two_identities

@@ -36,6 +36,7 @@ class OneSession : public ControlTarget {
   }
   std::size_t reconnect_all() override { return 1; }
   bool close(const SessionId& id) override { return id == session_.id; }
+  std::optional<std::string> reload() override { return "cannot open the key file"; }
 
  private:
   SessionSnapshot session_;

@@ -5,6 +5,7 @@
 
 import pathlib
 
+from support.certificates import Authority
 from support.daemon import Daemon, keygen, write_config, write_private
 from support.ports import endpoint, free_port
 from support.relay import Relay
@@ -20,18 +21,20 @@ class Tunnel:
     `targets` maps service names to (host, port) or "unix:/path"; there is a tunnel for each, or for the
     first only when the client is started by its command line. `server_settings` and `client_settings`
     are merged into the config's top level; `keys` are lines for further identities, and `allow` says who
-    may use what, instead of one identity everything. `client_launcher` is a command that executes the
-    client's, for one that sees another system than the rest.
+    may use what, instead of one identity everything. Links are secured by a pre-shared key; by nothing
+    with tls=False; with security="tls" by certificates of `authority`, in link.pem and server.pem.
+    `client_launcher` is a command that executes the client's, for one that sees another system than the rest.
     """
 
-    def __init__(self, directory, targets, *, tls=True, host="127.0.0.1", server_settings=None,
+    def __init__(self, directory, targets, *, tls=True, security=None, host="127.0.0.1", server_settings=None,
                  client_settings=None, keys="", allow=None, client_launcher=()):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.targets = {name: target if isinstance(target, str) else endpoint(*target)
                         for name, target in targets.items()}
         self.service = next(iter(targets))
-        self.tls = tls
+        self.security = security or ("psk" if tls else "none")
+        self.tls = self.security != "none"
         self.host = host
         self.server_settings = server_settings
         self.client_settings = client_settings
@@ -39,8 +42,13 @@ class Tunnel:
         self.allow = allow or {IDENTITY: list(targets)}
         self.server_port = free_port()
         self.ports = {name: free_port() for name in targets}
-        self.key_line = keygen(IDENTITY) if tls else None
-        if tls:
+        self.key_line = keygen(IDENTITY) if self.security == "psk" else None
+        if self.security == "tls":
+            self.authority = Authority(self.directory / "authority")
+            self.authority.client(self.directory / "link", IDENTITY)
+            self.authority.server(self.directory / "server", f"IP:{host},DNS:gw.example.org")
+            (self.directory / "ca.pem").write_bytes(self.authority.certificate.read_bytes())
+        if self.security == "psk":
             self.key_path = write_private(self.directory / "link.key", self.key_line)
             self.server_keys_path = write_private(self.directory / "clients.keys", self.key_line + keys)
         self.server = None
@@ -60,11 +68,11 @@ class Tunnel:
         control = self.directory / "server.sock"
         listen = endpoint(self.host, self.server_port)
         if self.server_settings is None:
-            arguments = ["serve", "--listen", listen, *self._security("server_keys_path"), "--control", str(control)]
+            arguments = ["serve", "--listen", listen, *self._security("server_keys_path", "server"), "--control", str(control)]
             for name, target in self.targets.items():
                 arguments += ["--service", f"{name}={target}"]
         else:
-            accept = {"listen": listen, **self._link_security("server_keys_path")}
+            accept = {"listen": listen, **self._link_security("server_keys_path", "server")}
             if self.tls:
                 accept["allow"] = self.allow
             settings = {"control": {"socket": str(control)}, "accept": [accept],
@@ -79,10 +87,10 @@ class Tunnel:
         peer = endpoint(*self.relay.address)
         if self.client_settings is None:
             arguments = ["connect", "--listen", endpoint(*self.address), "--peer", peer, "--service", self.service,
-                         *self._security("key_path"), "--control", str(control)]
+                         *self._security("key_path", "link"), "--control", str(control)]
         else:
             settings = {"control": {"socket": str(control)},
-                        "peers": {"far": {"endpoints": [peer], **self._link_security("key_path")}},
+                        "peers": {"far": {"endpoints": [peer], **self._link_security("key_path", "link")}},
                         "tunnels": [{"name": name, "listen": endpoint(self.host, port), "peer": "far",
                                      "service": name} for name, port in self.ports.items()],
                         **self.client_settings}
@@ -90,11 +98,16 @@ class Tunnel:
         self.client = Daemon("client", arguments, control, self.directory, self.client_launcher).wait_ready()
         return self.client
 
-    def _security(self, key_path):
+    def _security(self, key_path, owner):
+        if self.security == "tls":
+            return ["--ca", str(self.directory / "ca.pem"), "--cert", str(self.directory / f"{owner}.pem"),
+                    "--cert-key", str(self.directory / f"{owner}.key")]
         return ["--key", str(getattr(self, key_path))] if self.tls else ["--insecure"]
 
-    def _link_security(self, key_path):
-        """The key file is named relative to the config file."""
+    def _link_security(self, key_path, owner):
+        """The files are named relative to the config file."""
+        if self.security == "tls":
+            return {"security": "tls", "ca_file": "ca.pem", "cert_file": f"{owner}.pem", "key_file": f"{owner}.key"}
         return {"security": "psk", "key_file": getattr(self, key_path).name} if self.tls else {"security": "none"}
 
     # -- use ----------------------------------------------------------------------------------

@@ -297,14 +297,13 @@ class HostileServer:
         self.close()
 
 
-class TlsLink(Link):
-    """TLS 1.3 with a pre-shared key, by way of `openssl s_client`; its stdin and stdout are the link."""
+class OpensslLink(Link):
+    """TLS 1.3 by way of `openssl s_client`; its stdin and stdout are the link."""
 
-    def __init__(self, address, identity, key):
+    def __init__(self, address, *options):
         self._errors = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            ["openssl", "s_client", "-connect", endpoint(*address), "-psk_identity", identity, "-psk", key,
-             "-tls1_3", "-quiet"],
+            ["openssl", "s_client", "-connect", endpoint(*address), *options, "-tls1_3", "-quiet"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0)
 
     def send(self, data):
@@ -325,3 +324,18 @@ class TlsLink(Link):
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
+
+
+class TlsLink(OpensslLink):
+    """With a pre-shared key."""
+
+    def __init__(self, address, identity, key):
+        super().__init__(address, "-psk_identity", identity, "-psk", key)
+
+
+class CertificateLink(OpensslLink):
+    """With certificates on both sides."""
+
+    def __init__(self, address, ca, certificate, key):
+        super().__init__(address, "-CAfile", str(ca), "-cert", str(certificate), "-key", str(key),
+                         "-verify_return_error")

@@ -50,10 +50,83 @@ TEST(Config, TiesKeyFilesToSecurity) {
                "/accept/0: found no \"key_file\"");
   expect_error(parse_accept(R"({"listen": "h:1", "security": "none", "key_file": "k"})"),
                "/accept/0/key_file: found a \"key_file\", expected none");
-  expect_error(parse_accept(R"({"listen": "h:1", "security": "tls"})"),
-               "/accept/0/security: found \"tls\", expected one of \"psk\", \"none\"");
+  expect_error(parse_accept(R"({"listen": "h:1", "security": "ssl"})"),
+               "/accept/0/security: found \"ssl\", expected one of \"psk\", \"tls\", \"none\"");
   expect_error(parse_accept(R"({"listen": "h:1", "key_file": "", "allow": {"a": ["ssh"]}})"),
                "/accept/0/key_file: found \"\", expected the path of a file");
+}
+
+constexpr std::string_view kTlsFiles =
+    R"("security": "tls", "ca_file": "ca.pem", "cert_file": "own.pem", "key_file": "/k/own.key")";
+
+std::string parse_peer_errors(const std::string& members) {
+  return errors_of(parse(R"({"peers": {"p": {"endpoints": ["h:1"], )" + members + R"(}},
+    "tunnels": [{"name": "t", "listen": "h:0", "peer": "p", "service": "s"}]})"));
+}
+
+TEST(Config, ReadsTheFilesAndNamesOfCertificates) {
+  const std::string files(kTlsFiles);
+  const auto settings = parse(R"({"peers": {
+      "a": {"endpoints": ["h:1"], )" +
+                              files + R"(},
+      "b": {"endpoints": ["h:1"], )" +
+                              files + R"(, "server_name": "gw.example.org"},
+      "c": {"endpoints": ["h:1"], )" +
+                              files + R"(, "allowed_names": ["a.example", "::1"]}},
+    "accept": [{"listen": "h:2", )" +
+                              files + R"(,
+      "allow": {"laptop.example.org": ["ssh"], "spiffe://example.org/nas": ["*"]}}],
+    )" + std::string(kServices) +
+                              "}");
+  ASSERT_TRUE(settings) << to_string(settings.error());
+  const PeerSettings& peer = settings->peers[0];
+  EXPECT_EQ(peer.security, Security::tls);
+  EXPECT_EQ(peer.certificates.ca, "/etc/backedpipd/ca.pem");
+  EXPECT_EQ(peer.certificates.certificate, "/etc/backedpipd/own.pem");
+  EXPECT_EQ(peer.certificates.key, "/k/own.key");
+  EXPECT_EQ(peer.key_file, "");
+  EXPECT_TRUE(peer.allowed_names.empty());
+  EXPECT_EQ(settings->peers[1].allowed_names, (std::vector<std::string>{"gw.example.org"}));
+  EXPECT_EQ(settings->peers[2].allowed_names, (std::vector<std::string>{"a.example", "::1"}));
+  const AcceptSettings& accept = settings->accept[0];
+  EXPECT_EQ(accept.certificates.ca, "/etc/backedpipd/ca.pem");
+  EXPECT_TRUE(accept.allows("spiffe://example.org/nas", "ssh"));
+  EXPECT_FALSE(accept.allows("spiffe://example.org/other", "ssh"));
+}
+
+TEST(Config, TiesCertificateSettingsToSecurity) {
+  EXPECT_EQ(parse_peer_errors(R"("security": "tls", "cert_file": "c", "key_file": "k")"),
+            "/peers/p: found no \"ca_file\", expected the path of the certificates of the CAs to "
+            "trust: \"security\" \"tls\" needs one");
+  EXPECT_EQ(parse_peer_errors(R"("key_file": "k", "ca_file": "ca.pem")"),
+            "/peers/p/ca_file: found a \"ca_file\", expected none: with \"security\" \"psk\" it "
+            "would have no effect");
+  EXPECT_EQ(parse_peer_errors(R"("key_file": "k", "server_name": "h")"),
+            "/peers/p/server_name: found a \"server_name\", expected none: with \"security\" "
+            "\"psk\" it would have no effect");
+  EXPECT_EQ(parse_peer_errors(R"("security": "tsl", "server_name": "h")"),
+            "/peers/p/security: found \"tsl\", expected one of \"psk\", \"tls\", \"none\"; did "
+            "you mean \"tls\"?");
+  expect_error(parse_accept("{\"listen\": \"h:1\", " + std::string(kTlsFiles) + "}"),
+               "/accept/0: found no \"allow\"");
+}
+
+TEST(Config, RefusesNamesThatNoCertificateIsCheckedFor) {
+  const std::string files(kTlsFiles);
+  for (const std::string name : {"*.example.org", "", "a b", "h:1", "1.2.3.400"}) {
+    EXPECT_EQ(parse_peer_errors(files + R"(, "server_name": ")" + name + "\""),
+              "/peers/p/server_name: found \"" + name +
+                  "\", expected a host name or an IP address, without wildcards (a certificate may "
+                  "have them)");
+  }
+  EXPECT_NE(parse_peer_errors(files + R"(, "allowed_names": [])").find("found an empty list"),
+            std::string::npos);
+  EXPECT_NE(parse_peer_errors(files + R"(, "server_name": "a", "allowed_names": ["a"])")
+                .find("found both"),
+            std::string::npos);
+  expect_error(
+      parse_accept("{\"listen\": \"h:1\", " + files + R"(, "allow": {"*.example.org": ["ssh"]}})"),
+      "found \"*.example.org\", expected a name as in the client's certificate");
 }
 
 TEST(Config, AllowsByIdentityOrToAll) {

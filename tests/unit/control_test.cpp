@@ -50,6 +50,10 @@ class FakeTarget final : public ControlTarget {
     actions.push_back("close " + to_string(id));
     return true;
   }
+  std::optional<std::string> reload() override {
+    actions.emplace_back("reload");
+    return reload_problem;
+  }
 
   SessionSnapshot& add(std::string_view id) {
     all.emplace_back().id = parse_session_id(id).value();
@@ -58,6 +62,7 @@ class FakeTarget final : public ControlTarget {
 
   std::vector<SessionSnapshot> all;
   std::vector<std::string> actions;
+  std::optional<std::string> reload_problem;
   int status_count = 0;
 };
 
@@ -310,8 +315,9 @@ TEST_F(Control, WhatIsNoObjectIsNoRequest) {
 TEST_F(Control, AnUnknownMethodIsToldTheKnownOnes) {
   const Json refused = error("explode");
   EXPECT_EQ(refused.at("code"), -32601);
-  EXPECT_EQ(refused.at("message"),
-            "no method \"explode\"; there are: status, sessions, session, reconnect, close");
+  EXPECT_EQ(
+      refused.at("message"),
+      "no method \"explode\"; there are: status, sessions, session, reconnect, close, reload");
   for (const char* method : {"", "Status", "status ", "rpc.discover"})
     EXPECT_EQ(code(method, "{}"), -32601) << method;
 }

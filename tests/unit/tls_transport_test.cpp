@@ -1,5 +1,3 @@
-#include "net/tls_transport.hpp"
-
 #include <array>
 #include <csignal>
 #include <memory>
@@ -10,6 +8,8 @@
 
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
+
+#include "net/psk_context.hpp"
 
 namespace backedpipe {
 namespace {
