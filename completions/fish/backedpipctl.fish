@@ -1,6 +1,6 @@
 # fish completion for backedpipctl(1)
 
-set -l commands status sessions session reconnect close keygen check
+set -l commands status sessions session reconnect close reload keygen check
 
 function __backedpipctl_sessions
     set -l words (commandline -opc)
@@ -23,6 +23,7 @@ complete -c backedpipctl -n $first -a sessions -d 'Every session, one a line'
 complete -c backedpipctl -n $first -a session -d 'One session in full'
 complete -c backedpipctl -n $first -a reconnect -d 'Dial a new link now'
 complete -c backedpipctl -n $first -a close -d 'End a session'
+complete -c backedpipctl -n $first -a reload -d 'Read keys and certificates again'
 complete -c backedpipctl -n $first -a keygen -d 'Print a new key line'
 complete -c backedpipctl -n $first -a check -d 'Check a configuration file'
 

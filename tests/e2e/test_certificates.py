@@ -205,6 +205,35 @@ def test_a_broken_file_changes_nothing(stage):
         assert done.stdout.split() == ["{", '"reloaded":', "true", "}"], done
 
 
+def test_one_broken_file_keeps_all_others_from_being_used(stage, tmp_path):
+    """A daemon of both roles, whose own identity would change if the listener's certificate were right."""
+    stage.authority.client(tmp_path / "own", "laptop")
+    stage.authority.server(tmp_path / "gw", "IP:127.0.0.1")
+    ca = {"security": "tls", "ca_file": str(stage.directory / "ca.pem")}
+    address, control = ("127.0.0.1", free_port()), tmp_path / "both.sock"
+    config = write_config(tmp_path / "both.json", {
+        "control": {"socket": str(control)},
+        "peers": {"far": {"endpoints": [endpoint(*stage.server_address)], "cert_file": "own.pem",
+                          "key_file": "own.key", **ca}},
+        "tunnels": [{"name": "t", "listen": endpoint(*address), "peer": "far", "service": "echo"}],
+        "accept": [{"listen": "127.0.0.1:0", "cert_file": "gw.pem", "key_file": "gw.key", "allow": {"*": ["*"]}, **ca}],
+        "services": {"echo": {"target": stage.targets["echo"]}}})
+    both = Daemon("both", ["--config", str(config)], control, tmp_path)
+    try:
+        both.wait_ready()
+        stage.authority.client(tmp_path / "own", "desktop")
+        write_private(tmp_path / "gw.pem", "")
+        with pytest.raises(ControlError, match="gw.pem"):
+            both.control.call("reload")
+        with connect(address, patient(10)) as sock:
+            echo_once(sock)
+            session, = stage.server.control.sessions()
+            assert session["identity"] == "laptop"
+        both.stop()
+    finally:
+        both.kill()
+
+
 def test_a_key_that_is_taken_away_keeps_new_links_out_and_may_come_back(tunnel, start):
     stage = tunnel(start(EchoTarget()).address)
     with stage.connect() as sock:

@@ -92,11 +92,17 @@ def test_schema_and_parser_know_the_same_keys(tmp_path):
         assert set(known) == keys, pointer
 
 
+CERTIFICATES = {"security": "tls", "ca_file": "ca.pem", "cert_file": "own.pem", "key_file": "own.key"}
+PEER = {"endpoints": ["gw:1"], **CERTIFICATES}
+ACCEPT = {"listen": "h:1", **CERTIFICATES}
 ACCEPTED = [("/limits/replay_buffer", "64MiB"), ("/limits/replay_buffer", 1048576), ("/limits/max_window", "1000KB"),
             ("/limits/resume_timeout", "90m"), ("/liveness/ping", "250ms"), ("/control/mode", "660"),
             ("/control/group", ""), ("/tunnels/0/listen", "unix:/run/x.sock"), ("/tunnels/0/listen", "[::1]:0"),
             ("/services/ssh/target", "unix:/run/postgresql/.s.PGSQL.5432"), ("/peers/office/endpoints", ["[::1]:1"]),
-            ("/accept/0/allow", {"*": ["ssh"]}), ("/workers", 256)]
+            ("/accept/0/allow", {"*": ["ssh"]}), ("/workers", 256), ("/peers/office", PEER),
+            ("/peers/office", PEER | {"server_name": "gw.example.org"}), ("/peers/office", PEER | {"server_name": "::1"}),
+            ("/peers/office", PEER | {"allowed_names": ["a.example", "192.0.2.1"]}),
+            ("/accept/0", ACCEPT | {"allow": {"spiffe://example.org/nas": ["ssh"], "*": ["*"]}})]
 REFUSED = [("/limits/replay_buffer", "64 bananas"), ("/limits/replay_buffer", -1), ("/limits/resume_timeout", 5),
            ("/limits/max_sessions", 0), ("/liveness/ping", "5"), ("/control/mode", "999"), ("/control/socket", ""),
            ("/control/socket", "/" + "x" * 107), ("/log/level", "loud"), ("/workers", 0), ("/workers", 1.5),
@@ -105,7 +111,12 @@ REFUSED = [("/limits/replay_buffer", "64 bananas"), ("/limits/replay_buffer", -1
            ("/accept/0/key_file", "clients.keys"), ("/peers/office/endpoints", []), ("/peers/office/key_file", "x"),
            ("/peers/office/endpoints", ["gw.example.org:0"]), ("/peers/bad name", {"endpoints": ["gw:1"]}),
            ("/services/ssh/target", "127.0.0.1"), ("/accept/0/security", "psk"), ("/peers/office/security", "psk"),
-           ("/tunnels", {})]
+           ("/tunnels", {}), ("/peers/office/server_name", "gw"), ("/peers/office/ca_file", "ca.pem"),
+           ("/peers/office", PEER | {"server_name": "*.example.org"}), ("/peers/office", PEER | {"allowed_names": []}),
+           ("/peers/office", PEER | {"server_name": "a", "allowed_names": ["a"]}),
+           ("/peers/office", {key: PEER[key] for key in PEER if key != "ca_file"}), ("/accept/0", ACCEPT),
+           ("/accept/0", ACCEPT | {"allow": {"*.example.org": ["ssh"]}}),
+           ("/accept/0", ACCEPT | {"security": "psk", "allow": {"*": ["ssh"]}})]
 
 
 def case_name(case):
