@@ -55,7 +55,8 @@ def test_a_link_that_works_survives_a_change_that_does_not_concern_it(stage):
     flow = socket_flow(near, far, 1)
     flow.wait_first(0, 10)
     mark = stage.client.log_mark()
-    stage.network.client.configure("link add other type dummy", "addr add 10.99.0.1/24 dev other", "link set other up")
+    stage.network.client.configure("link add o0 type veth peer name o1", "addr add 10.99.0.1/24 dev o0",
+                                   "link set o1 up", "link set o0 up")
     stage.client.wait_log(TOLD, mark)
     flow.finish()
     assert stage.reconnects() == 0
@@ -80,7 +81,7 @@ def test_a_forced_reconnect_does_not_wait_for_the_next_attempt(stage):
     near, far = stage.connect_both()
     stage.crossing_seconds(near, far)
     stage.network.far_link_down()
-    stage.client.control.reconnect()
+    stage.client.control.call("reconnect", all=True)
     # Backed off as far as it goes: the next attempt by itself is more than a second away.
     wait_until(lambda: len(stage.client.log_lines("no link|down")) > 0, 30, "an attempt to fail")
     time.sleep(DOWN_SECONDS)
@@ -88,7 +89,7 @@ def test_a_forced_reconnect_does_not_wait_for_the_next_attempt(stage):
 
     def heal():
         stage.network.far_link_up()
-        stage.client.control.reconnect()
+        stage.client.control.call("reconnect", all=True)
 
     before = time.monotonic()
     heal()
