@@ -23,7 +23,7 @@ def stage(network, start, tmp_path):
 def test_a_byte_written_while_the_link_was_down_arrives_as_soon_as_it_is_up(stage):
     near, far = stage.connect_both()
     times = []
-    for _ in range(3):
+    for _ in range(5):
         stage.crossing_seconds(near, far)
         stage.network.client_link_down()
         near.sendall(b"?")
@@ -33,7 +33,10 @@ def test_a_byte_written_while_the_link_was_down_arrives_as_soon_as_it_is_up(stag
         assert receive_exactly(far, 1) == b"?"
         times.append(time.monotonic() - before)
         stage.wait_connected()
-    assert max(times) < patient(0.2), times
+    assert sorted(times)[len(times) // 2] < patient(0.2), times
+    # On a busy machine the kernel at the other end may miss the first question for its hardware address (ARP), which
+    # is asked again after a second.
+    assert max(times) < patient(1.5), times
 
 
 @pytest.mark.alone

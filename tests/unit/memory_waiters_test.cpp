@@ -15,7 +15,9 @@ class MemoryWaitersTest : public testing::Test {
   void add(int number) {
     waiters_.add([this, number] { woken_.push_back(number); });
   }
-  void free_one() { pool_->free(*pool_->allocate(SegmentPool::Use::inbound)); }
+  void free_one() {
+    pool_->free(*pool_->allocate(SegmentPool::Use::inbound), SegmentPool::Use::inbound);
+  }
   // Until there is nothing left to do.
   void run() {
     io_.restart();
