@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <utility>
 
 #include "pipe/invariant.hpp"
 
@@ -25,7 +24,7 @@ std::size_t RingBuffer::index_of(std::uint64_t offset) const {
 void RingBuffer::free_from(std::size_t index) {
   // Last taken, first given back: the pool hands out the warmest segment next.
   while (segments_.size() > index) {
-    pool_.free(segments_.back());
+    pool_.free(segments_.back(), use_);
     segments_.pop_back();
   }
 }
@@ -49,7 +48,8 @@ std::size_t RingBuffer::prepare(std::size_t max_bytes, std::span<MutableBytes> o
   for (std::uint64_t offset = end_; left > 0 && count < out.size(); ++count) {
     const std::size_t index = index_of(offset);
     if (index >= segments_.size()) {
-      const auto segment = pool_.allocate(use_, segment_count());
+      const auto segment =
+          restoring_ ? pool_.allocate_restored(use_) : pool_.allocate(use_, segment_count());
       if (!segment) break;
       segments_.push_back(*segment);
     }
@@ -114,7 +114,7 @@ void RingBuffer::release(std::uint64_t offset) {
   invariant(offset >= begin_ && offset <= end_);
   const std::size_t kept = index_of(offset);
   for (; first_ < std::min(kept, segments_.size()); ++first_)
-    pool_.free(segments_[first_]);
+    pool_.free(segments_[first_], use_);
   begin_ = offset;
   free_unused();
   if (first_ > 16 && first_ > segments_.size() / 2) {
@@ -130,9 +130,9 @@ void RingBuffer::restart(std::uint64_t offset) {
 
 std::size_t RingBuffer::restore(std::uint64_t offset, ConstBytes bytes) {
   restart(offset);
-  const SegmentPool::Use use = std::exchange(use_, SegmentPool::Use::restored);
+  restoring_ = true;
   const std::size_t written = write(bytes);
-  use_ = use;
+  restoring_ = false;
   return written;
 }
 

@@ -84,6 +84,7 @@ class RingBuffer {
   // segments_[first_] holds begin_; slots before first_ are spent and swept together now and then.
   std::vector<SegmentIndex> segments_;
   std::size_t first_ = 0;
+  bool restoring_ = false;
 };
 
 }  // namespace backedpipe

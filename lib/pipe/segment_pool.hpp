@@ -19,9 +19,8 @@ class SegmentPool {
  public:
   // Who asks. Bytes that came over a link may use all of the memory, bytes that an application
   // wants to send only three quarters of it: what is already on its way must have somewhere to go,
-  // or the acknowledgements behind it could never be read. Restored bytes were held before, and no
-  // share is kept from them.
-  enum class Use { inbound, outbound, restored };
+  // or the acknowledgements behind it could never be read.
+  enum class Use { inbound, outbound };
 
   static constexpr std::size_t kDefaultSegmentBytes = std::size_t{64} << 10;
 
@@ -39,7 +38,10 @@ class SegmentPool {
   // and Hahne, 1998). An eighth is not counted as left: however long the others hold on, who comes
   // next with nothing gets something.
   std::optional<SegmentIndex> allocate(Use use, std::size_t held = 0);
-  void free(SegmentIndex segment);
+  // For bytes that were held before, from which no share is kept: nothing when all is in use.
+  std::optional<SegmentIndex> allocate_restored(Use use);
+  // `use` is what it was allocated for.
+  void free(SegmentIndex segment, Use use);
 
   // Calls `freed` once, when a segment is freed; it must not use the pool. One at a time: a later
   // call replaces it.
@@ -56,6 +58,7 @@ class SegmentPool {
   bool scarce() const { return in_use_ > segment_count_ / 2; }
 
  private:
+  std::size_t left_for(Use use) const;
   std::size_t offset_of(SegmentIndex segment) const {
     return std::size_t{segment} * segment_bytes_;
   }
@@ -64,6 +67,7 @@ class SegmentPool {
   std::size_t segment_bytes_;
   std::size_t segment_count_;
   std::size_t in_use_ = 0;
+  std::size_t outbound_ = 0;  // of those
   SegmentIndex untouched_ =
       0;  // segments from here on have never been used: their pages are not there
   std::vector<SegmentIndex> free_;

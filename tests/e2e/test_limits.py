@@ -18,7 +18,8 @@ FLOOD = 300
 FLOOD_ADDRESS = "127.0.0.2"
 
 STALLED = scaled(40, least=20)
-STALLED_BYTES = 4 * MIB
+# More than the kernels' buffers on the way can take.
+STALLED_BYTES = 12 * MIB
 MAX_MEMORY = 32 * MIB
 # Code, TLS state, what was read and found no room, and the allocator's own slack.
 OVERHEAD_BYTES = 24 * MIB
@@ -107,6 +108,8 @@ def test_an_identity_gets_as_many_sessions_as_it_may_have_and_its_lost_ones_make
 
 def stand_off(sock, pattern_out, pattern_in, total, go):
     """Writes everything, and reads nothing before `go`."""
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, 64 * KIB)
     writer = Background(send_and_end, sock, pattern_out, total)
     go.wait()
     receive_pattern(sock, pattern_in, total)
@@ -172,7 +175,7 @@ def test_sessions_that_compete_for_memory_wait_and_then_all_get_through(tunnel, 
         wait_standstill(stage.daemons())
         for daemon in stage.daemons():
             assert held_bytes(daemon) > MAX_MEMORY / 2, f"{daemon.name} is not short of memory"
-            assert not daemon.log_lines(r" (warning|error) |detached"), daemon.log()[-2000:]
+            assert not daemon.log_lines(r": (detached|ended):"), daemon.log()[-2000:]
         # What is left is little, and enough for somebody who comes now.
         with stage.connect("echo") as late:
             for _ in range(10):

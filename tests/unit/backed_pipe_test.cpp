@@ -714,7 +714,7 @@ TEST_F(BackedPipeOutgoing, AResetDoesNotChangeWhatTheLinkIsInTheMiddleOf) {
 
 TEST_F(BackedPipeOutgoing, ALargeTransferGoesOutInFramesOfAtMost64KiB) {
   constexpr std::size_t kBytes = std::size_t{1} << 20;
-  ArenaPool pool(32, 64 << 10);
+  ArenaPool pool(48, 64 << 10);
   BackedPipe pipe(*pool, {.replay_buffer_bytes = kBytes});
   ASSERT_EQ(write(pipe, stream_text(0, kBytes)), kBytes);
   ASSERT_TRUE(pipe.attach(1, peer_at(0, kBytes), kStart).has_value());
@@ -728,7 +728,7 @@ TEST_F(BackedPipeOutgoing, ALargeTransferGoesOutInFramesOfAtMost64KiB) {
 TEST_F(BackedPipeOutgoing, AFillingFollowsWhatTheLinkTakesAtOnce) {
   constexpr std::size_t kBytes = std::size_t{4} << 20;
   constexpr std::size_t kKiB = 1024;
-  ArenaPool pool(128, 64 << 10);
+  ArenaPool pool(192, 64 << 10);
   BackedPipe pipe(*pool, {.replay_buffer_bytes = kBytes});
   ASSERT_EQ(write(pipe, stream_text(0, kBytes)), kBytes);
   ASSERT_TRUE(pipe.attach(1, peer_at(0, kBytes), kStart).has_value());

@@ -26,7 +26,7 @@ TEST(SegmentPool, HandsOutEverySegmentOnceUntilItIsExhausted) {
   EXPECT_EQ(std::set(segments.begin(), segments.end()).size(), 8U);
   EXPECT_EQ(pool->segments_in_use(), 8U);
   for (const SegmentIndex segment : segments)
-    pool->free(segment);
+    pool->free(segment, Use::inbound);
   EXPECT_EQ(pool->segments_in_use(), 0U);
 }
 
@@ -45,9 +45,9 @@ TEST(SegmentPool, SegmentsDoNotOverlap) {
 TEST(SegmentPool, ReusesTheMostRecentlyFreedFirst) {
   ArenaPool pool(8);
   const auto segments = allocate_all(*pool, Use::inbound);
-  pool->free(segments[2]);
-  pool->free(segments[6]);
-  pool->free(segments[4]);
+  pool->free(segments[2], Use::inbound);
+  pool->free(segments[6], Use::inbound);
+  pool->free(segments[4], Use::inbound);
   EXPECT_EQ(pool->allocate(Use::inbound), segments[4]);
   EXPECT_EQ(pool->allocate(Use::inbound), segments[6]);
   EXPECT_EQ(pool->allocate(Use::inbound), segments[2]);
@@ -56,7 +56,7 @@ TEST(SegmentPool, ReusesTheMostRecentlyFreedFirst) {
 TEST(SegmentPool, PrefersUsedSegmentsToUntouchedOnes) {
   ArenaPool pool(8);
   const auto first = pool->allocate(Use::inbound);
-  pool->free(*first);
+  pool->free(*first, Use::inbound);
   EXPECT_EQ(pool->allocate(Use::outbound), first);
 }
 
@@ -66,40 +66,48 @@ TEST(SegmentPool, LeavesAQuarterToWhatComesIn) {
   EXPECT_EQ(allocate_all(*pool, Use::inbound).size(), 2U);
 }
 
-TEST(SegmentPool, GivesNothingToWhatGoesOutWhileOthersHoldThreeQuarters) {
+TEST(SegmentPool, WhatComesInDoesNotCountAgainstWhatGoesOut) {
   ArenaPool pool(8);
   for (int i = 0; i < 6; ++i)
     pool->allocate(Use::inbound);
-  const auto last = pool->allocate(Use::inbound);
-  EXPECT_FALSE(pool->allocate(Use::outbound));
-  pool->free(*last);
-  EXPECT_FALSE(pool->allocate(Use::outbound));
-  pool->free(0);
-  EXPECT_TRUE(pool->allocate(Use::outbound));
+  EXPECT_EQ(allocate_all(*pool, Use::outbound).size(), 2U);
 }
 
-// What one ring gets that takes all it can.
-std::size_t take_all_one_may(SegmentPool& pool, Use use, std::size_t held = 0) {
-  while (pool.allocate(use, held))
-    ++held;
-  return held;
+TEST(SegmentPool, WhatWentOutLeavesRoomForMore) {
+  ArenaPool pool(8);
+  const auto segments = allocate_all(*pool, Use::outbound);
+  ASSERT_FALSE(pool->allocate(Use::outbound));
+  pool->free(segments[3], Use::outbound);
+  EXPECT_TRUE(pool->allocate(Use::outbound));
+  EXPECT_FALSE(pool->allocate(Use::outbound));
 }
 
 TEST(SegmentPool, NobodyHoldsMoreThanTwiceWhatIsLeft) {
   ArenaPool pool(32);
-  EXPECT_EQ(take_all_one_may(*pool, Use::outbound), 14U) << "of 24, 3 kept: two thirds of 21";
+  EXPECT_EQ(take_all_one_may(*pool, Use::outbound), 14U) << "of 24, 4 kept: two thirds of 20";
   ArenaPool other(30);
-  EXPECT_EQ(take_all_one_may(*other, Use::inbound), 18U);
+  EXPECT_EQ(take_all_one_may(*other, Use::inbound), 18U) << "of 30, 3 kept: two thirds of 27";
 }
 
 TEST(SegmentPool, HoweverManyHoldWhatTheyCanSomeIsLeftForTheNext) {
-  ArenaPool pool(512);
-  for (int i = 0; i < 40; ++i)
-    take_all_one_may(*pool, Use::outbound);
-  EXPECT_GE(take_all_one_may(*pool, Use::outbound), 1U);
-  for (int i = 0; i < 40; ++i)
-    take_all_one_may(*pool, Use::inbound);
-  EXPECT_GE(take_all_one_may(*pool, Use::inbound), 1U);
+  for (const bool outbound_first : {true, false}) {
+    ArenaPool pool(512);
+    // As the first to stall have it, and as many more in the other direction.
+    for (const bool outbound : {outbound_first, !outbound_first}) {
+      for (int i = 0; i < 25; ++i)
+        take_all_one_may(*pool, outbound ? Use::outbound : Use::inbound);
+    }
+    EXPECT_GE(take_all_one_may(*pool, Use::outbound), 1U);
+    EXPECT_GE(take_all_one_may(*pool, Use::inbound), 1U);
+  }
+}
+
+TEST(SegmentPool, BytesToSendLeaveTheLastToBytesThatComeIn) {
+  ArenaPool pool(32);
+  for (int i = 0; i < 20; ++i)
+    pool->allocate(Use::inbound);
+  EXPECT_EQ(allocate_all(*pool, Use::outbound).size(), 10U);
+  EXPECT_EQ(allocate_all(*pool, Use::inbound).size(), 2U);
 }
 
 TEST(SegmentPool, WhoHoldsNothingGetsTheLastSegment) {
@@ -112,7 +120,13 @@ TEST(SegmentPool, WhoHoldsNothingGetsTheLastSegment) {
 
 TEST(SegmentPool, WhatIsRestoredMayUseAll) {
   ArenaPool pool(8);
-  EXPECT_EQ(take_all_one_may(*pool, Use::restored), 8U);
+  for (int i = 0; i < 8; ++i)
+    EXPECT_TRUE(pool->allocate_restored(Use::outbound)) << i;
+  EXPECT_FALSE(pool->allocate_restored(Use::outbound));
+  EXPECT_FALSE(pool->allocate(Use::inbound));
+  pool->free(0, Use::outbound);
+  EXPECT_FALSE(pool->allocate(Use::outbound)) << "it is above its share still";
+  EXPECT_TRUE(pool->allocate(Use::inbound));
 }
 
 TEST(SegmentPool, TellsOnceThatSomethingWasFreed) {
@@ -121,11 +135,11 @@ TEST(SegmentPool, TellsOnceThatSomethingWasFreed) {
   int calls = 0;
   pool->when_freed([&] { ++calls; });
   EXPECT_EQ(calls, 0);
-  pool->free(segments[0]);
-  pool->free(segments[1]);
+  pool->free(segments[0], Use::inbound);
+  pool->free(segments[1], Use::inbound);
   EXPECT_EQ(calls, 1);
   pool->when_freed([&] { ++calls; });
-  pool->free(segments[2]);
+  pool->free(segments[2], Use::inbound);
   EXPECT_EQ(calls, 2);
 }
 
@@ -150,15 +164,15 @@ TEST(SegmentPool, IsScarceBeyondHalf) {
   EXPECT_FALSE(pool->scarce());
   const auto fifth = pool->allocate(Use::inbound);
   EXPECT_TRUE(pool->scarce());
-  pool->free(*fifth);
+  pool->free(*fifth, Use::inbound);
   EXPECT_FALSE(pool->scarce());
 }
 
 TEST(SegmentPoolDeathTest, FreeingWhatWasNeverHandedOutIsABrokenInvariant) {
   ArenaPool pool(8);
-  EXPECT_DEATH(pool->free(0), "broken invariant");
+  EXPECT_DEATH(pool->free(0, Use::inbound), "broken invariant");
   pool->allocate(Use::inbound);
-  EXPECT_DEATH(pool->free(1), "broken invariant");
+  EXPECT_DEATH(pool->free(1, Use::inbound), "broken invariant");
 }
 
 TEST(SegmentPoolDeathTest, ASegmentSizeThatIsNoPowerOfTwoIsABrokenInvariant) {
