@@ -1,6 +1,7 @@
 // Two BackedPipes against each other. The fuzzer decides what the applications do, how bytes are
-// cut up on their way, when links break, how far handshakes get, which process restarts, and which
-// bytes of the links are forged. Input: 1 byte for the shape, then one decision after the other.
+// cut up on their way, when links break or are suspected, how far handshakes and candidates get,
+// which process restarts, and which bytes of the links are forged. Input: 1 byte for the shape,
+// then one decision after the other.
 //
 // What a side delivers is what its peer wrote for as long as nothing that reaches this side has
 // been forged, whatever is done to the other. While nothing is forged nothing fails, and in the end
@@ -118,7 +119,7 @@ class World {
     const std::uint8_t what = input.byte();
     const Side side = (what & 0x80) != 0 ? kServer : kClient;
     End& end = ends_[side];
-    switch (what % 24) {
+    switch (what % 28) {
       case 0:
       case 1:
         write(side, input.byte());
@@ -179,6 +180,23 @@ class World {
         break;
       case 22:
         forge_position(side, input);
+        break;
+      case 23:
+        dial_beside();
+        break;
+      case 24:
+        say_hello();
+        break;
+      case 25:
+        if (const auto candidate = ends_[kClient]->candidate()) {
+          require(ends_[kClient]->attempt_failed(*candidate), "a candidate can come to nothing");
+        }
+        break;
+      case 26:  // a suspect link: a candidate takes over, however far the old link's bytes came
+        dial_beside();
+        say_hello();
+        accept();
+        welcome();
         break;
       default:
         if (input.byte() < 240) break;
@@ -338,9 +356,31 @@ class World {
       require(client->state() == PipeState::closed, "only a closed pipe cannot reconnect");
       return;
     }
+    send_hello();
+  }
+
+  // Another attempt beside the live link, which goes on until the candidate's path is ready.
+  void dial_beside() {
+    End& client = ends_[kClient];
+    const bool possible = client->state() == PipeState::connected && !client->candidate();
+    const std::uint64_t generation = client->generation();
+    require(client->connect_beside().has_value() == possible, "one candidate beside a live link");
+    require(client->generation() == generation, "a candidate leaves the live link as it is");
+  }
+
+  // The path of the candidate, or of an attempt that was one before its link broke, is ready.
+  void say_hello() {
+    End& client = ends_[kClient];
+    if (client->candidate()) client->promote_candidate();
+    const bool unsaid = link_of(client->generation()) == nullptr;
+    if (client->state() == PipeState::reconnecting && unsaid) send_hello();
+  }
+
+  void send_hello() {
+    End& client = ends_[kClient];
     while (links_.size() >= 3)
       links_.pop_front();
-    links_.push_back({*generation, {}});
+    links_.push_back({client->generation(), {}});
     hello_ = client->position();
     welcome_.reset();
   }
@@ -384,7 +424,7 @@ class World {
   void call_late(Side side, FuzzInput& input) {
     End& end = ends_[side];
     const std::uint64_t generation = input.number(1);
-    if (generation == end->generation()) return;
+    if (generation == end->generation() || generation == end->candidate()) return;
     const auto before = end->snapshot();
     const auto state = end->state();
     const auto junk = input.take(20);

@@ -178,9 +178,9 @@ void go_on(Session& session, const Memory& memory, FuzzInput& input) {
   session.start(now);
   while (!input.empty() && !session.ended()) {
     const BackedPipe& pipe = session.pipe();
-    switch (input.byte() % 8) {
+    switch (input.byte() % 12) {
       case 0:
-        if (const auto hello = session.hello(pipe.generation(), now)) {
+        if (const auto hello = session.hello(pipe.candidate().value_or(pipe.generation()), now)) {
           require(hello->position.delivered <= hello->position.received, "delivered is received");
           session.welcomed(Welcome{.session = session.id(),
                                    .generation = hello->generation,
@@ -218,6 +218,18 @@ void go_on(Session& session, const Memory& memory, FuzzInput& input) {
       case 6:
         now += std::chrono::milliseconds(input.number(2));
         session.tick(now);
+        break;
+      case 7:
+        session.distrust(now);
+        break;
+      case 8:
+        session.ask(now);
+        break;
+      case 9:
+        session.try_now(now);
+        break;
+      case 10:
+        session.attempt_failed(pipe.candidate().value_or(pipe.generation()), input.coin(), now);
         break;
       default:
         session.link_lost({LinkError::Component::writer, pipe.generation(), {}}, now);
