@@ -41,8 +41,8 @@ def root_archive():
 
 
 def slim_archive():
-    """What debian:bookworm-slim is: no documents and no translations."""
-    return bootstrap(*(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("man", "doc", "locale")))
+    """What debian:bookworm-slim is: no documents, no translations, and no perl just to merge /usr."""
+    return bootstrap("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged", *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("man", "doc", "locale")))
 
 
 def bootstrap(*options):
