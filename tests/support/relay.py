@@ -61,7 +61,8 @@ class _Flow:
 
 
 class _Link:
-    def __init__(self, near, far):
+    def __init__(self, near, far, number):
+        self.number = number
         self.near = near
         self.far = far
         self.connecting = True
@@ -130,11 +131,14 @@ class Relay:
         """From now on nothing is forwarded, while all connections stay open: a black hole."""
         self._run(lambda: self._set_frozen(True))
 
-    def strand(self):
-        """The links of this moment carry nothing any more and stay silent, as when a NAT forgets them; new ones work."""
+    def strand(self, but=0):
+        """The links of this moment carry nothing any more and stay silent, as when a NAT forgets them; new ones work.
+
+        The oldest `but` links are spared.
+        """
 
         def command():
-            for link in list(self._open):
+            for link in sorted(self._open, key=lambda link: link.number)[but:]:
                 link.stranded = True
                 self._watch(link)
 
@@ -253,8 +257,8 @@ class Relay:
         for sock in (near, far):
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        link = _Link(near, far)
         self.links += 1
+        link = _Link(near, far, self.links)
         far.connect_ex(self.destination)
         self._open.add(link)
         self._watch(link)

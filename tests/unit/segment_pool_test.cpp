@@ -19,6 +19,13 @@ std::vector<SegmentIndex> allocate_all(SegmentPool& pool, Use use) {
   return segments;
 }
 
+// What one ring gets that takes all it can.
+std::size_t take_all_one_may(SegmentPool& pool, Use use, std::size_t held = 0) {
+  while (pool.allocate(use, held))
+    ++held;
+  return held;
+}
+
 TEST(SegmentPool, HandsOutEverySegmentOnceUntilItIsExhausted) {
   ArenaPool pool(8, 16);
   const auto segments = allocate_all(*pool, Use::inbound);
