@@ -101,7 +101,7 @@ TEST(SegmentPool, HoweverManyHoldWhatTheyCanSomeIsLeftForTheNext) {
     ArenaPool pool(512);
     // As the first to stall have it, and as many more in the other direction.
     for (const bool outbound : {outbound_first, !outbound_first}) {
-      for (int i = 0; i < 25; ++i)
+      for (int i = 0; i < 20; ++i)
         take_all_one_may(*pool, outbound ? Use::outbound : Use::inbound);
     }
     EXPECT_GE(take_all_one_may(*pool, Use::outbound), 1U);
