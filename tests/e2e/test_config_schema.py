@@ -65,7 +65,8 @@ def at(settings, pointer):
 def changed(pointer, value):
     settings = copy.deepcopy(GOOD)
     parent, _, key = pointer.rpartition("/")
-    at(settings, parent)[key] = value
+    container = at(settings, parent)
+    container[int(key) if isinstance(container, list) else key] = value
     return settings
 
 
