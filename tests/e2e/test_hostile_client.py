@@ -220,10 +220,10 @@ def test_a_peer_that_takes_everything_and_reads_nothing_costs_one_replay_buffer(
 def test_a_window_that_shrinks_takes_nothing_back(server):
     with opened(server, "source", window_limit=1000) as (link, _):
         assert len(link.receive_frame_of(wire.DATA).payload) == 1000
-        link.send(wire.number_frame(WINDOW, 500) + wire.number_frame(WINDOW, 1003))
+        link.send(wire.number_frame(WINDOW, 1003) + wire.number_frame(WINDOW, 500))
         got = link.receive_frame_of(wire.DATA)
         assert (got.value, len(got.payload)) == (1000, 3)
-        link.send(wire.number_frame(WINDOW, 0) + wire.number_frame(WINDOW, 1004))
+        link.send(wire.number_frame(WINDOW, 1004) + wire.number_frame(WINDOW, 0))
         assert len(link.receive_frame_of(wire.DATA).payload) == 1
 
 
