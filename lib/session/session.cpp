@@ -212,7 +212,9 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
   const std::uint64_t acknowledged = pipe_.writer().acknowledged();
   const auto taken = pipe_.receive(generation, bytes, now);
   if (taken) {
-    trust_again();
+    // Other bytes may be old ones, which the peer's TCP repeats when the network is back, while
+    // ours repeats nothing for seconds to come. The PONG says that both ways are open.
+    if (!pipe_.ping_asked_at() || pipe_.reset_received()) trust_again();
     // Pings and the like are no progress, or a server that closes each link after one of them could
     // make its client dial without a pause.
     if (pipe_.reader().received_sequence() > received ||
@@ -277,7 +279,7 @@ void Session::suspect(TimePoint now) {
   if (role() == Role::client) reconnector_.want_now(now);
 }
 
-// The link has shown that it lives: a false alarm, which has cost nothing but a dial.
+// The link has answered: a false alarm, which has cost nothing but a dial.
 void Session::trust_again() {
   if (!std::exchange(suspect_, false) || role() != Role::client) return;
   reconnector_.stop();

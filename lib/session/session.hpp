@@ -95,7 +95,7 @@ class Session {
   // whoever sits in the middle can forge it.
   void attempt_failed(std::uint64_t generation, bool rejected, TimePoint now);
   // There is reason to believe that the link is dead (its local address is gone, say): suspect at
-  // once, until something is received.
+  // once, until it answers.
   void distrust(TimePoint now);
   // Find out whether the link is alive: asks now.
   void ask(TimePoint now);

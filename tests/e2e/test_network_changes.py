@@ -6,10 +6,14 @@ real ssh carries a checked stream.
 
 import time
 
+import pytest
+
 from support.flows import heal_seconds
 from support.network_stage import NetworkStage
 from support.routed_network import SERVER_NAME, RoutedNetwork
 from support.waiting import patient, short_or_full
+
+pytestmark = pytest.mark.may_take(300)
 
 WITHIN = patient(short_or_full(1.5, 1.0))
 # Of what is not told and does not heal, one only learns by waiting: `liveness.suspect` and then a second link.

@@ -59,7 +59,7 @@ class NetworkStage:
 
     # -- use ----------------------------------------------------------------------------------
 
-    def connect(self, timeout=60):
+    def connect(self, timeout=300):
         """An application's connection to the stream service."""
         with self.network.client.entered():
             return connect((LOOPBACK, STREAM_TUNNEL), patient(timeout))
@@ -68,7 +68,7 @@ class NetworkStage:
         """Both ends of a new connection through the tunnel: the client's application and the target."""
         near = self.connect()
         far, _ = self._listener.accept()
-        far.settimeout(patient(60))
+        far.settimeout(patient(300))
         far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._ended += [near.close, far.close]
         return near, far
