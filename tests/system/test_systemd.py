@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from support.daemon import keygen
+from support.daemon import keygen, run
 from support.machine import must, package
 from support.waiting import Deadline
 
@@ -247,7 +247,7 @@ def test_a_reload_lets_a_new_client_in_and_keeps_sessions(pair):
     with Shell(client) as shell:
         shell.echo("before")
         pid = server.show("backedpipd", "MainPID")
-        assert client.try_run(*ssh(client, "true", port=2225)[len(client.command()):]).returncode != 0
+        assert run(*ssh(client, "true", port=2225), timeout=30).returncode != 0
         server.write("/etc/backedpipd/clients.keys", KEY_LINE + newcomer, **OWNER)
         server.run("systemctl", "reload", "backedpipd")
         server.wait_show("backedpipd", ActiveState="active", SubState="running")
