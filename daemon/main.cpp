@@ -59,7 +59,9 @@ void run(const Settings& settings) {
   const std::function<void()> await_reload = [&] {
     reload_signal.async_wait([&](const boost::system::error_code& error, int) {
       if (error) return;
+      manager.reloading();
       node.reload();
+      manager.reloaded();
       await_reload();
     });
   };

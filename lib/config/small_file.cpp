@@ -1,6 +1,7 @@
 #include "config/small_file.hpp"
 
 #include <cerrno>
+#include <cstdlib>
 #include <optional>
 #include <string.h>  // explicit_bzero
 #include <sys/stat.h>
@@ -36,6 +37,15 @@ std::string octal(unsigned mode) {
   return "0" + text;
 }
 
+// systemd keeps credentials in a directory where nobody but root and the service can look. It may
+// let the service in by an access control list, and then the bits of the group show the list's
+// mask.
+bool is_credential(const std::string& path) {
+  const char* const directory = std::getenv("CREDENTIALS_DIRECTORY");
+  return directory != nullptr && *directory != '\0' &&
+         path.rfind(std::string(directory) + "/", 0) == 0;
+}
+
 // Why this file is not fit to hold keys; nothing when it is.
 std::optional<std::string> not_secret(const struct stat& status, const std::string& path) {
   const uid_t user = ::geteuid();
@@ -43,7 +53,7 @@ std::optional<std::string> not_secret(const struct stat& status, const std::stri
     return "the key file belongs to user id " + std::to_string(status.st_uid) +
            ", expected root or the user of this process (" + std::to_string(user) + ")";
   }
-  if ((status.st_mode & 077U) != 0) {
+  if ((status.st_mode & (is_credential(path) ? 037U : 077U)) != 0) {
     return "the key file can be read or written by other users (mode " +
            octal(status.st_mode & 0777U) + "); run: chmod 600 " + shell_quoted(path);
   }

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from support.daemon import Control, binary, write_config
+from support.daemon import Control, binary, keygen, write_config, write_private
 from support.ports import free_port
 from support.targets import EchoTarget
 from support.waiting import Deadline
@@ -181,6 +181,35 @@ def test_a_passed_socket_that_does_not_listen_is_named(tmp_path):
         with Service(tmp_path, server(free_port()), listening={"echo": stray}) as service:
             assert service.process.wait(Deadline(10).left()) == 1
             assert '"echo"' in service.log() and "not a listening stream socket" in service.log()
+
+
+# -- credentials ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode, where, accepted", [(0o440, "", True), (0o444, "", False), (0o440, "elsewhere", False)])
+def test_a_key_that_is_a_credential_may_show_the_bits_of_its_access_list(tmp_path, notify, mode, where, accepted):
+    key = write_private(tmp_path / "clients.keys", keygen("laptop"))
+    os.chmod(key, mode)
+    settings = server(free_port())
+    settings["accept"][0] |= {"security": "psk", "key_file": str(key), "allow": {"*": ["echo"]}}
+    environment = {"NOTIFY_SOCKET": notify.getsockname(), "CREDENTIALS_DIRECTORY": str(tmp_path / where)}
+    with Service(tmp_path, settings, environment) as service:
+        if accepted:
+            until(notify, "READY=1")
+        else:
+            assert service.process.wait(Deadline(10).left()) == 1
+            assert "clients.keys" in service.log()
+
+
+# -- reloading --------------------------------------------------------------------------------
+
+
+def test_a_reload_is_announced_and_its_end_as_well(tmp_path, notify):
+    with Service(tmp_path, server(free_port()), {"NOTIFY_SOCKET": notify.getsockname()}) as service:
+        until(notify, "READY=1")
+        service.process.send_signal(signal.SIGHUP)
+        assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", until(notify, "RELOADING=1")[-1])
+        assert until(notify, "READY=1")[-1] == "READY=1"
 
 
 # -- the journal ------------------------------------------------------------------------------

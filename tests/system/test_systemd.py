@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from support.daemon import keygen
+from support.daemon import keygen, run
 from support.machine import must, package
 from support.waiting import Deadline
 
@@ -236,6 +236,34 @@ def test_a_wrong_configuration_is_told_in_the_journal(pair):
     assert client.try_run("systemctl", "start", "backedpipd@wrong").returncode != 0
     assert 'found unknown key "tunels"; did you mean "tunnels"?' in client.journal("backedpipd@wrong")
     client.run("systemctl", "stop", "backedpipd@wrong")
+
+
+def test_a_reload_lets_a_new_client_in_and_keeps_sessions(pair):
+    server, client = pair
+    newcomer = keygen("newcomer")
+    client.write("/etc/backedpipd/new.key", newcomer, **OWNER)
+    client.write("/etc/backedpipd/new.json", json.dumps(client_settings(2225, "backedpipd-new", "new.key")))
+    client.run("systemctl", "start", "backedpipd@new")
+    with Shell(client) as shell:
+        shell.echo("before")
+        pid = server.show("backedpipd", "MainPID")
+        assert run(*ssh(client, "true", port=2225), timeout=30).returncode != 0
+        server.write("/etc/backedpipd/clients.keys", KEY_LINE + newcomer, **OWNER)
+        server.run("systemctl", "reload", "backedpipd")
+        server.wait_show("backedpipd", ActiveState="active", SubState="running")
+        with Shell(client, port=2225) as other:
+            other.echo("in")
+        shell.echo("after")
+        # What is broken is refused with the reason, and changes nothing.
+        server.write("/etc/backedpipd/clients.keys", "newcomer:1234\n", **OWNER)
+        done = server.try_run("systemctl", "reload", "backedpipd")
+        assert done.returncode != 0
+        assert "clients.keys" in server.journal("backedpipd", "-n", "20")
+        with Shell(client, port=2225) as other:
+            other.echo("still in")
+        assert server.show("backedpipd", "MainPID") == pid
+    server.write("/etc/backedpipd/clients.keys", KEY_LINE, **OWNER)
+    client.run("systemctl", "stop", "backedpipd@new")
 
 
 # -- the life of the package ------------------------------------------------------------------
