@@ -1,5 +1,6 @@
-// Runs simulated worlds, one per seed, on all cores; see world.hpp. Workers are processes, so that
-// a broken invariant, which ends the process, is reported with its seed as well.
+// Runs simulated worlds, one per seed, on all cores; see world.hpp. Every 20th seed makes a fleet
+// as well; see fleet.hpp. Workers are processes, so that a broken invariant, which ends the
+// process, is reported with its seed as well.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "fleet.hpp"
 #include "known_seeds.hpp"
 #include "world.hpp"
 
@@ -25,6 +27,7 @@ struct Options {
   std::uint64_t seeds = 20'000;
   std::uint64_t first = 1;
   std::optional<std::uint64_t> seed;
+  std::optional<std::uint64_t> fleet;
   bool trace = false;
   unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
 };
@@ -40,14 +43,17 @@ struct Progress {
   volatile std::uint64_t candidates_dropped;
   volatile std::uint64_t bytes;
   volatile std::uint64_t clean;
+  volatile std::uint64_t fleets;
 };
 
 constexpr std::uint64_t kMostFailures = 5;
+constexpr std::uint64_t kFleetEvery = 20;
 
 [[noreturn]] void usage() {
   std::fputs(
       "sim [--seeds N] [--first S] [--jobs J]    run N worlds\n"
-      "sim --seed S [--trace]                    run one\n",
+      "sim --seed S [--trace]                    run one\n"
+      "sim --fleet S [--trace]                   run one fleet\n",
       stderr);
   std::exit(2);
 }
@@ -69,6 +75,8 @@ Options parse(int argc, char** argv) {
       options.first = number();
     } else if (option == "--seed") {
       options.seed = number();
+    } else if (option == "--fleet") {
+      options.fleet = number();
     } else if (option == "--jobs") {
       options.jobs = std::max(1U, static_cast<unsigned>(number()));
     } else if (option == "--trace") {
@@ -95,6 +103,19 @@ bool run_one(std::uint64_t seed, bool trace, sim::World::Tally& tally) {
   }
 }
 
+bool run_fleet(std::uint64_t seed, bool trace) {
+  try {
+    sim::Fleet(seed, trace ? &std::cout : nullptr).run();
+    return true;
+  } catch (const std::exception& failure) {
+    std::cout << std::flush;
+    std::fprintf(stderr, "fleet %llu broke \"%s\"; replay: sim --fleet %llu --trace\n",
+                 static_cast<unsigned long long>(seed), failure.what(),
+                 static_cast<unsigned long long>(seed));
+    return false;
+  }
+}
+
 std::uint64_t seed_of(const Options& options, std::uint64_t number) {
   const std::uint64_t known = std::size(sim::kKnownSeeds);
   return number < known ? sim::kKnownSeeds[number].seed : options.first + (number - known);
@@ -105,7 +126,10 @@ void work(const Options& options, unsigned job, std::uint64_t count, Progress& p
   for (std::uint64_t number = job; number < count; number += options.jobs) {
     progress.current = seed_of(options, number);
     sim::World::Tally tally;
-    if (!run_one(progress.current, false, tally)) {
+    const bool fleet = number % kFleetEvery == 0;
+    bool right = run_one(progress.current, false, tally);
+    if (fleet) right &= run_fleet(progress.current, false);
+    if (!right) {
       progress.failed = progress.failed + 1;
       if (progress.failed >= kMostFailures) break;
     }
@@ -116,6 +140,7 @@ void work(const Options& options, unsigned job, std::uint64_t count, Progress& p
     progress.candidates_dropped = progress.candidates_dropped + tally.candidates_dropped;
     progress.bytes = progress.bytes + tally.bytes;
     progress.clean = progress.clean + (tally.clean ? 1 : 0);
+    progress.fleets = progress.fleets + (fleet ? 1 : 0);
   }
 }
 
@@ -175,9 +200,10 @@ int run_all(const Options& options) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   const auto done = total(&Progress::done);
   const auto failed = total(&Progress::failed);
-  std::printf("%llu worlds in %.1f s (%.0f a second), %llu failed\n",
-              static_cast<unsigned long long>(done), taken, static_cast<double>(done) / taken,
-              static_cast<unsigned long long>(failed));
+  std::printf("%llu worlds and %llu fleets in %.1f s (%.0f a second), %llu failed\n",
+              static_cast<unsigned long long>(done),
+              static_cast<unsigned long long>(total(&Progress::fleets)), taken,
+              static_cast<double>(done) / taken, static_cast<unsigned long long>(failed));
   const auto each = [&](auto member) {
     return static_cast<double>(total(member)) /
            static_cast<double>(std::max<std::uint64_t>(done, 1));
@@ -198,5 +224,6 @@ int main(int argc, char** argv) {
     sim::World::Tally tally;
     return run_one(*options.seed, options.trace, tally) ? 0 : 1;
   }
+  if (options.fleet) return run_fleet(*options.fleet, options.trace) ? 0 : 1;
   return run_all(options);
 }
