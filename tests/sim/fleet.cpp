@@ -445,11 +445,11 @@ void Fleet::won(const DialPointer& dial, std::size_t endpoint) {
   const auto wire = std::make_shared<Wire>();
   wire->generation = dial->generation;
   wire->endpoint = endpoint;
-  const Duration took = now_ - dial->began;
   after(latency_, [this, dial, hello = *hello, wire] {
     if (weather(wire->endpoint, now_) == Weather::fine) hear_hello(dial, hello, wire);
   });
-  after(std::clamp<Duration>(4 * took, seconds(1), seconds(10)),
+  // Four times what the handshake has taken, as LinkDialer does.
+  after(std::max<Duration>(16 * latency_, seconds(1)),
         [this, dial] { failed(dial, "no answer to HELLO"); });
 }
 

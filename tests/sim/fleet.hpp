@@ -57,11 +57,10 @@ class Fleet {
 
   struct Dial {
     Dial(TimePoint now, std::size_t owner, std::uint64_t its_generation)
-        : race(RaceOptions{}, now, 0), member(owner), generation(its_generation), began(now) {}
+        : race(RaceOptions{}, now, 0), member(owner), generation(its_generation) {}
     EndpointRace race;
     std::size_t member;
     std::uint64_t generation;
-    TimePoint began;
     std::optional<TimePoint> wakes_at;
     bool answered = false;
     bool over = false;
