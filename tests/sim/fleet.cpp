@@ -155,7 +155,7 @@ void Fleet::end(const Period& ended) {
   if (ended.kick) kick();
   // Who waits at the gate needs a try and its turn: at the pace of one try, or of the backoff if
   // nobody tells, and a slot may be taken by a HELLO that nobody answers.
-  const bool patient = ended.to - ended.from >= minutes(4);
+  const bool patient = down_ && now_ - down_since_ >= minutes(4);
   const Duration pause = ended.kick ? Duration(milliseconds(500)) : seconds(patient ? 10 : 2);
   const Duration turn = 8 * latency_;
   const auto rounds = static_cast<std::int64_t>(members_.size() / PeerGate::kMostDials + 2);
@@ -359,7 +359,8 @@ void Fleet::run_gate() {
     found->dial = std::make_shared<Dial>(now_, static_cast<std::size_t>(found - members_.begin()),
                                          *found->wanted);
     for (std::size_t i = 0; i < endpoints_.size(); ++i)
-      found->dial->race.add(i % 2 == 0 ? AddressFamily::ipv6 : AddressFamily::ipv4, i);
+      found->dial->race.add(i % 2 == 0 ? AddressFamily::ipv6 : AddressFamily::ipv4,
+                            i == last_good_ ? 0 : i + 1);
     ++dialling_;
     ++unanswered_;
     step(found->dial);
@@ -445,6 +446,7 @@ void Fleet::won(const DialPointer& dial, std::size_t endpoint) {
   const auto wire = std::make_shared<Wire>();
   wire->generation = dial->generation;
   wire->endpoint = endpoint;
+  last_good_ = endpoint;
   after(latency_, [this, dial, hello = *hello, wire] {
     if (weather(wire->endpoint, now_) == Weather::fine) hear_hello(dial, hello, wire);
   });

@@ -146,6 +146,7 @@ class Fleet {
   std::uint64_t events_so_far_ = 0;
 
   Duration latency_{};
+  std::optional<std::size_t> last_good_;
   std::vector<Weather> endpoints_;  // what is always wrong with each
   std::vector<Period> periods_;
   unsigned overloaded_percent_ = 0;
