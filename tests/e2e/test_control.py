@@ -1,5 +1,6 @@
 """The control socket and backedpipctl: what others script against."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -100,6 +101,37 @@ def test_a_session_whose_link_is_down_says_so(stage):
         echo_once(sock)
         session = stage.only_session()
         assert session["state"] == "connected" and session["reconnects"] == 1 and session["generation"] > 1, session
+
+
+def test_a_peer_that_is_away_is_told_once_for_all_its_sessions(stage):
+    def peer():
+        return stage.client.control.status()["peers"][0]
+
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(stage.connect()) for _ in range(20)]
+        for sock in socks:
+            echo_once(sock)
+        assert peer()["state"] == "up" and peer()["next_attempt"] is None
+        mark = stage.client.log_mark()
+        stage.relay.refuse()
+        stage.relay.cut()
+        wait_until(lambda: peer()["waiting"] + peer()["dialling"] == 20, 5, "all sessions to wait for the peer")
+        seen = peer()
+        assert seen["state"] == "down" and seen["sessions"] == 20, seen
+        assert seen["dialling"] <= 1 and "refused" in seen["last_error"], seen
+        assert is_time(seen["next_attempt"]), seen
+        assert " down " in ctl(stage.client, "status").stdout
+        # One tries for all: were each to try, they would do so twenty at a time.
+        before = peer()["dials"]
+        wait_until(lambda: peer()["dials"] >= before + 3, 10, "the probes to go on")
+        assert peer()["dials"] < before + 20
+        stage.relay.accept()
+        for sock in socks:
+            echo_once(sock)
+        assert peer()["state"] == "up" and peer()["waiting"] == 0
+        assert len(stage.client.log_lines(r"peer \S+: down: ", since=mark)) == 1
+        assert len(stage.client.log_lines(r"peer \S+: up again after", since=mark)) == 1
+        assert not stage.client.log_lines("no link", since=mark)
 
 
 def test_the_tables_and_the_json_of_the_tool_tell_the_same(stage):
