@@ -172,7 +172,10 @@ void Client::dial(Peer& peer, const SessionId& session) {
                                                                const std::string& why) {
     const TimePoint now = Worker::now();
     // Who rejects us is there.
-    if (rejected) peer.gate.answered(session, now);
+    if (rejected) {
+      peer.gate.answered(session, now);
+      peer.rejection = why;
+    }
     if (peer.gate.failed(session, why, now)) {
       // The session need not know: it is dialled for again when its turn comes.
       attempts_.at(session).dialer.reset();

@@ -52,7 +52,7 @@ def expect_no_link(directory, stage, owner, client_says, server_says=None, **set
                 expect_reset(sock)
             assert len(client.wait_log(f"no link: .*{client_says}")) == 1
             peer, = client.control.status()["peers"]
-            assert peer["state"] == "down" and re.search(client_says, peer["last_error"]), peer
+            assert peer["state"] == "up" and re.search(client_says, peer["last_error"]), peer
         if server_says:
             assert len(stage.server.wait_log(f"not_authorised: {server_says}", since=mark)) == 1
         echo_once(undisturbed)
