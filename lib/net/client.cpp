@@ -159,6 +159,7 @@ void Client::dial(Peer& peer, const SessionId& session) {
   handlers.welcomed = [this, &peer, driver, session, generation](std::unique_ptr<Transport> link,
                                                                  const Welcome& welcome,
                                                                  ConstBytes early) {
+    peer.rejection.clear();
     withdraw(peer, session, generation);
     run(peer);
     driver->welcomed(std::move(link), welcome, early);

@@ -35,7 +35,7 @@ class Client final : public SessionOwner {
     std::string identity;
     PeerGate gate;
     PeerGate::State told = PeerGate::State::unknown;  // in the log
-    std::string rejection;                            // why it is of no use, if it does not accept us
+    std::string rejection;  // why it is of no use, if it does not accept us
     boost::asio::steady_timer timer;
     std::optional<TimePoint> timer_at;
   };

@@ -227,7 +227,7 @@ StatusSnapshot ControlServer::status() {
     }
     const PeerGate& gate = peer.gate;
     snapshot.state = gate.state();
-    snapshot.last_error = gate.last_error();
+    snapshot.last_error = peer.rejection.empty() ? gate.last_error() : peer.rejection;
     if (gate.probing()) {
       snapshot.next_attempt = std::chrono::system_clock::now();
     } else if (const auto at = gate.next_probe()) {
