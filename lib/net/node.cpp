@@ -5,6 +5,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "net/event_log.hpp"
+
 namespace backedpipe {
 namespace {
 
@@ -36,6 +38,7 @@ Node::Node(boost::asio::io_context& io, const Settings& settings, PassedSockets 
       server_(worker_, settings, passed),
       monitor_(io),
       timer_(io) {
+  worker_.events().listen(log_event);
   passed.require_all_taken();
   if (settings.control.socket) {
     control_ = std::make_unique<ControlServer>(worker_, settings.control, client_, server_,

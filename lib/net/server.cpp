@@ -189,8 +189,7 @@ std::shared_ptr<SessionDriver> Server::open(std::size_t index, const Hello& hell
   registry_.add(hello.session, identity, hello.service, Worker::now());
   sessions_.emplace(hello.session, driver);
   ++totals_.opened;
-  spdlog::info("session {}: opened by {}: service {}, target {}", to_string(hello.session),
-               identity.empty() ? "anybody" : identity, hello.service, to_string(service.target));
+  driver->announce();
   dial_target(std::make_shared<TargetDial>(
       TargetDial{driver, service.target, Worker::now() + kTargetTimeout,
                  boost::asio::steady_timer(worker_.io()), false}));
