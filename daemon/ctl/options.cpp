@@ -121,7 +121,7 @@ std::string missing_argument(const CommandForm& form) {
 
 // What is said about which sessions to show and in which order; a problem, or empty.
 std::string read_selection(const po::variables_map& given, Options& options) {
-  const bool lists = options.command == Command::sessions || options.command == Command::watch;
+  const bool lists = options.command == Command::sessions;
   for (const auto& [name, value] :
        {std::pair{"tunnel", &options.filter.tunnel}, std::pair{"service", &options.filter.service},
         std::pair{"peer", &options.filter.peer}, std::pair{"state", &options.filter.state},
