@@ -12,10 +12,14 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "control/snapshot_json.hpp"
+#include "net/event_log.hpp"
+
 namespace backedpipe {
 namespace {
 
-// The message as a JSON string, so that a log line is one JSON object whatever a peer calls itself.
+// The message as a JSON string, and of an event its fields, so that a log line is one JSON object
+// whatever a peer calls itself.
 class JsonMessage final : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& message, const std::tm&,
@@ -24,6 +28,10 @@ class JsonMessage final : public spdlog::custom_flag_formatter {
     const std::string quoted =
         nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     out.append(quoted.data(), quoted.data() + quoted.size());
+    const Event* const event = event_being_logged();
+    if (event == nullptr) return;
+    const std::string fields = R"(,"event":)" + to_text(to_json(*event));
+    out.append(fields.data(), fields.data() + fields.size());
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
     return std::make_unique<JsonMessage>();
@@ -91,24 +99,6 @@ bool writes_to_journal() {
          ::fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
 }
 
-spdlog::level::level_enum to_spdlog(LogLevel level) {
-  switch (level) {
-    case LogLevel::trace:
-      return spdlog::level::trace;
-    case LogLevel::debug:
-      return spdlog::level::debug;
-    case LogLevel::info:
-      return spdlog::level::info;
-    case LogLevel::warning:
-      return spdlog::level::warn;
-    case LogLevel::error:
-      return spdlog::level::err;
-    case LogLevel::off:
-      return spdlog::level::off;
-  }
-  return spdlog::level::info;
-}
-
 }  // namespace
 
 void set_up_log(const LogSettings& settings) {
@@ -126,9 +116,9 @@ void set_up_log(const LogSettings& settings) {
   }
   auto logger = spdlog::stderr_color_st("backedpipd");
   logger->set_formatter(std::move(formatter));
-  logger->set_level(to_spdlog(settings.level));
   logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));
+  set_log_level(settings.level);
 }
 
 }  // namespace backedpipe

@@ -1,6 +1,6 @@
 # fish completion for backedpipctl(1)
 
-set -l commands status sessions session reconnect close reload keygen check
+set -l commands status sessions session events reconnect close reload log-level keygen check
 
 function __backedpipctl_sessions
     set -l words (commandline -opc)
@@ -21,12 +21,21 @@ set -l first "not __fish_seen_subcommand_from $commands"
 complete -c backedpipctl -n $first -a status -d 'The daemon at a glance'
 complete -c backedpipctl -n $first -a sessions -d 'Every session, one a line'
 complete -c backedpipctl -n $first -a session -d 'One session in full'
+complete -c backedpipctl -n $first -a events -d 'What happens, as it happens'
 complete -c backedpipctl -n $first -a reconnect -d 'Dial a new link now'
 complete -c backedpipctl -n $first -a close -d 'End a session'
 complete -c backedpipctl -n $first -a reload -d 'Read keys and certificates again'
+complete -c backedpipctl -n $first -a log-level -d 'What is logged from now on'
 complete -c backedpipctl -n $first -a keygen -d 'Print a new key line'
 complete -c backedpipctl -n $first -a check -d 'Check a configuration file'
 
 complete -c backedpipctl -n '__fish_seen_subcommand_from session reconnect close' -a '(__backedpipctl_sessions)'
 complete -c backedpipctl -n '__fish_seen_subcommand_from reconnect' -l all -d 'Every session'
+complete -c backedpipctl -n '__fish_seen_subcommand_from log-level' -a 'trace debug info warning error off'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l tunnel -x -d 'Only of this tunnel'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l service -x -d 'Only of this service'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l peer -x -d 'Only of this peer'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l state -xa 'connected disconnected reconnecting' -d 'Only in this state'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l sort -xa 'age since id state tunnel service peer identity generation in out unacked buffered rtt reconnects' -d 'In this order'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l reverse -d 'The other way round'
 complete -c backedpipctl -n '__fish_seen_subcommand_from check' -F

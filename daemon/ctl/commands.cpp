@@ -1,5 +1,6 @@
 #include "daemon/ctl/commands.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -10,21 +11,22 @@
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "config/check_files.hpp"
 #include "config/load_settings.hpp"
 #include "config/psk_key.hpp"
-#include "daemon/ctl/control_client.hpp"
+#include "daemon/ctl/daemon_call.hpp"
+#include "daemon/ctl/events.hpp"
+#include "daemon/ctl/session_order.hpp"
 #include "daemon/ctl/text.hpp"
 #include "daemon/ctl/views.hpp"
 #include "net/check_certificates.hpp"
 
 namespace backedpipe::ctl {
 namespace {
-
-constexpr std::chrono::seconds kTimeout{5};
 
 ExitCode fail(ExitCode code, std::string_view message) {
   std::cerr << "backedpipctl: " << message << '\n';
@@ -41,15 +43,25 @@ std::string environment(const char* name) {
   return value == nullptr ? std::string() : value;
 }
 
-struct Request {
-  std::string method;
+std::string socket_path(const Options& options) {
+  if (options.socket) return *options.socket;
+  return default_socket_path(environment("BACKEDPIPD_SOCKET"), environment("XDG_RUNTIME_DIR"));
+}
+
+Json filter_params(const Filter& filter) {
   Json params = Json::object();
-};
+  for (const auto& [name, value] :
+       {std::pair{"tunnel", &filter.tunnel}, std::pair{"service", &filter.service},
+        std::pair{"peer", &filter.peer}, std::pair{"state", &filter.state}}) {
+    if (!value->empty()) params[name] = *value;
+  }
+  return params;
+}
 
 Request request_for(const Options& options) {
   switch (options.command) {
     case Command::sessions:
-      return {"sessions"};
+      return {"sessions", filter_params(options.filter)};
     case Command::session:
       return {"session", {{"id", options.argument}}};
     case Command::close:
@@ -59,6 +71,9 @@ Request request_for(const Options& options) {
     case Command::reconnect:
       if (options.argument.empty()) return {"reconnect", {{"all", true}}};
       return {"reconnect", {{"id", options.argument}}};
+    case Command::log_level:
+      if (options.argument.empty()) return {"log_level"};
+      return {"log_level", {{"level", options.argument}}};
     default:
       return {"status"};
   }
@@ -77,6 +92,8 @@ std::string render(const Options& options, const Json& result) {
       return render_sessions(result, now);
     case Command::session:
       return render_session(result, now);
+    case Command::log_level:
+      return visible(text_at(result, "level")) + '\n';
     case Command::close:
       return "closed " + visible(text_at(result, "id")) + '\n';
     case Command::reload:
@@ -92,42 +109,23 @@ std::string render(const Options& options, const Json& result) {
   }
 }
 
-ExitCode report(const Json& error) {
-  std::string message = visible(text_at(error, "message"));
-  const auto data = error.find("data");
-  if (data != error.end() && data->is_object() && data->contains("candidates") &&
-      data->at("candidates").is_array()) {
-    for (const Json& candidate : data->at("candidates")) {
-      if (candidate.is_string()) message += "\n  " + visible(candidate.get<std::string>());
-    }
-  }
-  return fail(ExitCode::failed, message.empty() ? "the daemon refused without a reason" : message);
+bool any_peer_is_down(const Json& status) {
+  const auto peers = status.find("peers");
+  if (peers == status.end() || !peers->is_array()) return false;
+  return std::any_of(peers->begin(), peers->end(),
+                     [](const Json& peer) { return text_at(peer, "state") == "down"; });
 }
 
 ExitCode ask_daemon(const Options& options) {
-  const std::string path = options.socket ? *options.socket
-                                          : default_socket_path(environment("BACKEDPIPD_SOCKET"),
-                                                                environment("XDG_RUNTIME_DIR"));
-  Request request = request_for(options);
-  const Json message{{"jsonrpc", "2.0"},
-                     {"id", 1},
-                     {"method", std::move(request.method)},
-                     {"params", std::move(request.params)}};
-  const auto answer = ask(path, message.dump(), kTimeout);
-  if (!answer) {
-    return fail(ExitCode::unreachable, "cannot reach backedpipd at " + visible(path) + ": " +
-                                           answer.error().problem + "\n" + answer.error().advice);
+  Outcome result = call(socket_path(options), request_for(options));
+  if (!result) return fail(result.error().code, result.error().message);
+  if (options.command == Command::sessions) {
+    const SortKey* key = find_sort_key(options.sort);
+    sort_sessions(*result, key == nullptr ? sort_keys().front() : *key, options.reverse);
   }
-  const Json reply = Json::parse(*answer, nullptr, false);
-  if (reply.is_object() && reply.contains("error") && reply.at("error").is_object()) {
-    return report(reply.at("error"));
-  }
-  if (!reply.is_object() || !reply.contains("result")) {
-    return fail(ExitCode::unreachable, "what answers at " + visible(path) +
-                                           " is not backedpipd: its reply is not JSON-RPC");
-  }
-  std::cout << render(options, reply.at("result"));
-  return ExitCode::done;
+  std::cout << render(options, *result);
+  const bool status = options.command == Command::status;
+  return status && any_peer_is_down(*result) ? ExitCode::peer_down : ExitCode::done;
 }
 
 bool fill_from_kernel(PskKey& key) {
@@ -214,6 +212,9 @@ ExitCode run(const Options& options) {
       break;
     case Command::version:
       std::cout << "backedpipctl " BACKEDPIPE_VERSION "\n";
+      break;
+    case Command::events:
+      code = print_events(socket_path(options), options.json);
       break;
     case Command::keygen:
       code = keygen(options.argument);

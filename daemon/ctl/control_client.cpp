@@ -20,6 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Answer = Checked<std::string, Unreachable>;
 
+constexpr Clock::time_point kNever = Clock::time_point::max();
 // Far above what the most sessions a daemon can have need.
 constexpr std::size_t kMaxAnswerBytes = std::size_t{256} << 20;
 
@@ -88,10 +89,14 @@ Answer no_answer(int error, std::chrono::milliseconds timeout) {
 // 0 when the socket is ready, ETIMEDOUT, or another errno.
 int wait_for(const Socket& socket, short events, Clock::time_point deadline) {
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
-    if (left.count() <= 0) return ETIMEDOUT;
+    int left_ms = -1;
+    if (deadline != kNever) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+      if (left.count() <= 0) return ETIMEDOUT;
+      left_ms = static_cast<int>(left.count());
+    }
     pollfd entry{socket.handle(), events, 0};
-    const int ready = ::poll(&entry, 1, static_cast<int>(left.count()));
+    const int ready = ::poll(&entry, 1, left_ms);
     if (ready > 0) return 0;
     if (ready < 0 && errno != EINTR) return errno;
   }
@@ -128,9 +133,8 @@ int send_all(const Socket& socket, std::string_view bytes, Clock::time_point dea
   return 0;
 }
 
-Answer receive_line(const Socket& socket, Clock::time_point deadline,
+Answer receive_line(const Socket& socket, LineBuffer& lines, Clock::time_point deadline,
                     std::chrono::milliseconds timeout) {
-  LineBuffer lines(kMaxAnswerBytes);
   std::array<char, 65536> bytes;
   for (;;) {
     if (std::optional<std::string> line = lines.next()) return *std::move(line);
@@ -152,14 +156,32 @@ Answer receive_line(const Socket& socket, Clock::time_point deadline,
 
 }  // namespace
 
-Answer ask(const std::string& path, std::string_view request, std::chrono::milliseconds timeout) {
-  const Clock::time_point deadline = Clock::now() + timeout;
+std::optional<Unreachable> follow(const std::string& path, std::string_view request,
+                                  std::chrono::milliseconds timeout,
+                                  const std::function<bool(const std::string& line)>& on_line) {
+  Clock::time_point deadline = Clock::now() + timeout;
   const Socket socket;
-  if (socket.handle() < 0) return no_answer(errno, timeout);
+  if (socket.handle() < 0) return no_answer(errno, timeout).error();
   int error = connect(socket, path, deadline);
   if (error == 0) error = send_all(socket, std::string(request) + '\n', deadline);
-  if (error != 0) return no_answer(error, timeout);
-  return receive_line(socket, deadline, timeout);
+  if (error != 0) return no_answer(error, timeout).error();
+  LineBuffer lines(kMaxAnswerBytes);
+  for (;;) {
+    const Answer line = receive_line(socket, lines, deadline, timeout);
+    if (!line) return line.error();
+    if (!on_line(*line)) return std::nullopt;
+    deadline = kNever;
+  }
+}
+
+Answer ask(const std::string& path, std::string_view request, std::chrono::milliseconds timeout) {
+  Answer answer = Answer::failure({});
+  auto unreachable = follow(path, request, timeout, [&](const std::string& line) {
+    answer = line;
+    return false;
+  });
+  if (unreachable) return Answer::failure(*std::move(unreachable));
+  return answer;
 }
 
 }  // namespace backedpipe::ctl

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,5 +21,11 @@ struct Unreachable {
 // back. `timeout` is for all of it together. Blocks.
 Checked<std::string, Unreachable> ask(const std::string& path, std::string_view request,
                                       std::chrono::milliseconds timeout);
+
+// The same, and then whatever lines come until the daemon closes the connection: each is given to
+// `on_line`, the answer first, until that says false. `timeout` is for the answer. Blocks.
+std::optional<Unreachable> follow(const std::string& path, std::string_view request,
+                                  std::chrono::milliseconds timeout,
+                                  const std::function<bool(const std::string& line)>& on_line);
 
 }  // namespace backedpipe::ctl

@@ -3,11 +3,14 @@
 #include <array>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include <boost/program_options.hpp>
 
 #include "config/names.hpp"
+#include "config/settings.hpp"
 #include "control/id_prefix.hpp"
+#include "daemon/ctl/session_order.hpp"
 #include "daemon/ctl/text.hpp"
 
 namespace backedpipe::ctl {
@@ -17,7 +20,7 @@ namespace po = boost::program_options;
 
 constexpr std::string_view kSystemSocket = "/run/backedpipd/control.sock";
 
-enum class Takes { nothing, id, id_or_nothing, identity, file };
+enum class Takes { nothing, id, id_or_nothing, level_or_nothing, identity, file };
 
 struct CommandForm {
   std::string_view name;
@@ -29,9 +32,11 @@ constexpr std::array kCommands{
     CommandForm{"status", Command::status, Takes::nothing},
     CommandForm{"sessions", Command::sessions, Takes::nothing},
     CommandForm{"session", Command::session, Takes::id},
+    CommandForm{"events", Command::events, Takes::nothing},
     CommandForm{"reconnect", Command::reconnect, Takes::id_or_nothing},
     CommandForm{"close", Command::close, Takes::id},
     CommandForm{"reload", Command::reload, Takes::nothing},
+    CommandForm{"log-level", Command::log_level, Takes::level_or_nothing},
     CommandForm{"keygen", Command::keygen, Takes::identity},
     CommandForm{"check", Command::check, Takes::file},
 };
@@ -43,6 +48,12 @@ po::options_description known_options() {
   add("socket", po::value<std::string>());
   add("json", "");
   add("all", "");
+  add("tunnel", po::value<std::string>());
+  add("service", po::value<std::string>());
+  add("peer", po::value<std::string>());
+  add("state", po::value<std::string>());
+  add("sort", po::value<std::string>());
+  add("reverse", "");
   add("help,h", "");
   add("version", "");
   add("words", po::value<std::vector<std::string>>());
@@ -79,6 +90,10 @@ std::string check_argument(const CommandForm& form, const std::string& argument)
     case Takes::identity:
       if (is_valid_identity(argument)) return {};
       return "found " + in_single_quotes(argument) + ", " + std::string(kExpectedIdentity);
+    case Takes::level_or_nothing: {
+      const auto level = parse_log_level(argument);
+      return level ? "" : "found " + in_single_quotes(argument) + ", " + level.error();
+    }
     case Takes::file:
       return argument.empty() ? "expected the name of a file" : "";
     case Takes::nothing:
@@ -98,9 +113,40 @@ std::string missing_argument(const CommandForm& form) {
       return "'" + name + "' needs the FILE to check";
     case Takes::nothing:
     case Takes::id_or_nothing:
+    case Takes::level_or_nothing:
       break;
   }
   return {};
+}
+
+// What is said about which sessions to show and in which order; a problem, or empty.
+std::string read_selection(const po::variables_map& given, Options& options) {
+  const bool lists = options.command == Command::sessions;
+  for (const auto& [name, value] :
+       {std::pair{"tunnel", &options.filter.tunnel}, std::pair{"service", &options.filter.service},
+        std::pair{"peer", &options.filter.peer}, std::pair{"state", &options.filter.state},
+        std::pair{"sort", &options.sort}}) {
+    if (given.count(name) == 0) continue;
+    const std::string option = std::string("--") + name;
+    if (!lists) return option + " belongs to 'sessions'";
+    *value = given[name].as<std::string>();
+    if (value->empty()) return option + " needs a value";
+  }
+  options.reverse = given.count("reverse") > 0;
+  if (options.reverse && !lists) return "--reverse belongs to 'sessions'";
+  const std::string& state = options.filter.state;
+  if (!state.empty() && state != "connected" && state != "disconnected" &&
+      state != "reconnecting") {
+    return "found " + in_single_quotes(state) +
+           " after --state, expected one of connected, disconnected, reconnecting";
+  }
+  if (options.sort.empty() || find_sort_key(options.sort) != nullptr) return {};
+  std::string names;
+  for (const SortKey& key : sort_keys()) {
+    names += names.empty() ? "" : ", ";
+    names += key.name;
+  }
+  return "found " + in_single_quotes(options.sort) + " after --sort, expected one of " + names;
 }
 
 Checked<Options> interpret(const po::variables_map& given) {
@@ -127,6 +173,8 @@ Checked<Options> interpret(const po::variables_map& given) {
   if (form == nullptr) return Failure::failure(unknown_command(words[0]));
   options.command = form->command;
 
+  std::string selection = read_selection(given, options);
+  if (!selection.empty()) return Failure::failure(std::move(selection));
   const bool all = given.count("all") > 0;
   const std::size_t most = form->takes == Takes::nothing ? 1 : 2;
   if (all && form->command != Command::reconnect) {
@@ -177,10 +225,13 @@ Asks and directs a running backedpipd, and prepares its files.
 Commands:
   status               the daemon at a glance
   sessions             every session, one a line
-  session ID           one session in full
+  session ID           one session in full, with the history of its links
+  events               one line for each thing that happens, until interrupted
   reconnect [ID]       dial a new link now: for one session, or without an ID for all
   close ID             end a session; both applications see their connection reset
   reload               read key and certificate files again, for new links
+  log-level [LEVEL]    what is logged from now on: trace, debug, info, warning, error or
+                       off; without a LEVEL says what it is
   keygen IDENTITY      print a new key line for a key file
   check FILE           check a configuration file and the key and certificate files it
                        names; needs no daemon, but run it as the daemon's user
@@ -193,10 +244,18 @@ Options:
                        /run/backedpipd/control.sock
   --json               print results as JSON (keygen prints a key line all the same)
   --all                with reconnect: every session
+  --tunnel, --service, --peer, --state NAME
+                       with sessions: only those; the states are connected,
+                       disconnected and reconnecting
+  --sort KEY           with sessions: smallest or oldest first, by age (if nobody
+                       says), since, id, state, tunnel, service, peer, identity,
+                       generation, in, out, unacked, buffered, rtt or reconnects
+  --reverse            the other way round
   --help, -h           print this and exit
   --version            print the version and exit
 
-Exit status: 0 done; 1 failed; 2 wrong usage; 3 the daemon cannot be reached.
+Exit status: 0 done; 1 failed; 2 wrong usage; 3 the daemon cannot be reached;
+4 (status only) a peer is down.
 )";
 }
 

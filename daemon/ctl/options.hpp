@@ -16,18 +16,33 @@ enum class Command {
   status,
   sessions,
   session,
+  events,
   reconnect,
   close,
   reload,
+  log_level,
   keygen,
   check
+};
+
+// Which sessions to show; empty: whichever.
+struct Filter {
+  std::string tunnel;
+  std::string service;
+  std::string peer;
+  std::string state;
 };
 
 struct Options {
   Command command = Command::help;
   std::optional<std::string> socket;  // as given; see default_socket_path()
   bool json = false;
-  std::string argument;  // the session's id, the identity or the file; of reconnect: empty for all
+  // The session's id, the identity, the level or the file; of reconnect: empty for all; of
+  // log-level: empty to ask.
+  std::string argument;
+  Filter filter;     // sessions, watch
+  std::string sort;  // sessions, watch: the name of a SortKey, or empty
+  bool reverse = false;
 };
 
 // `arguments` without the program's name. The error is a sentence about what is wrong with them.

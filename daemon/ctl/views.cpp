@@ -146,6 +146,28 @@ std::string listener_table(const Json& listeners) {
   return table.render(kMaxStatusRows);
 }
 
+std::string seconds(const Json& object, const char* key) {
+  const Json& value = field(object, key);
+  return value.is_number() ? human_milliseconds(value.get<double>() * 1000) : std::string();
+}
+
+// Newest first: that is what somebody who asks wants to know.
+std::string history_table(const Json& history) {
+  using Align = Table::Align;
+  Table table({{"GENERATION", Align::right},
+               {"AWAY BEFORE", Align::right},
+               {"ATTACHED"},
+               {"DETACHED"},
+               {"LINK"},
+               {"WHY"}});
+  for (auto link = history.rbegin(); link != history.rend(); ++link) {
+    table.add_row({count_text(*link, "generation"), seconds(*link, "away_s"),
+                   text(*link, "attached_at"), text(*link, "detached_at"), text(*link, "link"),
+                   text(*link, "detail")});
+  }
+  return table.render();
+}
+
 }  // namespace
 
 std::string render_status(const Json& status) {
@@ -237,7 +259,9 @@ std::string render_session(const Json& session, WallTime now) {
   facts.add("window", size(session, "window"));
   facts.add("round trip", round_trip(session));
   facts.add("last error", text(session, "last_error"));
-  return facts.lines();
+  const Json& history = field(session, "history");
+  if (!history.is_array() || history.empty()) return facts.lines();
+  return facts.lines() + "\n" + history_table(history);
 }
 
 }  // namespace backedpipe::ctl

@@ -35,6 +35,13 @@ class ControlTarget {
   // Reads key and certificate files again. Returns what is wrong with them; then nothing changes.
   virtual std::optional<std::string> reload() = 0;
 
+  // The connection that the request in hand has come over gets each event from now on.
+  virtual void subscribe() = 0;
+
+  virtual std::string log_level() = 0;
+  // False when it is not the name of one, as in the configuration; then nothing changes.
+  virtual bool set_log_level(const std::string& level) = 0;
+
  protected:
   ControlTarget() = default;
   ControlTarget(const ControlTarget&) = default;

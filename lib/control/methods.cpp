@@ -141,7 +141,9 @@ MethodOutcome session(const Json& params, ControlTarget& target) {
   if (const auto* error = std::get_if<MethodError>(&id)) return *error;
   const auto found = target.session(std::get<SessionId>(id));
   if (!found) return not_found(to_string(std::get<SessionId>(id)));
-  return to_text(to_json(*found));
+  OrderedJson json = to_json(*found);
+  json["history"] = history_json(*found);
+  return to_text(json);
 }
 
 MethodOutcome reconnect(const Json& params, ControlTarget& target) {
@@ -188,6 +190,23 @@ MethodOutcome reload(const Json& params, ControlTarget& target) {
   return to_text({{"reloaded", true}});
 }
 
+MethodOutcome events(const Json& params, ControlTarget& target) {
+  if (auto error = check_names(params, {})) return *error;
+  target.subscribe();
+  return to_text({{"subscribed", true}});
+}
+
+MethodOutcome log_level(const Json& params, ControlTarget& target) {
+  if (auto error = check_names(params, {"level"})) return *error;
+  if (const Json* level = find(params, "level"); level != nullptr) {
+    if (!level->is_string() || !target.set_log_level(level->get_ref<const std::string&>())) {
+      return invalid_params(
+          "\"level\" must be \"trace\", \"debug\", \"info\", \"warning\", \"error\" or \"off\"");
+    }
+  }
+  return to_text({{"level", target.log_level()}});
+}
+
 struct Method {
   std::string_view name;
   MethodOutcome (*call)(const Json& params, ControlTarget& target);
@@ -195,7 +214,8 @@ struct Method {
 
 constexpr std::array kMethods{Method{"status", status},   Method{"sessions", sessions},
                               Method{"session", session}, Method{"reconnect", reconnect},
-                              Method{"close", close},     Method{"reload", reload}};
+                              Method{"close", close},     Method{"reload", reload},
+                              Method{"events", events},   Method{"log_level", log_level}};
 
 }  // namespace
 

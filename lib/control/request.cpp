@@ -177,4 +177,13 @@ std::string overlong_request_reply() {
          '\n';
 }
 
+std::string event_notification(const Event& event) {
+  return R"({"jsonrpc":"2.0","method":"event","params":)" + to_text(to_json(event)) + "}\n";
+}
+
+std::string dropped_notification(std::uint64_t count) {
+  return R"({"jsonrpc":"2.0","method":"dropped","params":{"events":)" + std::to_string(count) +
+         "}}\n";
+}
+
 }  // namespace backedpipe

@@ -9,16 +9,23 @@
 //   reconnect   {id} or {all: true}                        {id, reconnecting: 1}, {reconnecting: N}
 //   close       {id}                                       {id, closed: true}
 //   reload      -                                          {reloaded: true}: keys and certificates
+//   events      -                                          {subscribed: true}; from then on each
+//                                                          event as a notification: see Event
+//   log_level   {level}, optional                          {level}
+//
+// CONTROL.md describes them all.
 //
 // `id` is a session's id in hex, or the first 4 digits and more if no other session shares them;
 // otherwise the error's data is {candidates: the first 8 ids that begin so}.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "control/control_target.hpp"
+#include "control/event.hpp"
 
 namespace backedpipe {
 
@@ -49,5 +56,10 @@ std::string handle_request(std::string_view line, ControlTarget& target);
 
 // The reply to a line of more than kMaxRequestBytes, of which the rest has not been read.
 std::string overlong_request_reply();
+
+// What a connection that has subscribed gets, with a newline at its end: an event, and the number
+// of events that it has missed because it read too slowly.
+std::string event_notification(const Event& event);
+std::string dropped_notification(std::uint64_t count);
 
 }  // namespace backedpipe

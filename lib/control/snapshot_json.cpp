@@ -17,6 +17,30 @@ OrderedJson milliseconds_or_null(const std::optional<Duration>& duration) {
   return std::round(exact.count()) / 1000.0;
 }
 
+OrderedJson seconds_or_null(const std::optional<Duration>& duration) {
+  if (!duration) return nullptr;
+  const std::chrono::duration<double, std::milli> exact = *duration;
+  return std::round(exact.count()) / 1000.0;
+}
+
+OrderedJson time_or_null(const std::optional<WallTime>& time) {
+  return time ? OrderedJson(format_timestamp(*time)) : OrderedJson(nullptr);
+}
+
+std::string_view name(Role role) {
+  return role == Role::client ? "client" : "server";
+}
+
+OrderedJson to_json(const LinkRecord& link) {
+  return {{"generation", link.generation},
+          {"link", link.link},
+          {"attached_at", format_timestamp(link.attached_at)},
+          {"away_s", seconds_or_null(link.away)},
+          {"detached_at", time_or_null(link.detached_at)},
+          {"reason", text_or_null(link.reason)},
+          {"detail", text_or_null(link.detail)}};
+}
+
 OrderedJson to_json(const TunnelSnapshot& tunnel) {
   return {{"name", tunnel.name},
           {"listen", tunnel.listen},
@@ -34,8 +58,7 @@ OrderedJson to_json(const PeerSnapshot& peer) {
           {"security", peer.security},
           {"state", name(peer.state)},
           {"last_error", text_or_null(peer.last_error)},
-          {"next_attempt", peer.next_attempt ? OrderedJson(format_timestamp(*peer.next_attempt))
-                                             : OrderedJson(nullptr)},
+          {"next_attempt", time_or_null(peer.next_attempt)},
           {"sessions", peer.sessions},
           {"waiting", peer.waiting},
           {"dialling", peer.dialling},
@@ -105,7 +128,7 @@ OrderedJson to_json(const StatusSnapshot& status) {
 
 OrderedJson to_json(const SessionSnapshot& session) {
   return {{"id", to_string(session.id)},
-          {"role", session.role == Role::client ? "client" : "server"},
+          {"role", name(session.role)},
           {"tunnel", session.tunnel},
           {"service", session.service},
           {"peer", session.peer},
@@ -125,6 +148,33 @@ OrderedJson to_json(const SessionSnapshot& session) {
           {"rtt_ms", milliseconds_or_null(session.rtt)},
           {"last_error", text_or_null(session.last_error)},
           {"suspect", session.suspect}};
+}
+
+OrderedJson history_json(const SessionSnapshot& session) {
+  return list_of(session.history);
+}
+
+OrderedJson to_json(const Event& event) {
+  OrderedJson json{{"event", name(event.kind)}, {"time", format_timestamp(event.time)}};
+  if (event.session) {
+    json.update({{"session", to_string(*event.session)},
+                 {"generation", event.generation},
+                 {"role", name(event.role)},
+                 {"tunnel", event.tunnel},
+                 {"service", event.service},
+                 {"identity", event.identity},
+                 {"application", event.application},
+                 {"link", text_or_null(event.link)},
+                 {"bytes_in", event.bytes_in},
+                 {"bytes_out", event.bytes_out},
+                 {"links", event.links_count}});
+  }
+  json.update({{"peer", event.peer},
+               {"reason", text_or_null(event.reason)},
+               {"detail", text_or_null(event.detail)},
+               {"duration_s", seconds_or_null(event.duration)},
+               {"text", describe(event)}});
+  return json;
 }
 
 }  // namespace backedpipe

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "control/event.hpp"
 #include "control/snapshots.hpp"
 
 namespace backedpipe {
@@ -18,6 +19,9 @@ using OrderedJson = nlohmann::ordered_json;
 std::string to_text(const OrderedJson& value);
 
 OrderedJson to_json(const StatusSnapshot& status);
+// Without its history.
 OrderedJson to_json(const SessionSnapshot& session);
+OrderedJson history_json(const SessionSnapshot& session);
+OrderedJson to_json(const Event& event);
 
 }  // namespace backedpipe

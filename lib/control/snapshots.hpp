@@ -21,6 +21,17 @@ namespace backedpipe {
 
 using WallTime = std::chrono::system_clock::time_point;
 
+// One link that a session has had.
+struct LinkRecord {
+  std::uint64_t generation = 0;
+  std::string link;  // its remote address
+  WallTime attached_at;
+  std::optional<Duration> away;         // without a link before this one; none for the first
+  std::optional<WallTime> detached_at;  // none while it is there
+  std::string reason;                   // why it ended: a word, see CONTROL.md
+  std::string detail;                   // the same for people
+};
+
 struct SessionSnapshot {
   SessionId id;
   Role role = Role::client;
@@ -43,6 +54,8 @@ struct SessionSnapshot {
   std::optional<Duration> rtt;
   std::string last_error;  // why the latest link to end ended; empty when none has
   bool suspect = false;    // connected, but the link owes an answer
+  // Oldest first, the latest 32; only when one session is asked for.
+  std::vector<LinkRecord> history;
 };
 
 struct TunnelSnapshot {

@@ -94,8 +94,7 @@ void Client::accepted(const TunnelSettings& tunnel, StreamSocket socket) {
                             .listener = {}});
   sessions_.emplace(identity.id, driver);
   ++totals_.opened;
-  spdlog::info("session {}: opened from {}: tunnel {}, peer {}, service {}", to_string(identity.id),
-               driver->labels().application, tunnel.name, tunnel.peer, tunnel.service);
+  driver->announce();
   driver->connect_application(std::move(socket));
   driver->start();
 }
@@ -210,12 +209,20 @@ void Client::withdraw(Peer& peer, const SessionId& session, std::uint64_t genera
 void Client::tell(Peer& peer) {
   const PeerGate::State before = std::exchange(peer.told, peer.gate.state());
   if (peer.told == before) return;
+  Event event;
+  event.time = std::chrono::system_clock::now();
+  event.peer = peer.settings->name;
   if (peer.told == PeerGate::State::down) {
-    spdlog::warn("peer {}: down: {}", peer.settings->name, peer.gate.last_error());
+    event.kind = Event::Kind::peer_down;
+    event.reason = "unreachable";
+    event.detail = peer.gate.last_error();
   } else if (before == PeerGate::State::down) {
-    const std::chrono::duration<double> away = Worker::now() - peer.gate.down_since();
-    spdlog::info("peer {}: up again after {:.1f} s", peer.settings->name, away.count());
+    event.kind = Event::Kind::peer_up;
+    event.duration = Worker::now() - peer.gate.down_since();
+  } else {
+    return;
   }
+  worker_.events().publish(event);
 }
 
 void Client::arm(Peer& peer) {

@@ -16,6 +16,7 @@
 
 #include "control/line_buffer.hpp"
 #include "control/request.hpp"
+#include "net/event_log.hpp"
 
 namespace backedpipe {
 namespace {
@@ -24,6 +25,8 @@ namespace {
 constexpr std::size_t kMaxConnections = 64;
 // Replies are written once they have come to this, before more lines are answered.
 constexpr std::size_t kMaxReplyBytes = std::size_t{1} << 20;
+// Events that wait for a slow reader.
+constexpr std::size_t kMaxEventBytes = std::size_t{256} << 10;
 
 void set_permissions(const ControlSettings& settings) {
   const std::string& path = *settings.socket;
@@ -79,25 +82,40 @@ SessionSnapshot snapshot_of(const SessionDriver& driver) {
 
 }  // namespace
 
-// One at a time: reads requests, writes the answers, and reads on only when they are gone.
+// Reads requests, writes the answers, and reads on only when they are gone. Events that it has
+// subscribed to go out in between.
 class ControlServer::Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(StreamSocket socket, ControlTarget& target)
-      : socket_(std::move(socket)), target_(&target) {}
+  Connection(StreamSocket socket, ControlServer& server)
+      : socket_(std::move(socket)), server_(&server) {}
 
   void read() {
     socket_.async_read_some(
         boost::asio::buffer(buffer_),
         [self = shared_from_this()](const boost::system::error_code& error, std::size_t count) {
-          if (!error && self->target_ != nullptr) self->received(count);
+          if (!error && self->server_ != nullptr) return self->received(count);
+          self->subscribed_ = false;
         });
   }
 
-  // The daemon stops: the target is about to go.
+  // The daemon stops: the server is about to go.
   void close() {
-    target_ = nullptr;
+    server_ = nullptr;
     boost::system::error_code ignored;
     socket_.close(ignored);
+  }
+
+  void subscribe() { subscribed_ = true; }
+  bool subscribed() const { return subscribed_; }
+
+  // Whoever reads too slowly loses events, and is told how many.
+  void tell(std::string_view notification) {
+    if (out_.size() >= kMaxEventBytes) {
+      ++dropped_count_;
+      return;
+    }
+    out_ += notification;
+    write();
   }
 
  private:
@@ -108,29 +126,60 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
 
   // Answers the lines that are there, a bounded number of bytes at a time, then reads on.
   void answer() {
-    while (replies_.size() < kMaxReplyBytes) {
+    std::string replies;
+    while (replies.size() < kMaxReplyBytes) {
       const auto line = lines_.next();
       if (!line) break;
-      replies_ += handle_request(*line, *target_);
+      replies += server_->answer(*line, *this);
     }
-    const bool more = replies_.size() >= kMaxReplyBytes;
-    if (!more && lines_.overflowed()) replies_ += overlong_request_reply();
-    if (replies_.empty()) return read();
+    more_ = replies.size() >= kMaxReplyBytes;
+    if (!more_ && lines_.overflowed()) replies += overlong_request_reply();
+    if (replies.empty()) return read();
+    answering_ = true;
+    out_ += replies;
+    write();
+  }
+
+  void write() {
+    if (!writing_.empty()) return;
+    writing_.swap(out_);
     boost::asio::async_write(
-        socket_, boost::asio::buffer(replies_),
-        [self = shared_from_this(), more](const boost::system::error_code& error, std::size_t) {
-          self->replies_.clear();
-          if (error || self->target_ == nullptr) return;
-          if (more) return self->answer();
-          if (!self->lines_.overflowed()) self->read();
+        socket_, boost::asio::buffer(writing_),
+        [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+          self->writing_.clear();
+          if (error || self->server_ == nullptr) return self->give_up();
+          self->written();
         });
   }
 
+  void written() {
+    if (out_.empty() && dropped_count_ > 0) {
+      out_ = dropped_notification(std::exchange(dropped_count_, 0));
+    }
+    if (!out_.empty()) return write();
+    if (!std::exchange(answering_, false)) return;
+    if (more_) return answer();
+    if (lines_.overflowed()) return give_up();
+    read();
+  }
+
+  // The last one to hold it lets go.
+  void give_up() {
+    subscribed_ = false;
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+  }
+
   StreamSocket socket_;
-  ControlTarget* target_;
+  ControlServer* server_;
   std::array<char, 4096> buffer_;
   LineBuffer lines_{kMaxRequestBytes};
-  std::string replies_;
+  std::string out_;
+  std::string writing_;     // what is being written; out_ is what comes after it
+  bool answering_ = false;  // replies are among what is to be written: read on after it
+  bool more_ = false;       // lines wait to be answered
+  bool subscribed_ = false;
+  std::uint64_t dropped_count_ = 0;
 };
 
 ControlServer::ControlServer(Worker& worker, const ControlSettings& settings, Client& client,
@@ -158,6 +207,7 @@ ControlServer::ControlServer(Worker& worker, const ControlSettings& settings, Cl
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
   instance_ = host.data();
+  worker_.events().listen([this](const Event& event) { tell(event); });
 }
 
 ControlServer::~ControlServer() = default;
@@ -180,6 +230,39 @@ void ControlServer::accepted(StreamSocket socket) {
   const auto connection = std::make_shared<Connection>(std::move(socket), *this);
   connections_.push_back(connection);
   connection->read();
+}
+
+std::string ControlServer::answer(const std::string& line, Connection& connection) {
+  asking_ = &connection;
+  std::string reply = handle_request(line, *this);
+  asking_ = nullptr;
+  return reply;
+}
+
+void ControlServer::subscribe() {
+  asking_->subscribe();
+}
+
+void ControlServer::tell(const Event& event) {
+  std::string notification;
+  for (const auto& weak : connections_) {
+    const auto connection = weak.lock();
+    if (!connection || !connection->subscribed()) continue;
+    if (notification.empty()) notification = event_notification(event);
+    connection->tell(notification);
+  }
+}
+
+std::string ControlServer::log_level() {
+  return std::string(to_string(backedpipe::log_level()));
+}
+
+bool ControlServer::set_log_level(const std::string& level) {
+  const auto wanted = parse_log_level(level);
+  if (!wanted) return false;
+  backedpipe::set_log_level(*wanted);
+  spdlog::info("log level {}", level);
+  return true;
 }
 
 StatusSnapshot ControlServer::status() {
@@ -296,7 +379,9 @@ std::shared_ptr<SessionDriver> ControlServer::find(const SessionId& id) const {
 std::optional<SessionSnapshot> ControlServer::session(const SessionId& id) {
   const auto driver = find(id);
   if (!driver) return std::nullopt;
-  return describe(*driver);
+  SessionSnapshot snapshot = describe(*driver);
+  snapshot.history = driver->history().links();
+  return snapshot;
 }
 
 ReconnectOutcome ControlServer::reconnect(const SessionId& id) {

@@ -39,11 +39,16 @@ class ControlServer final : public ControlTarget {
   std::size_t reconnect_all() override;
   bool close(const SessionId& id) override;
   std::optional<std::string> reload() override { return reload_(); }
+  void subscribe() override;
+  std::string log_level() override;
+  bool set_log_level(const std::string& level) override;
 
  private:
   class Connection;
 
   void accepted(StreamSocket socket);
+  std::string answer(const std::string& line, Connection& connection);
+  void tell(const Event& event);
   std::shared_ptr<SessionDriver> find(const SessionId& id) const;
   SessionSnapshot describe(const SessionDriver& driver) const;
 
@@ -53,6 +58,7 @@ class ControlServer final : public ControlTarget {
   Reload reload_;
   std::shared_ptr<Listener> listener_;
   std::list<std::weak_ptr<Connection>> connections_;
+  Connection* asking_ = nullptr;  // whose request is being answered
   std::string instance_;
   TimePoint started_at_;
 };

@@ -5,6 +5,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "net/event_log.hpp"
+
 namespace backedpipe {
 namespace {
 
@@ -35,11 +37,17 @@ Node::Node(boost::asio::io_context& io, const Settings& settings, PassedSockets 
       client_(worker_, settings, passed),
       server_(worker_, settings, passed),
       monitor_(io),
+      metrics_(worker_, client_, server_),
       timer_(io) {
+  worker_.events().listen(log_event);
   passed.require_all_taken();
   if (settings.control.socket) {
     control_ = std::make_unique<ControlServer>(worker_, settings.control, client_, server_,
                                                [this] { return reload(); });
+  }
+  if (settings.metrics.listen) {
+    http_ = std::make_unique<HttpServer>(worker_, *settings.metrics.listen,
+                                         [this](std::string_view path) { return page(path); });
   }
 }
 
@@ -49,8 +57,6 @@ void Node::start() {
   if (settings_.workers > 1) {
     spdlog::warn("workers: {} asked for; this version runs one", settings_.workers);
   }
-  if (settings_.metrics.listen)
-    spdlog::warn("metrics: this version has none; \"listen\" is ignored");
   client_.start();
   // Only who dials can do anything about it.
   if (!client_.tunnels().empty()) {
@@ -58,6 +64,8 @@ void Node::start() {
   }
   server_.start();
   if (control_) control_->start();
+  if (http_) http_->start();
+  ready_ = true;
 }
 
 std::optional<std::string> Node::reload() {
@@ -81,6 +89,7 @@ void Node::stop(std::function<void()> stopped) {
   stop_began_ = Worker::now();
   spdlog::info("stopping: {} sessions", client_.sessions().size() + server_.sessions().size());
   monitor_.stop();
+  ready_ = false;
   if (control_) control_->stop();
   client_.stop();
   server_.stop();
@@ -96,6 +105,22 @@ Node::SessionCounts Node::session_counts() const {
     }
   }
   return counts;
+}
+
+std::optional<HttpServer::Page> Node::page(std::string_view path) const {
+  HttpServer::Page page;
+  if (path == "/metrics") {
+    page.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    page.body = metrics_.text();
+  } else if (path == "/healthz") {
+    page.body = "ok\n";
+  } else if (path == "/readyz") {
+    page.status = ready_ ? 200 : 503;
+    page.body = ready_ ? "ready\n" : "stopping\n";
+  } else {
+    return std::nullopt;
+  }
+  return page;
 }
 
 void Node::look_whether_stopped() {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -14,6 +15,8 @@
 #include "config/settings.hpp"
 #include "net/client.hpp"
 #include "net/control_server.hpp"
+#include "net/http_server.hpp"
+#include "net/metrics.hpp"
 #include "net/network_monitor.hpp"
 #include "net/passed_sockets.hpp"
 #include "net/server.hpp"
@@ -48,6 +51,7 @@ class Node {
 
  private:
   void look_whether_stopped();
+  std::optional<HttpServer::Page> page(std::string_view path) const;
 
   const Settings& settings_;
   Worker worker_;
@@ -55,6 +59,9 @@ class Node {
   Server server_;
   NetworkMonitor monitor_;
   std::unique_ptr<ControlServer> control_;
+  Metrics metrics_;
+  std::unique_ptr<HttpServer> http_;
+  bool ready_ = false;  // it has started and is not being stopped
   boost::asio::steady_timer timer_;
   TimePoint stop_began_{};
   std::function<void()> stopped_;

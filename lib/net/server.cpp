@@ -100,7 +100,7 @@ void Server::accepted(std::size_t index, StreamSocket socket) {
         admission_.leave(ticket);
         pending_.erase(ticket);
         if (failure.empty()) return;
-        ++handshakes_failed_;
+        ++handshake_failures_["handshake"];
         spdlog::warn("link from {}: handshake failed: {}", source, failure);
       });
   pending_.emplace(ticket, link);
@@ -165,7 +165,7 @@ Refused Server::heard(std::size_t index, std::unique_ptr<Transport>& transport, 
 
 Refused Server::refuse(const Hello& hello, std::string_view identity, const std::string& source,
                        Reason reason, const std::string& text, const std::string& log_only) {
-  ++handshakes_failed_;
+  ++handshake_failures_[name(reason)];
   spdlog::warn("session {} generation {}: refused {}{}{}: {}{}{}{}", to_string(hello.session),
                hello.generation, source, identity.empty() ? "" : ", identity ", identity,
                name(reason), text.empty() ? "" : ": ", text, log_only);
@@ -189,8 +189,7 @@ std::shared_ptr<SessionDriver> Server::open(std::size_t index, const Hello& hell
   registry_.add(hello.session, identity, hello.service, Worker::now());
   sessions_.emplace(hello.session, driver);
   ++totals_.opened;
-  spdlog::info("session {}: opened by {}: service {}, target {}", to_string(hello.session),
-               identity.empty() ? "anybody" : identity, hello.service, to_string(service.target));
+  driver->announce();
   dial_target(std::make_shared<TargetDial>(
       TargetDial{driver, service.target, Worker::now() + kTargetTimeout,
                  boost::asio::steady_timer(worker_.io()), false}));
@@ -223,6 +222,13 @@ void Server::dial_target(const std::shared_ptr<TargetDial>& dial) {
   std::make_shared<Connector>(worker_.io(), std::vector<Address>{dial->target}, std::move(handlers),
                               std::make_shared<EndpointCache>(), std::nullopt)
       ->start();
+}
+
+std::uint64_t Server::handshakes_failed() const {
+  std::uint64_t sum = 0;
+  for (const auto& [reason, count] : handshake_failures_)
+    sum += count;
+  return sum;
 }
 
 void Server::connect(const std::shared_ptr<SessionDriver>&, std::uint64_t) {}

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -48,7 +50,11 @@ class Server final : public SessionOwner {
 
   const std::vector<Entry>& entries() const { return entries_; }
   const Sessions& sessions() const { return sessions_; }
-  std::uint64_t handshakes_failed() const { return handshakes_failed_; }
+  std::uint64_t handshakes_failed() const;
+  // By the name of the reason with which they were refused; "handshake": they did not get that far.
+  const std::map<std::string_view, std::uint64_t>& handshake_failures() const {
+    return handshake_failures_;
+  }
   const SessionTotals& totals() const { return totals_; }
 
   void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
@@ -86,7 +92,7 @@ class Server final : public SessionOwner {
   Sessions sessions_;
   boost::asio::steady_timer tombstone_timer_;
   bool stopping_ = false;
-  std::uint64_t handshakes_failed_ = 0;
+  std::map<std::string_view, std::uint64_t> handshake_failures_;
   SessionTotals totals_;
 };
 

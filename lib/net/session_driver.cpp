@@ -22,8 +22,13 @@ constexpr int kRoundsPerTurn = 8;
 // One read from a link while memory is short: what finds no room is kept aside.
 constexpr std::size_t kReadBytesWhenScarce = std::size_t{16} << 10;
 
-double to_milliseconds(Duration duration) {
-  return std::chrono::duration<double, std::milli>(duration).count();
+// Why a link ended, as a word from a fixed set.
+std::string link_end(const boost::system::error_code& error) {
+  if (const auto reason = reason_of(error)) return std::string(name(*reason));
+  if (error == boost::asio::error::eof) return "closed";
+  if (error == boost::system::errc::timed_out) return "timed_out";
+  if (error == boost::system::errc::connection_reset) return "reset";
+  return "failed";
 }
 
 }  // namespace
@@ -44,6 +49,7 @@ SessionDriver::SessionDriver(Worker& worker, SessionOwner& owner, Session::Ident
       labels_(std::move(labels)),
       application_(worker.io()),
       timer_(worker.io()),
+      opened_at_(Worker::now()),
       created_at_(std::chrono::system_clock::now()),
       state_since_(created_at_) {}
 
@@ -181,7 +187,8 @@ std::optional<boost::asio::ip::address> SessionDriver::local_address() const {
 void SessionDriver::pump() {
   if (finished_) return;
   out_of_memory_ = false;
-  // Before judging the link: after a pause of this process, what proves that it is alive waits here.
+  // Before judging the link: after a pause of this process, what proves that it is alive waits
+  // here.
   read_link();
   session_.tick(Worker::now());
   bool progress = true;
@@ -398,8 +405,8 @@ void SessionDriver::finish(Reason reason) {
   timer_.cancel();
   if (application_open_) close_application();
   close_link(link_generation_, true);
-  spdlog::info("session {}: ended: {} (delivered {} bytes, took {} bytes, {} links)",
-               to_string(session_.id()), name(reason), bytes_in_, bytes_out_, session_.links());
+  publish(Event::Kind::close, session_.pipe().generation(), std::string(name(reason)), {},
+          Worker::now() - opened_at_);
   owner_->ended(*this, reason);
 }
 
@@ -411,37 +418,80 @@ void SessionDriver::watch_state() {
   const bool same_link = seen_generation_ == pipe.generation();
   if (state == seen_state_ && (same_link || state != PipeState::connected)) return;
   const bool was_connected = seen_state_ == PipeState::connected;
-  const TimePoint now = Worker::now();
   if (state != seen_state_) state_since_ = std::chrono::system_clock::now();
   const std::uint64_t lost = std::exchange(seen_generation_, pipe.generation());
   seen_state_ = state;
 
   if (was_connected && state != PipeState::closed) {
-    const auto& error = pipe.last_error();
-    const bool known = error && error->generation == lost;
-    // The two ends of one stream: a link that ends says "End of file", which tells a user nothing.
-    const std::string why = !known ? "given up for a newer link"
-                            : error->error == boost::asio::error::eof
-                                ? "closed by the other side or the network"
-                                : error->error.message();
-    if (known) last_error_ = why;
-    spdlog::info("session {} generation {}: detached: {}{}{}", to_string(session_.id()), lost,
-                 known ? name(error->component) : "", known ? ": " : "", why);
-    away_since_ = now;
+    report_detached(lost);
     if (state != PipeState::connected) owner_->detached(*this);
   }
   if (state == PipeState::connected) {
-    if (away_since_) {
-      spdlog::info("session {} generation {}: attached to {} after {:.1f} ms",
-                   to_string(session_.id()), pipe.generation(), link_address(),
-                   to_milliseconds(now - *away_since_));
-    } else {
-      spdlog::info("session {} generation {}: attached to {}", to_string(session_.id()),
-                   pipe.generation(), link_address());
-    }
-    away_since_.reset();
+    report_attached();
     owner_->attached(*this);
   }
+}
+
+void SessionDriver::report_attached() {
+  const TimePoint now = Worker::now();
+  std::optional<Duration> away;
+  if (away_since_) away = now - *away_since_;
+  const std::string link = link_address();
+  history_.attached({.generation = seen_generation_,
+                     .link = link,
+                     .attached_at = std::chrono::system_clock::now(),
+                     .away = away,
+                     .detached_at = {},
+                     .reason = {},
+                     .detail = {}});
+  publish(let_go_ ? Event::Kind::takeover : Event::Kind::attach, seen_generation_,
+          let_go_ ? "takeover"
+          : away  ? "resume"
+                  : "open",
+          {}, away);
+  attached_since_ = now;
+  away_since_.reset();
+}
+
+void SessionDriver::report_detached(std::uint64_t generation) {
+  const auto& error = session_.pipe().last_error();
+  const bool known = error && error->generation == generation;
+  std::string reason = known ? link_end(error->error) : "takeover";
+  // The two ends of one stream: a link that ends says "End of file", which tells a user nothing.
+  std::string detail = !known ? "given up for a newer link"
+                       : error->error == boost::asio::error::eof
+                           ? "closed by the other side or the network"
+                           : error->error.message();
+  if (known) last_error_ = detail;
+  let_go_ = !known;
+  const TimePoint now = Worker::now();
+  away_since_ = now;
+  history_.detached(std::chrono::system_clock::now(), reason, detail);
+  publish(Event::Kind::detach, generation, std::move(reason), std::move(detail),
+          now - attached_since_);
+}
+
+void SessionDriver::publish(Event::Kind kind, std::uint64_t generation, std::string reason,
+                            std::string detail, std::optional<Duration> duration) {
+  Event event;
+  event.kind = kind;
+  event.time = std::chrono::system_clock::now();
+  event.session = session_.id();
+  event.role = session_.role();
+  event.generation = generation;
+  event.tunnel = labels_.tunnel;
+  event.service = session_.service();
+  event.identity = labels_.identity;
+  event.application = labels_.application;
+  event.link = last_link_address_;
+  event.bytes_in = bytes_in_;
+  event.bytes_out = bytes_out_;
+  event.links_count = session_.links();
+  event.peer = labels_.peer;
+  event.reason = std::move(reason);
+  event.detail = std::move(detail);
+  event.duration = duration;
+  worker_.events().publish(event);
 }
 
 // --- waiting

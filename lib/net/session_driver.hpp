@@ -13,6 +13,7 @@
 
 #include <boost/asio/steady_timer.hpp>
 
+#include "control/session_history.hpp"
 #include "net/transport.hpp"
 #include "net/worker.hpp"
 #include "session/session.hpp"
@@ -67,6 +68,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   // The application's socket is there; before that, bytes for it wait in the pipe.
   void connect_application(StreamSocket socket);
   void start();  // client: wants its first link
+  // The owner has made it: tells whoever listens.
+  void announce() { publish(Event::Kind::open); }
   // An operator's or the daemon's wish; see Session.
   bool reconnect();
   void reset(Reason reason);
@@ -106,6 +109,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   std::chrono::system_clock::time_point created_at() const { return created_at_; }
   std::chrono::system_clock::time_point state_since() const { return state_since_; }
   const std::string& last_error() const { return last_error_; }
+  const SessionHistory& history() const { return history_; }
 
  private:
   enum class Direction : std::uint8_t { read, write };
@@ -144,6 +148,10 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   void reset_application(Reason reason);
   void close_link(std::uint64_t generation, bool gracefully);
   void finish(Reason reason);
+  void report_attached();
+  void report_detached(std::uint64_t generation);
+  void publish(Event::Kind kind, std::uint64_t generation = 0, std::string reason = {},
+               std::string detail = {}, std::optional<Duration> duration = {});
 
   Worker& worker_;
   SessionOwner* owner_;
@@ -173,9 +181,13 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   std::uint64_t seen_generation_ = 0;
   std::uint64_t bytes_in_ = 0;   // delivered to the application
   std::uint64_t bytes_out_ = 0;  // read from the application
+  TimePoint opened_at_;
   std::chrono::system_clock::time_point created_at_;
   std::chrono::system_clock::time_point state_since_;
+  TimePoint attached_since_{};
   std::optional<TimePoint> away_since_;
+  bool let_go_ = false;  // of its latest link, for a newer one
+  SessionHistory history_;
   std::string last_error_;
 };
 

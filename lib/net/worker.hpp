@@ -9,6 +9,7 @@
 
 #include "net/accept_failures.hpp"
 #include "net/arena.hpp"
+#include "net/event_feed.hpp"
 #include "net/memory_waiters.hpp"
 #include "pipe/segment_pool.hpp"
 #include "session/session.hpp"
@@ -30,6 +31,7 @@ class Worker {
   SegmentPool& pool() { return pool_; }
   MemoryWaiters& memory_waiters() { return memory_waiters_; }
   AcceptFailures& accept_failures() { return accept_failures_; }
+  EventFeed& events() { return events_; }
   const SessionOptions& session_options() const { return session_options_; }
 
   // For one read from a link; its content lasts until the handler returns.
@@ -48,6 +50,7 @@ class Worker {
   SegmentPool pool_;
   MemoryWaiters memory_waiters_;
   AcceptFailures accept_failures_;
+  EventFeed events_;
   SessionOptions session_options_;
   std::vector<std::byte> scratch_;
   std::random_device entropy_;

@@ -104,7 +104,8 @@ def test_every_option_is_offered(offered, shell):
     def options(program):
         return set(re.findall(r"(?<!\S)--[a-z-]+", run(binary(program), "--help").stdout))
 
-    everywhere = offered(shell, ["backedpipctl", "--"]) | offered(shell, ["backedpipctl", "reconnect", "--"])
+    everywhere = set().union(*(offered(shell, ["backedpipctl", *command, "--"])
+                               for command in ([], ["reconnect"], ["sessions"])))
     assert options("backedpipctl") <= everywhere
     everywhere = set()
     for words in (["--"], ["serve", "--"], ["connect", "--"]):

@@ -37,6 +37,9 @@ class OneSession : public ControlTarget {
   std::size_t reconnect_all() override { return 1; }
   bool close(const SessionId& id) override { return id == session_.id; }
   std::optional<std::string> reload() override { return "cannot open the key file"; }
+  void subscribe() override {}
+  std::string log_level() override { return "info"; }
+  bool set_log_level(const std::string& level) override { return level == "debug"; }
 
  private:
   SessionSnapshot session_;

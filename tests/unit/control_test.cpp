@@ -54,6 +54,13 @@ class FakeTarget final : public ControlTarget {
     actions.emplace_back("reload");
     return reload_problem;
   }
+  void subscribe() override { actions.push_back("subscribe"); }
+  std::string log_level() override { return level; }
+  bool set_log_level(const std::string& wanted) override {
+    if (wanted != "debug") return false;
+    level = wanted;
+    return true;
+  }
 
   SessionSnapshot& add(std::string_view id) {
     all.emplace_back().id = parse_session_id(id).value();
@@ -63,6 +70,7 @@ class FakeTarget final : public ControlTarget {
   std::vector<SessionSnapshot> all;
   std::vector<std::string> actions;
   std::optional<std::string> reload_problem;
+  std::string level = "info";
   int status_count = 0;
 };
 
@@ -312,12 +320,51 @@ TEST_F(Control, WhatIsNoObjectIsNoRequest) {
   }
 }
 
+TEST_F(Control, OneSessionComesWithItsHistory) {
+  target_.all[0].history.push_back({.generation = 1,
+                                    .link = "[::1]:7700",
+                                    .attached_at = WallTime(std::chrono::milliseconds(1)),
+                                    .away = {},
+                                    .detached_at = WallTime(std::chrono::milliseconds(1500)),
+                                    .reason = "timed_out",
+                                    .detail = "Connection timed out"});
+  target_.all[0].history.push_back({.generation = 3,
+                                    .link = "[::1]:7700",
+                                    .attached_at = WallTime(std::chrono::milliseconds(2000)),
+                                    .away = std::chrono::microseconds(500'400),
+                                    .detached_at = {},
+                                    .reason = {},
+                                    .detail = {}});
+  const Json session = result("session", R"({"id": ")" + kFirst + "\"}");
+  EXPECT_EQ(
+      session.at("history").dump(),
+      R"([{"attached_at":"1970-01-01T00:00:00.001Z","away_s":null,"detached_at":"1970-01-01T00:00:01.500Z",)"
+      R"("detail":"Connection timed out","generation":1,"link":"[::1]:7700","reason":"timed_out"},)"
+      R"({"attached_at":"1970-01-01T00:00:02.000Z","away_s":0.5,"detached_at":null,)"
+      R"("detail":null,"generation":3,"link":"[::1]:7700","reason":null}])");
+  EXPECT_FALSE(result("sessions").at(0).contains("history"));
+}
+
+TEST_F(Control, EventsSubscribesWhoeverAsks) {
+  EXPECT_EQ(result("events"), (Json{{"subscribed", true}}));
+  EXPECT_EQ(target_.actions, (std::vector<std::string>{"subscribe"}));
+  EXPECT_EQ(code("events", R"({"kind": "open"})"), -32602);
+}
+
+TEST_F(Control, LogLevelIsToldAndChanged) {
+  EXPECT_EQ(result("log_level"), (Json{{"level", "info"}}));
+  EXPECT_EQ(result("log_level", R"({"level": "debug"})"), (Json{{"level", "debug"}}));
+  for (const char* wrong : {R"({"level": "loud"})", R"({"level": 1})", R"({"level": null})"})
+    EXPECT_EQ(code("log_level", wrong), -32602) << wrong;
+  EXPECT_EQ(result("log_level"), (Json{{"level", "debug"}}));
+}
+
 TEST_F(Control, AnUnknownMethodIsToldTheKnownOnes) {
   const Json refused = error("explode");
   EXPECT_EQ(refused.at("code"), -32601);
-  EXPECT_EQ(
-      refused.at("message"),
-      "no method \"explode\"; there are: status, sessions, session, reconnect, close, reload");
+  EXPECT_EQ(refused.at("message"),
+            "no method \"explode\"; there are: status, sessions, session, reconnect, close, "
+            "reload, events, log_level");
   for (const char* method : {"", "Status", "status ", "rpc.discover"})
     EXPECT_EQ(code(method, "{}"), -32601) << method;
 }

@@ -59,13 +59,40 @@ TEST(Options, OfReconnectNameOneSessionOrAll) {
   EXPECT_EQ(problem({"status", "--all"}), "--all belongs to 'reconnect'");
 }
 
+TEST(Options, OfSessionsSayWhichAndInWhichOrder) {
+  const auto options = parse_options({"sessions", "--tunnel", "t", "--service=s", "--peer", "p",
+                                      "--state", "connected", "--sort", "rtt", "--reverse"});
+  ASSERT_TRUE(options) << options.error();
+  EXPECT_EQ(options->filter.tunnel, "t");
+  EXPECT_EQ(options->filter.service, "s");
+  EXPECT_EQ(options->filter.peer, "p");
+  EXPECT_EQ(options->filter.state, "connected");
+  EXPECT_EQ(options->sort, "rtt");
+  EXPECT_TRUE(options->reverse);
+  EXPECT_EQ(problem({"status", "--sort", "rtt"}), "--sort belongs to 'sessions'");
+  EXPECT_EQ(problem({"status", "--reverse"}), "--reverse belongs to 'sessions'");
+  EXPECT_EQ(problem({"sessions", "--peer="}).empty(), false);
+  EXPECT_EQ(problem({"sessions", "--state", "up"}),
+            "found 'up' after --state, expected one of connected, disconnected, reconnecting");
+  EXPECT_EQ(problem({"sessions", "--sort", "size"}),
+            "found 'size' after --sort, expected one of age, since, id, state, tunnel, service, "
+            "peer, identity, generation, in, out, unacked, buffered, rtt, reconnects");
+}
+
+TEST(Options, OfLogLevelNameOneOrNone) {
+  EXPECT_EQ(parse_options({"log-level"})->argument, "");
+  EXPECT_EQ(parse_options({"log-level", "debug"})->argument, "debug");
+  EXPECT_EQ(problem({"log-level", "loud"}),
+            "found 'loud', expected one of trace, debug, info, warning, error, off");
+}
+
 TEST(Options, ThatAreWrongAreExplained) {
   EXPECT_EQ(problem({}), "a command is missing");
   EXPECT_EQ(problem({"--json"}), "a command is missing");
   EXPECT_EQ(problem({"stauts"}), "there is no command 'stauts'; did you mean 'status'?");
   EXPECT_EQ(problem({"nonsense"}),
             "there is no command 'nonsense'; the commands are: status, sessions, session, "
-            "reconnect, close, reload, keygen, check");
+            "events, reconnect, close, reload, log-level, keygen, check");
   EXPECT_EQ(problem({"status", "now"}), "unexpected 'now' after 'status'");
   EXPECT_EQ(problem({"close", "abcd", "ef01"}), "unexpected 'ef01' after 'close'");
   EXPECT_EQ(problem({"session"}), "'session' needs the ID of a session, as 'sessions' lists them");

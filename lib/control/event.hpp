@@ -1,0 +1,57 @@
+// What happens to sessions and peers, as values: the log, the control socket's subscribers and the
+// metrics are all fed from these, so that they tell the same story. They own everything in them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "control/snapshots.hpp"
+
+namespace backedpipe {
+
+struct Event {
+  enum class Kind : std::uint8_t {
+    open,       // a session begins, without a link yet
+    attach,     // it has a link
+    detach,     // it has lost its link, or let go of it
+    takeover,   // a newer link has replaced one that was not lost
+    close,      // it is over, and so is its link
+    peer_up,    // a peer that was down answers again
+    peer_down,  // a peer does not answer
+  };
+
+  Kind kind = Kind::open;
+  WallTime time;
+
+  // Of a session; empty for a peer's events.
+  std::optional<SessionId> session;
+  Role role = Role::client;
+  std::uint64_t generation = 0;  // open, close: of the latest link or attempt
+  std::string tunnel;            // client
+  std::string service;
+  std::string identity;
+  std::string application;
+  std::string link;               // attach, takeover, detach: the link's remote address
+  std::uint64_t bytes_in = 0;     // delivered to the application so far
+  std::uint64_t bytes_out = 0;    // read from the application so far
+  std::uint64_t links_count = 0;  // so far
+
+  std::string peer;  // client: the peer's name; server: empty
+
+  // A word from a fixed set, see CONTROL.md; empty for open and peer_up.
+  std::string reason;
+  std::string detail;  // the same for people, as far as there is more to say
+  // attach, takeover: how long it was without a link, unless it is the first. detach: how long it
+  // had the link. close: how long there was the session. peer_up: how long it was down.
+  std::optional<Duration> duration;
+};
+
+std::string_view name(Event::Kind kind);
+
+// One line without its end: what the log says. It may hold anything that a peer said.
+std::string describe(const Event& event);
+
+}  // namespace backedpipe

@@ -1,0 +1,86 @@
+"""Replies of a running daemon against the schemas that the control protocol's description links to."""
+
+import json
+import re
+
+import jsonschema
+import pytest
+
+from support.daemon import REPOSITORY, ControlError
+from support.streams import echo_once
+from support.targets import EchoTarget
+from support.waiting import wait_until
+
+CONTROL = REPOSITORY / "lib" / "control"
+SCHEMAS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (CONTROL / "schema").glob("*.json")}
+
+
+def check(name, value):
+    jsonschema.validate(value, SCHEMAS[name], cls=jsonschema.Draft202012Validator)
+
+
+def test_every_reply_is_what_its_schema_says(tunnel, start):
+    stage = tunnel({"echo": start(EchoTarget()).address})
+    with stage.client.control.connect() as follower, follower.makefile("rwb") as stream:
+        stream.write(b'{"jsonrpc":"2.0","id":1,"method":"events"}\n')
+        stream.flush()
+        check("events", json.loads(stream.readline())["result"])
+        with stage.connect() as sock:
+            echo_once(sock)
+            stage.relay.refuse()
+            stage.relay.cut()
+            wait_until(lambda: stage.client.control.status()["peers"][0]["state"] == "down", 10, "the peer to be down")
+            check("status", stage.client.control.status())
+            check("sessions", stage.client.control.sessions())
+            stage.relay.accept()
+            echo_once(sock)
+            session_id = stage.only_session()["id"]
+            for daemon in stage.daemons():
+                check("status", daemon.control.status())
+                check("sessions", daemon.control.sessions())
+                session = daemon.control.session(session_id)
+                check("session", session)
+                assert len(session["history"]) == 2
+            check("reconnect", stage.client.control.reconnect(session_id))
+            check("reconnect", stage.client.control.call("reconnect", all=True))
+            check("log_level", stage.client.control.call("log_level"))
+            check("reload", stage.client.control.call("reload"))
+            check("close", stage.client.control.close(session_id))
+        kinds = set()
+        while "close" not in kinds:
+            event = json.loads(stream.readline())["params"]
+            check("event", event)
+            kinds.add(event["event"])
+    assert {"open", "attach", "detach", "peer_down", "peer_up"} <= kinds
+
+
+def test_every_error_is_what_its_schema_says(tunnel, start):
+    stage = tunnel({"echo": start(EchoTarget()).address})
+    with stage.connect() as sock:
+        echo_once(sock)
+        session_id = stage.only_session()["id"]
+        for daemon, request, code in (
+                (stage.client, b"nonsense", -32700), (stage.client, b"[]", -32600),
+                (stage.client, b'{"jsonrpc":"2.0","id":1,"method":"explode"}', -32601),
+                (stage.client, b'{"jsonrpc":"2.0","id":1,"method":"log_level","params":{"level":1}}', -32602),
+                (stage.client, b'{"jsonrpc":"2.0","id":1,"method":"close","params":{"id":"' + b"0" * 32 + b'"}}', -32004),
+                (stage.server, b'{"jsonrpc":"2.0","id":1,"method":"reconnect","params":{"id":"' + session_id.encode()
+                 + b'"}}', -32006)):
+            with daemon.control.connect() as connection, connection.makefile("rwb") as stream:
+                stream.write(request + b"\n")
+                stream.flush()
+                error = json.loads(stream.readline())["error"]
+                check("error", error)
+                assert error["code"] == code
+
+
+def test_the_description_names_every_method_and_schema(tunnel, start):
+    stage = tunnel({"echo": start(EchoTarget()).address})
+    with pytest.raises(ControlError) as unknown:
+        stage.client.control.call("explode")
+    methods = re.search(r"there are: (.*)", str(unknown.value))[1].rstrip("'\")").split(", ")
+    text = (CONTROL / "CONTROL.md").read_text(encoding="utf-8")
+    described = re.findall(r"^\| `(\w+)` \|.*\(schema/\w+\.json\) \|$", text, re.MULTILINE)
+    assert sorted(described) == sorted(methods)
+    linked = set(re.findall(r"\(schema/(\w+)\.json\)", text))
+    assert linked == set(SCHEMAS)
