@@ -39,7 +39,7 @@ std::string opened(const Event& event) {
 }
 
 std::string ended(const Event& event) {
-  return "ended" + after(event) + ": " + why(event) + of_peer(event) + " (delivered " +
+  return "ended: " + why(event) + after(event) + of_peer(event) + " (delivered " +
          std::to_string(event.bytes_in) + " bytes, took " + std::to_string(event.bytes_out) +
          " bytes, " + std::to_string(event.links_count) + " links)";
 }

@@ -383,10 +383,9 @@ TEST_F(Ctl, CheckAcceptsAConfigurationWithItsKeys) {
   EXPECT_EQ(run_words({"check", path}), ExitCode::done);
   EXPECT_EQ(out_, path + ": ok\n");
   EXPECT_EQ(run_words({"check", path, "--json"}), ExitCode::done);
-  EXPECT_EQ(Json::parse(out_), Json({{"file", path},
-                                     {"ok", true},
-                                     {"errors", Json::array()},
-                                     {"warnings", Json::array()}}));
+  EXPECT_EQ(
+      Json::parse(out_),
+      Json({{"file", path}, {"ok", true}, {"errors", Json::array()}, {"warnings", Json::array()}}));
 }
 
 TEST_F(Ctl, CheckListsWhatIsWrongWithTheKeys) {

@@ -59,7 +59,7 @@ TEST(EventText, SaysWhoseAndWhyAndHowLong) {
   event.reason = "closed";
   EXPECT_EQ(describe(event),
             kSession +
-                ": ended after 62.0 s: closed, peer office (delivered 10 bytes, took 20 "
+                ": ended: closed after 62.0 s, peer office (delivered 10 bytes, took 20 "
                 "bytes, 3 links)");
 }
 

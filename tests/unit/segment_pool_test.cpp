@@ -101,7 +101,7 @@ TEST(SegmentPool, HoweverManyHoldWhatTheyCanSomeIsLeftForTheNext) {
     ArenaPool pool(512);
     // As the first to stall have it, and as many more in the other direction.
     for (const bool outbound : {outbound_first, !outbound_first}) {
-      for (int i = 0; i < 20; ++i)
+      for (int i = 0; i < 12; ++i)
         take_all_one_may(*pool, outbound ? Use::outbound : Use::inbound);
     }
     EXPECT_GE(take_all_one_may(*pool, Use::outbound), 1U);
@@ -111,7 +111,7 @@ TEST(SegmentPool, HoweverManyHoldWhatTheyCanSomeIsLeftForTheNext) {
 
 TEST(SegmentPool, BytesToSendLeaveTheLastToBytesThatComeIn) {
   ArenaPool pool(32);
-  for (int i = 0; i < 20; ++i)
+  for (int i = 0; i < 12; ++i)
     pool->allocate(Use::inbound);
   EXPECT_EQ(allocate_all(*pool, Use::outbound).size(), 10U);
   EXPECT_EQ(allocate_all(*pool, Use::inbound).size(), 2U);

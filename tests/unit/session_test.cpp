@@ -286,8 +286,8 @@ TEST_F(ClientSession, ALinkThatCarriedSignsOfLifeOnlyIsFollowedByAPause) {
     Subject client(Role::client);
     client->start(kStart);
     ASSERT_TRUE(client->hello(1, kStart));
-    client->welcomed(
-        {.session = kId, .generation = 1, .position = peer_at(0), .created = true}, kStart);
+    client->welcomed({.session = kId, .generation = 1, .position = peer_at(0), .created = true},
+                     kStart);
     client.hear(frame_text(type, 0));
     client.actions();
     client.lose_link();
