@@ -111,7 +111,7 @@ TEST(SegmentPool, HoweverManyHoldWhatTheyCanSomeIsLeftForTheNext) {
 
 TEST(SegmentPool, BytesToSendLeaveTheLastToBytesThatComeIn) {
   ArenaPool pool(32);
-  for (int i = 0; i < 12; ++i)
+  for (int i = 0; i < 20; ++i)
     pool->allocate(Use::inbound);
   EXPECT_EQ(allocate_all(*pool, Use::outbound).size(), 10U);
   EXPECT_EQ(allocate_all(*pool, Use::inbound).size(), 2U);
