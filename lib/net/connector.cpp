@@ -1,6 +1,7 @@
 #include "net/connector.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include <boost/asio/ip/tcp.hpp>
@@ -37,6 +38,21 @@ Failure kind_of(boost::system::error_code error) {
                     error == boost::system::errc::no_such_file_or_directory ||
                     error == boost::system::errc::invalid_argument;
   return hard ? Failure::hard : Failure::soft;
+}
+
+bool is_link_local(const StreamSocket::endpoint_type& endpoint) {
+  if (family_of(endpoint) != AddressFamily::ipv6) return false;
+  tcp::endpoint address;
+  std::memcpy(address.data(), endpoint.data(), std::min(endpoint.size(), address.capacity()));
+  return address.address().is_v6() && address.address().to_v6().is_link_local();
+}
+
+// Between the loss of one address and the coming of the next, the kernel dials out from the only
+// one that is left, and nobody can answer there.
+bool goes_nowhere(const StreamSocket& socket, const StreamSocket::endpoint_type& endpoint) {
+  boost::system::error_code unknown;
+  const auto local = socket.local_endpoint(unknown);
+  return !unknown && is_link_local(local) && !is_link_local(endpoint);
 }
 
 // This process's trouble, not the other side's. Without file descriptors a name cannot be resolved
@@ -217,6 +233,11 @@ void Connector::begin(const EndpointRace::Start& start) {
     self->connected(id, error);
     self->step();
   });
+  if (goes_nowhere(racer.socket, endpoint)) {
+    drop(
+        start.racer, Failure::soft,
+        "cannot connect to " + entrants_[start.address].label + ": only a link-local address here");
+  }
 }
 
 void Connector::connected(RacerId id, boost::system::error_code error) {
