@@ -50,29 +50,30 @@ class PeerGateTest : public ::testing::Test {
     run();
   }
 
-  bool fail(const SessionId& id, const std::string& why = "connection refused") {
+  // By value: what is passed may come from what these change.
+  bool fail(SessionId id, const std::string& why = "connection refused") {
     dials_.erase(id);
     const bool waits = gate_.failed(id, why, now_);
     run();
     return waits;
   }
-  void answer(const SessionId& id) {
+  void answer(SessionId id) {
     gate_.answered(id, now_);
     run();
   }
   // The peer answers, and the session has its link.
-  void attach(const SessionId& id) {
+  void attach(SessionId id) {
     gate_.answered(id, now_);
     dials_.erase(id);
     gate_.withdraw(id);
     run();
   }
-  void withdraw(const SessionId& id) {
+  void withdraw(SessionId id) {
     dials_.erase(id);
     gate_.withdraw(id);
     run();
   }
-  void complain(const SessionId& id) {
+  void complain(SessionId id) {
     gate_.struggling(id, "no answer", now_);
     run();
   }
