@@ -9,6 +9,8 @@
 namespace backedpipe::config {
 namespace {
 
+constexpr std::size_t kMaxReasonBytes = 1024;
+
 using nlohmann::json;
 
 constexpr std::size_t kMaxDuplicateErrors = 20;
@@ -62,7 +64,9 @@ class TreeBuilder final : public nlohmann::json_sax<json> {
   bool parse_error(std::size_t read_bytes, const std::string&,
                    const nlohmann::detail::exception& error) override {
     const TokenCursor::Token token = cursor_.refused(read_bytes > 0 ? read_bytes - 1 : 0);
-    fail(token.position, "not valid JSON: " + reason(error.what(), token.text));
+    // The parser repeats what it has read, control characters included.
+    fail(token.position,
+         "not valid JSON: " + printable(reason(error.what(), token.text), kMaxReasonBytes));
     return false;
   }
 

@@ -30,7 +30,11 @@ Client::Client(Worker& worker, const Settings& settings, PassedSockets& passed)
   }
 }
 
-Client::~Client() = default;
+Client::~Client() {
+  // Who could not tell its server in time.
+  for (const auto& [id, driver] : sessions_)
+    driver->abandon();
+}
 
 Client::PeerSecurity Client::read_security() const {
   PeerSecurity security;

@@ -105,6 +105,8 @@ void SessionDriver::abandon() {
   application_open_ = false;
   owner_->give_up(*this, session_.pipe().generation());
   close_gracefully(std::move(link_));
+  // Waits in flight may keep this alive for longer than the worker's memory.
+  session_.pipe().close();
 }
 
 // --- links

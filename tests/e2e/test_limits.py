@@ -253,6 +253,8 @@ def test_what_cannot_be_dialled_for_want_of_descriptors_is_dialled_again(tunnel,
     echo = start(EchoTarget())
     stage = tunnel(echo.address)
     daemon = getattr(stage, who)
+    if daemon.is_instrumented():
+        pytest.skip("without descriptors UndefinedBehaviorSanitizer cannot read memory, and calls all of it invalid")
     with stage.connect() as there:
         echo_once(there)
         mark = daemon.log_mark()
