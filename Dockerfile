@@ -21,6 +21,7 @@ COPY --from=build /installed/usr/sbin/backedpipd /usr/sbin/
 COPY --from=build /installed/usr/bin/backedpipctl /usr/bin/
 USER backedpipd
 # Writes nothing but its control socket: a read-only root needs a tmpfs for /run/backedpipd.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["backedpipctl", "status"]
+# Status 4, a peer that is down, is no fault of the daemon: it must live on to have its sessions back.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD backedpipctl status || [ $? = 4 ]
 ENTRYPOINT ["backedpipd"]
 CMD ["--config", "/etc/backedpipd/backedpipd.json"]

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -10,10 +11,26 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from support.machine import Machine, must, package, root_archive  # noqa: E402
 
+TEST_SECONDS = 180
+
 
 def pytest_sessionstart(session):
     if os.getuid() != 0:
         pytest.exit("the system tests need root", 2)
+
+
+@pytest.fixture(autouse=True)
+def within_time():
+    """A test that hangs fails with the place where it hangs. What is set up for several is not counted."""
+
+    def expired(_signal, _frame):
+        raise AssertionError(f"the test did not end within {TEST_SECONDS} s")
+
+    previous = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
 
 
 @pytest.fixture(scope="session")

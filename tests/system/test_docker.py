@@ -113,7 +113,13 @@ class Shell:
 
 
 def status(docker, name):
-    return json.loads(docker("exec", f"backedpipd_{name}_1", "backedpipctl", "--json", "status"))
+    ask = 'backedpipctl --json status || [ $? = 4 ]'
+    return json.loads(docker("exec", f"backedpipd_{name}_1", "sh", "-c", ask))
+
+
+def checks(docker, container):
+    """When the last checks of the container's health began."""
+    return set(docker("inspect", "-f", "{{range .State.Health.Log}}{{.Start.UnixNano}} {{end}}", container).split())
 
 
 def test_the_image_is_small_and_runs_as_nobody_special(docker, image):
@@ -133,7 +139,7 @@ def test_ssh_goes_through_networks_that_do_not_meet(docker, stage):
     target = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "backedpipd_target_1")
     networks = docker("inspect", "-f", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}",
                       "backedpipd_client_1").split()
-    assert target and sorted(networks) == ["backedpipd_link", "backedpipd_outside"]
+    assert target and sorted(networks) == ["backedpipd_applications", "backedpipd_link"]
 
 
 def test_a_session_survives_a_network_that_is_pulled_out(docker, stage):
@@ -146,6 +152,20 @@ def test_a_session_survives_a_network_that_is_pulled_out(docker, stage):
         docker("network", "connect", "backedpipd_link", "backedpipd_client_1")
         shell.expect("during")
         assert status(docker, "client")["sessions"]["connected"] == 1
+
+
+def test_a_peer_that_is_down_does_not_make_the_client_sick(docker, stage):
+    """Whoever restarts what is unhealthy would end the sessions that wait for their peer."""
+    docker("stop", "backedpipd_server_1")
+    try:
+        with Shell(stage):
+            wait_until(lambda: status(docker, "client")["peers"][0]["state"] == "down", 40, "the peer to be down")
+            before = checks(docker, "backedpipd_client_1")
+            wait_until(lambda: checks(docker, "backedpipd_client_1") - before, 40, "the next check of the client")
+            assert docker("inspect", "-f", "{{.State.Health.FailingStreak}}", "backedpipd_client_1") == "0"
+    finally:
+        docker("start", "backedpipd_server_1")
+    wait_health(docker, "backedpipd_server_1", "healthy")
 
 
 def test_the_healthcheck_turns_and_comes_back(docker, stage, image):
