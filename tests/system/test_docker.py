@@ -13,6 +13,7 @@ from support.machine import must, slim_archive
 from support.waiting import wait_until
 
 DOCKER = "/usr/bin/docker"
+BRIDGE = "/sys/class/net/docker0"
 UID = 7700
 BASE = "debian:bookworm-slim"
 MIB = 1 << 20
@@ -24,6 +25,9 @@ def engine(tmp_path_factory):
     # Sockets have short names, and overlayfs wants a real disk.
     directory = tmp_path_factory.mktemp("docker")
     address = f"unix://{directory}/sock"
+    # What an engine does to the machine's network, it leaves behind.
+    rules = must("iptables-save")
+    had_bridge = os.path.exists(BRIDGE)
     with open(directory / "log", "wb") as log:
         process = subprocess.Popen(["dockerd", "--data-root", str(directory / "data"), "--exec-root",
                                     str(directory / "exec"), "--pidfile", str(directory / "pid"), "-H", address],
@@ -41,6 +45,9 @@ def engine(tmp_path_factory):
         process.terminate()
         process.wait(30)
         run("umount", str(directory / "exec" / "netns" / "default"))
+        subprocess.run(["iptables-restore"], input=rules, text=True, check=True)
+        if not had_bridge:
+            must("ip", "link", "delete", "docker0")
         shutil.rmtree(directory, ignore_errors=True)
 
 
