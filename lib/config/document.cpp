@@ -146,7 +146,9 @@ class TreeBuilder final : public nlohmann::json_sax<json> {
     if (cursor_.separator() == ',' && (token == "}" || token == "]")) {
       return "found a comma before " + std::string(token) + "; the last entry has none after it";
     }
-    const std::string_view detail = after(what, " - ");
+    // What follows "last read" is the file's own text, in which anything may stand.
+    std::string_view detail = after(what, " - ");
+    detail = detail.substr(0, detail.find("; last read"));
     if (const auto unexpected = after(detail, "unexpected ", ";"); !unexpected.empty()) {
       std::string text = "found " + std::string(unexpected);
       const std::string_view expected = after(detail, "; expected ");
@@ -160,7 +162,7 @@ class TreeBuilder final : public nlohmann::json_sax<json> {
     if (detail.substr(0, 15) == "invalid literal") {
       return "found " + in_quotes(token, 12) + ", expected a value (text goes into double quotes)";
     }
-    if (!detail.empty()) return std::string(detail.substr(0, detail.find("; last read")));
+    if (!detail.empty()) return std::string(detail);
     return "found a number that is too large";  // the only other error of the parser
   }
 

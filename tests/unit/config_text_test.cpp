@@ -130,6 +130,10 @@ TEST(Config, ExplainsSyntaxErrorsInOneSentence) {
   EXPECT_EQ(
       error("{\"a\": yes}"),
       "f:1:7: not valid JSON: found \"yes\", expected a value (text goes into double quotes)");
+  // The file's own text passes neither for the parser's nor into the log as it is.
+  EXPECT_EQ(error("{\"a unexpected \x7f; b\n"),
+            "f:1:2: not valid JSON: invalid string: control character U+000A (LF) must be escaped "
+            "to \\u000A or \\n");
   EXPECT_EQ(error("{\"a\": 1} {"), "f:1:10: not valid JSON: found '{', expected end of input");
   EXPECT_EQ(error("{\n  \"a\": \"b\n}"),
             "f:2:8: not valid JSON: invalid string: control character U+000A (LF) must be escaped "
