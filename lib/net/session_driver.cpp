@@ -56,7 +56,11 @@ SessionDriver::SessionDriver(Worker& worker, SessionOwner& owner, Session::Ident
 // --- for the owner
 
 void SessionDriver::connect_application(StreamSocket socket) {
-  if (finished_ || session_.application_done()) return;
+  if (finished_ || session_.application_done()) {
+    // A target that was dialled meanwhile: it must not take this for a session that ended well.
+    reset_and_close(socket);
+    return;
+  }
   application_ = std::move(socket);
   application_open_ = true;
   boost::system::error_code ignored;
