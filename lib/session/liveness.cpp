@@ -15,7 +15,14 @@ TimePoint Liveness::ask_at(const BackedPipe& pipe) const {
 std::optional<TimePoint> Liveness::suspect_at(const BackedPipe& pipe) const {
   const auto owed_since = earlier(pipe.ping_asked_at(), pipe.unanswered_since());
   if (!owed_since) return std::nullopt;
-  return std::max(*owed_since, *pipe.last_received_at()) + options_.suspect;
+  return std::max(*owed_since, *pipe.last_received_at()) + patience(pipe);
+}
+
+// On a path with full buffers an answer takes seconds, and where one segment is lost it takes that
+// long once more. The limit is for a round trip that was measured across an outage.
+Duration Liveness::patience(const BackedPipe& pipe) const {
+  const Duration usual = 3 * pipe.round_trip().value_or(Duration::zero());
+  return std::clamp(usual, options_.suspect, 2 * options_.suspect);
 }
 
 Liveness::Verdict Liveness::judge(const BackedPipe& pipe, TimePoint now) const {

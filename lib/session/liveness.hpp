@@ -8,6 +8,9 @@
 //                                                              beside this one
 //   nothing received for `dead`                              → dead: let it go
 //
+// A link that needs more than a third of `suspect` for a round trip is suspected later, at most at
+// twice the time.
+//
 // "In the middle of data" is a link on which data is out unanswered, or the last that came was
 // data. Owed is a PONG, also while a full socket holds up the PING, and the answer to data that is
 // out. A peer that does not acknowledge because its application does not read still answers the
@@ -41,6 +44,7 @@ class Liveness {
  private:
   TimePoint ask_at(const BackedPipe& pipe) const;
   std::optional<TimePoint> suspect_at(const BackedPipe& pipe) const;
+  Duration patience(const BackedPipe& pipe) const;
 
   LivenessOptions options_;
 };

@@ -89,6 +89,11 @@ class RoutedNetwork:
 
     def _connect(self, namespace, near, far):
         namespace.configure(f"link add {near} type veth peer name {far} netns {self.router.name}")
+        # A link that has just come up may lose the first answer to "who has this address". The network is not back
+        # before the second one, for which the kernel otherwise waits a second.
+        for place, link in ((namespace, near), (self.router, far)):
+            for family in ("ipv4", "ipv6"):
+                place.sysctl(f"net/{family}/neigh/{link}/retrans_time_ms", 50)
 
     def _client_setup(self):
         return [*_addresses("c0", CLIENT_NET, self._client_host), *_default_routes("c0", CLIENT_NET)]

@@ -34,6 +34,16 @@ class LivenessOfALink : public OnePipe {
     ASSERT_TRUE(receive(pipe_, frame_text(FrameType::pong, 0, pings[0].value), now).has_value());
   }
 
+  void measure_round_trip(Duration time) {
+    pipe_.ping(at(seconds(0)));
+    const auto pings = only(FrameType::ping, take_frames(pipe_, at(seconds(0))));
+    ASSERT_EQ(pings.size(), 1U);
+    ASSERT_TRUE(
+        receive(pipe_, frame_text(FrameType::pong, 0, pings[0].value), at(time)).has_value());
+    // Anything on the way afterwards, so that the link is not dead.
+    ASSERT_TRUE(receive(pipe_, frame_text(FrameType::ack, 0), at(time + seconds(4))).has_value());
+  }
+
   Verdict at_time(Duration since_start) { return liveness_.judge(pipe_, at(since_start)); }
 
   Liveness liveness_{LivenessOptions{}};
@@ -60,6 +70,21 @@ TEST_F(LivenessOfALink, AnUnansweredPingMakesItSuspectAndThenDead) {
   EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(8))), at(seconds(15)));
   EXPECT_EQ(at_time(milliseconds(14999)), Verdict::suspect);
   EXPECT_EQ(at_time(seconds(15)), Verdict::dead);
+}
+
+TEST_F(LivenessOfALink, ASlowPathHasTimeForThreeRoundTrips) {
+  measure_round_trip(seconds(16));  // an eighth of it counts
+  EXPECT_EQ(pipe_.round_trip(), seconds(2));
+  pipe_.ping(at(seconds(20)));
+  EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(20))), at(seconds(26)));
+  EXPECT_EQ(at_time(milliseconds(25999)), Verdict::alive);
+  EXPECT_EQ(at_time(seconds(26)), Verdict::suspect);
+}
+
+TEST_F(LivenessOfALink, ARoundTripAcrossAnOutageDoesNotMakeItBlindForTheNext) {
+  measure_round_trip(seconds(80));
+  pipe_.ping(at(seconds(90)));
+  EXPECT_EQ(at_time(seconds(96)), Verdict::suspect);
 }
 
 // The socket is full, so that not even the question goes out.
