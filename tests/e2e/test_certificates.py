@@ -11,7 +11,7 @@ from support import wire
 from support.certificates import Authority
 from support.daemon import ControlError, Daemon, binary, keygen, run, write_config, write_private
 from support.ports import endpoint, free_port
-from support.streams import connect, echo_once, expect_reset
+from support.streams import connect, echo_once, expect_reset, expect_reset_of
 from support.targets import EchoTarget
 from support.waiting import patient, wait_until
 from support.wire import CertificateLink, Hello, Refused, Welcome
@@ -48,8 +48,7 @@ def expect_no_link(directory, stage, owner, client_says, server_says=None, **set
         echo_once(undisturbed)
         mark = stage.server.log_mark()
         with a_client(directory, stage, owner, **settings) as (client, address):
-            with connect(address, patient(10)) as sock:
-                expect_reset(sock)
+            expect_reset_of(connect, address, patient(10))
             assert len(client.wait_log(f"no link: .*{client_says}")) == 1
             peer, = client.control.status()["peers"]
             assert peer["state"] == "up" and re.search(client_says, peer["last_error"]), peer
@@ -109,8 +108,7 @@ def test_an_expired_server_only_delays_a_session_that_is_open(stage):
         said = stage.client.wait_log(f"no link: .*the certificate of 127.0.0.1 expired on {TIME}")
         assert len(said) == 1
         assert re.search("expired on", stage.only_session()["last_error"])
-        with stage.connect() as other:
-            expect_reset(other)
+        expect_reset_of(stage.connect)
         stage.authority.server(stage.directory / "server", "IP:127.0.0.1")
         stage.server.control.call("reload")
         echo_once(sock, b"after")
@@ -241,8 +239,7 @@ def test_a_key_that_is_taken_away_keeps_new_links_out_and_may_come_back(tunnel, 
         write_private(stage.server_keys_path, keygen("somebody-else"))
         assert "info" in reload_by_signal(stage.server)[0]
         echo_once(sock, b"the link that is there stays")
-        with stage.connect() as other:
-            expect_reset(other)
+        expect_reset_of(stage.connect)
         stage.relay.cut()
         stage.server.wait_log('not_authorised: unknown identity "laptop"')
         wait_until(lambda: stage.only_session()["state"] == "reconnecting", 10, "the client to try")

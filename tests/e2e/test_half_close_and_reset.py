@@ -7,7 +7,7 @@ import pytest
 
 from support.ports import free_port
 from support.relay import close_with_reset
-from support.streams import (Pattern, echo_once, expect_end, expect_reset, receive_pattern, send_pattern)
+from support.streams import (Pattern, echo_once, expect_end, expect_reset, expect_reset_of, receive_pattern, send_pattern)
 from support.targets import (ENDED, WAS_RESET, AnsweringTarget, ClosingTarget, EchoTarget,
                              ResettingOnCommandTarget, ResettingTarget, SinkTarget)
 from support.waiting import MIB, wait_until
@@ -63,8 +63,7 @@ def test_a_reset_by_the_target_reaches_the_application_as_a_reset(tunnel, start)
 
 def test_a_target_that_refuses_is_seen_as_a_reset(tunnel):
     stage = tunnel(("127.0.0.1", free_port()))
-    with stage.connect() as sock:
-        expect_reset(sock)
+    expect_reset_of(stage.connect)
     assert stage.server.wait_log("target_refused")
     stage.wait_no_sessions()
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from support.streams import Background, Pattern, echo_once, expect_reset, receive_pattern, send_pattern
+from support.streams import Background, Pattern, echo_once, expect_reset_of, receive_pattern, send_pattern
 from support.targets import EchoTarget, Target
 from support.waiting import KIB, MIB, PATIENCE, patient, scaled, wait_until
 
@@ -85,8 +85,7 @@ def test_an_identity_gets_as_many_sessions_as_it_may_have_and_its_lost_ones_make
     with stage.connect() as first, stage.connect() as second:
         echo_once(first)
         echo_once(second)
-        with stage.connect() as third:
-            expect_reset(third)
+        expect_reset_of(stage.connect)
         assert stage.client.log_lines("session_limit")
         echo_once(first)
         echo_once(second)

@@ -11,7 +11,7 @@ import pytest
 from support import wire
 from support.daemon import Daemon, keygen, write_private
 from support.ports import endpoint, free_port
-from support.streams import connect, echo_once, expect_reset
+from support.streams import connect, echo_once, expect_reset_of
 from support.targets import EchoTarget
 from support.waiting import PATIENCE, patient, wait_until
 from support.wire import Hello, PlainLink, Refused, TlsLink, Welcome
@@ -81,8 +81,7 @@ def test_a_client_daemon_with_a_wrong_key_resets_its_application(tunnel, start, 
     stage = tunnel(start(EchoTarget()).address)
     key = write_private(tmp_path / "wrong.key", keygen(identity))
     with an_undisturbed_session(stage), a_client(tmp_path, stage, key, "target") as (client, address):
-        with connect(address, patient(10)) as sock:
-            expect_reset(sock)
+        expect_reset_of(connect, address, patient(10))
         assert client.wait_log("not_authorised")
         assert stage.server.log_lines("not_authorised")
 
@@ -97,8 +96,8 @@ def test_a_service_that_is_not_allowed_is_refused(two_identities, tmp_path):
             link.wait_closed()
         assert_logged_once(stage, mark, "not_authorised")
         key = write_private(tmp_path / "guest.key", stage.guest_line)
-        with a_client(tmp_path, stage, key, "echo") as (_, address), connect(address, patient(10)) as sock:
-            expect_reset(sock)
+        with a_client(tmp_path, stage, key, "echo") as (_, address):
+            expect_reset_of(connect, address, patient(10))
         with a_client(tmp_path, stage, key, "other") as (_, address), connect(address, patient(10)) as sock:
             echo_once(sock, b"but this one is")
 

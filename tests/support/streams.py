@@ -110,6 +110,16 @@ def expect_reset(sock):
     raise AssertionError("the connection ended cleanly; a reset was expected")
 
 
+def expect_reset_of(connect_there, *arguments):
+    """A connection that is reset as soon as it is there, which may be before connecting has returned."""
+    try:
+        sock = connect_there(*arguments)
+    except ConnectionResetError:
+        return
+    with sock:
+        expect_reset(sock)
+
+
 def echo_once(sock, data=b"x"):
     """Sends and waits for the same bytes to come back."""
     sock.sendall(data)
