@@ -122,6 +122,8 @@ void SessionDriver::adopt(std::unique_ptr<Transport> link, std::uint64_t generat
   last_link_address_ = remote_address(link_->socket());
   link_ready_ = {};
   backlog_.assign(early.begin(), early.end());
+  // Told now: it may be lost again before the pump that follows has come to its end.
+  watch_state();
 }
 
 std::optional<Hello> SessionDriver::hello(std::uint64_t generation) {
