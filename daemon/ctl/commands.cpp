@@ -20,6 +20,7 @@
 #include "config/psk_key.hpp"
 #include "daemon/ctl/daemon_call.hpp"
 #include "daemon/ctl/events.hpp"
+#include "daemon/ctl/fields.hpp"
 #include "daemon/ctl/session_order.hpp"
 #include "daemon/ctl/text.hpp"
 #include "daemon/ctl/views.hpp"
@@ -79,11 +80,6 @@ Request request_for(const Options& options) {
   }
 }
 
-std::string text_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 std::string render(const Options& options, const Json& result) {
   if (options.json) return pretty(result);
   const WallTime now = std::chrono::system_clock::now();
@@ -93,13 +89,13 @@ std::string render(const Options& options, const Json& result) {
     case Command::session:
       return render_session(result, now);
     case Command::log_level:
-      return visible(text_at(result, "level")) + '\n';
+      return visible(text(result, "level")) + '\n';
     case Command::close:
-      return "closed " + visible(text_at(result, "id")) + '\n';
+      return "closed " + visible(text(result, "id")) + '\n';
     case Command::reload:
       return "reloaded the keys and certificates; new links use them\n";
     case Command::reconnect: {
-      if (!options.argument.empty()) return "reconnecting " + visible(text_at(result, "id")) + '\n';
+      if (!options.argument.empty()) return "reconnecting " + visible(text(result, "id")) + '\n';
       const auto found = result.find("reconnecting");
       const bool known = found != result.end() && found->is_number_unsigned();
       return "reconnecting " + counted(known ? found->get<std::uint64_t>() : 0, "session") + '\n';
@@ -113,7 +109,7 @@ bool any_peer_is_down(const Json& status) {
   const auto peers = status.find("peers");
   if (peers == status.end() || !peers->is_array()) return false;
   return std::any_of(peers->begin(), peers->end(),
-                     [](const Json& peer) { return text_at(peer, "state") == "down"; });
+                     [](const Json& peer) { return text(peer, "state") == "down"; });
 }
 
 ExitCode ask_daemon(const Options& options) {

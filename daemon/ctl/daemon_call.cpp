@@ -2,22 +2,16 @@
 
 #include <chrono>
 
+#include "daemon/ctl/fields.hpp"
 #include "daemon/ctl/text.hpp"
 
 namespace backedpipe::ctl {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr std::chrono::seconds kTimeout{5};
 
-std::string text_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 std::string sentence(const Json& error) {
-  std::string message = visible(text_at(error, "message"));
+  std::string message = visible(text(error, "message"));
   const auto data = error.find("data");
   if (data != error.end() && data->is_object() && data->contains("candidates") &&
       data->at("candidates").is_array()) {

@@ -7,26 +7,20 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/ctl/daemon_call.hpp"
+#include "daemon/ctl/fields.hpp"
 #include "daemon/ctl/text.hpp"
 
 namespace backedpipe::ctl {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr std::chrono::seconds kTimeout{5};
-
-std::string text_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
 
 // Of a notification; empty for one that this version does not know.
 std::string line_for(const Json& notification, bool json) {
   if (!notification.is_object() || !notification.contains("params")) return {};
   Json params = notification.at("params");
   if (!params.is_object()) return {};
-  const std::string method = text_at(notification, "method");
+  const std::string method = text(notification, "method");
   if (method == "dropped") {
     params = Json{{"event", "dropped"}, {"events", params.value("events", 0)}};
     if (!json) return params.at("events").dump() + " events were missed: read too slowly";
@@ -35,7 +29,7 @@ std::string line_for(const Json& notification, bool json) {
   }
   // ASCII only: control characters beyond ASCII would otherwise reach the terminal.
   if (json) return params.dump(-1, ' ', true, Json::error_handler_t::replace);
-  return visible(text_at(params, "time")) + " " + visible(text_at(params, "text"));
+  return visible(text(params, "time")) + " " + visible(text(params, "text"));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/ctl/fields.hpp"
 #include "daemon/ctl/table.hpp"
 #include "daemon/ctl/text.hpp"
 
@@ -14,23 +15,6 @@ namespace {
 constexpr std::size_t kMaxStatusRows = 5;  // of each of the three lists
 constexpr std::size_t kShortIdDigits = 8;
 
-const Json& field(const Json& object, const char* key) {
-  static const Json kNull;
-  if (!object.is_object()) return kNull;
-  const auto found = object.find(key);
-  return found == object.end() ? kNull : *found;
-}
-
-std::string text(const Json& object, const char* key) {
-  const auto* value = field(object, key).get_ptr<const std::string*>();
-  return value == nullptr ? std::string() : *value;
-}
-
-std::uint64_t count(const Json& object, const char* key) {
-  const auto* value = field(object, key).get_ptr<const Json::number_unsigned_t*>();
-  return value == nullptr ? 0 : *value;
-}
-
 std::string count_text(const Json& object, const char* key) {
   return std::to_string(count(object, key));
 }
@@ -39,23 +23,14 @@ std::string size(const Json& object, const char* key) {
   return human_size(count(object, key));
 }
 
-std::string age(const Json& object, const char* key, WallTime now) {
-  const auto time = parse_timestamp(text(object, key));
-  if (!time) return {};
-  using std::chrono::seconds;
-  // In seconds first: in nanoseconds, the distance to a far year overflows.
-  return human_age(std::chrono::floor<seconds>(now) - std::chrono::floor<seconds>(*time));
+std::string age_text(const Json& object, const char* key, WallTime now) {
+  const auto passed = age(object, key, now);
+  return passed ? human_age(*passed) : std::string();
 }
 
 std::string round_trip(const Json& session) {
   const Json& value = field(session, "rtt_ms");
   return value.is_number() ? human_milliseconds(value.get<double>()) : std::string();
-}
-
-std::string state(const Json& session) {
-  const Json& suspect = field(session, "suspect");
-  const bool doubtful = suspect.is_boolean() && suspect.get<bool>();
-  return doubtful ? "suspect" : text(session, "state");
 }
 
 std::string joined(const Json& list) {
@@ -223,11 +198,12 @@ std::string render_sessions(const Json& sessions, WallTime now) {
   for (const Json& session : sessions) {
     // The error that a connected session once had no longer matters.
     const bool connected = text(session, "state") == "connected";
-    table.add_row({text(session, "id").substr(0, digits), state(session),
-                   age(session, "state_since", now), text(session, "tunnel"),
-                   text(session, "service"), text(session, "peer"), age(session, "created_at", now),
-                   size(session, "bytes_in"), size(session, "bytes_out"), size(session, "unacked"),
-                   round_trip(session), count_text(session, "reconnects"),
+    table.add_row({text(session, "id").substr(0, digits), state_word(session),
+                   age_text(session, "state_since", now), text(session, "tunnel"),
+                   text(session, "service"), text(session, "peer"),
+                   age_text(session, "created_at", now), size(session, "bytes_in"),
+                   size(session, "bytes_out"), size(session, "unacked"), round_trip(session),
+                   count_text(session, "reconnects"),
                    connected ? std::string() : text(session, "last_error")});
   }
   return table.render();
@@ -235,7 +211,7 @@ std::string render_sessions(const Json& sessions, WallTime now) {
 
 std::string render_session(const Json& session, WallTime now) {
   const auto time = [&](const char* key) {
-    const std::string ago = age(session, key, now);
+    const std::string ago = age_text(session, key, now);
     return text(session, key) + (ago.empty() ? "" : " (" + ago + " ago)");
   };
   const std::string since = time("state_since");
@@ -246,7 +222,7 @@ std::string render_session(const Json& session, WallTime now) {
   facts.add("service", text(session, "service"));
   facts.add("peer", text(session, "peer"));
   facts.add("identity", text(session, "identity"));
-  facts.add("state", state(session) + (since.empty() ? "" : " since " + since));
+  facts.add("state", state_word(session) + (since.empty() ? "" : " since " + since));
   facts.add("created", time("created_at"));
   facts.add("application", text(session, "application"));
   facts.add("link", text(session, "link"));

@@ -3,15 +3,11 @@
 // another type is shown as "-" or 0.
 #pragma once
 
-#include <chrono>
 #include <string>
 
-#include <nlohmann/json.hpp>
+#include "daemon/ctl/fields.hpp"
 
 namespace backedpipe::ctl {
-
-using Json = nlohmann::ordered_json;
-using WallTime = std::chrono::system_clock::time_point;
 
 // Fits one screen: of long lists only the beginning is shown.
 std::string render_status(const Json& status);

@@ -151,6 +151,102 @@ def test_the_tables_and_the_json_of_the_tool_tell_the_same(stage):
         assert "echo" in ctl(stage.client, "sessions").stdout
 
 
+def test_the_exit_status_of_status_tells_that_a_peer_is_down(stage):
+    def status():
+        return ctl(stage.client, "status").returncode
+
+    assert status() == 0  # nobody has asked for the peer yet
+    with stage.connect() as sock:
+        echo_once(sock)
+        assert status() == 0
+        stage.relay.refuse()
+        stage.relay.cut()
+        wait_until(lambda: stage.client.control.status()["peers"][0]["state"] == "down", 5, "the peer to be down")
+        assert status() == 4
+        # Only that command says so, and it still prints everything.
+        assert ctl(stage.client, "sessions").returncode == 0
+        done = ctl(stage.client, "status", json_output=True)
+        assert done.returncode == 4 and json.loads(done.stdout)["peers"][0]["state"] == "down"
+        # A server has no peers.
+        assert ctl(stage.server, "status").returncode == 0
+        stage.relay.accept()
+        echo_once(sock)
+        assert status() == 0
+
+
+@pytest.fixture
+def three_sessions(tunnel, start):
+    """Of two tunnels to two services by two peers, which are the same server; only one goes by the relay.
+
+    Yields the stage and the sessions' ids, oldest first; the first two are those of the relay.
+    """
+    address = start(EchoTarget()).address
+    stage = tunnel({"echo": address, "other": address}, client_settings={}, tls=False)
+    stage.client.stop()
+    stage.client_settings = {
+        "peers": {"relayed": {"endpoints": [endpoint(*stage.relay.address)], "security": "none"},
+                  "direct": {"endpoints": [endpoint(*stage.server_address)], "security": "none"}},
+        "tunnels": [{"name": name, "listen": endpoint(stage.host, stage.ports[service]), "peer": peer, "service": service}
+                    for name, service, peer in (("zulu", "echo", "relayed"), ("alpha", "other", "direct"))]}
+    stage.start_client()
+    ids = []
+    with contextlib.ExitStack() as stack:
+        for service, size in (("echo", 2000), ("echo", 3000), ("other", 1000)):
+            echo_once(stack.enter_context(stage.connect(service)), b"x" * size)
+            [new] = [session for session in stage.client.control.sessions() if session["id"] not in ids]
+            ids.append(new["id"])
+            created = datetime.datetime.fromisoformat(new["created_at"].replace("Z", "+00:00"))
+            # Times have milliseconds, and none of the sessions shall be as old as another.
+            wait_until(lambda after=created + datetime.timedelta(milliseconds=2):
+                       datetime.datetime.now(datetime.timezone.utc) > after, 1, "a millisecond to pass")
+        yield stage, ids
+
+
+def listed(daemon, *options):
+    """Ids in the order of the JSON, which the table has as well."""
+    ids = [session["id"] for session in ctl_json(daemon, "sessions", *options)]
+    table = ctl(daemon, "sessions", *options).stdout
+    assert [line[:8] for line in table.splitlines()[1:]] == [session_id[:8] for session_id in ids], table
+    return ids
+
+
+def test_sessions_can_be_chosen_by_tunnel_service_peer_and_state(three_sessions):
+    stage, ids = three_sessions
+    for options, wanted in ((["--tunnel", "zulu"], ids[:2]), (["--tunnel", "alpha"], ids[2:]),
+                            (["--service", "echo"], ids[:2]), (["--service", "other"], ids[2:]),
+                            (["--peer", "relayed"], ids[:2]), (["--peer", "direct"], ids[2:]),
+                            (["--state", "connected"], ids), (["--state", "reconnecting"], []),
+                            (["--tunnel", "zulu", "--peer", "direct"], []), (["--tunnel", "zul"], [])):
+        assert listed(stage.client, *options) == wanted, options
+    stage.relay.refuse()
+    stage.relay.cut()
+    wait_until(lambda: listed(stage.client, "--state", "reconnecting") == ids[:2], 5, "the relayed ones to reconnect")
+    assert listed(stage.client, "--state", "connected") == ids[2:]
+    assert listed(stage.client, "--state", "connected", "--tunnel", "zulu") == []
+    # The server knows no tunnels, and says "disconnected".
+    wait_until(lambda: set(listed(stage.server, "--state", "disconnected")) == set(ids[:2]), 5, "the server to notice")
+    assert listed(stage.server, "--tunnel", "zulu") == []
+    assert listed(stage.server, "--service", "other") == ids[2:]
+
+
+def test_sessions_are_sorted_as_asked(three_sessions):
+    stage, (first, second, third) = three_sessions
+    low, high = sorted((first, second))
+    for options, wanted in (([], [first, second, third]), (["--reverse"], [third, second, first]),
+                            (["--sort", "in"], [third, first, second]), (["--sort", "out"], [third, first, second]),
+                            (["--sort", "in", "--reverse"], [second, first, third]),
+                            (["--sort", "id"], sorted((first, second, third))),
+                            # Those that are equal are in the order of their ids, either way.
+                            (["--sort", "tunnel"], [third, low, high]),
+                            (["--sort", "tunnel", "--reverse"], [low, high, third]),
+                            (["--sort", "service"], [low, high, third]), (["--sort", "peer"], [third, low, high])):
+        assert listed(stage.client, *options) == wanted, options
+    stage.client.control.reconnect(first)
+    wait_until(lambda: stage.client.control.session(first)["reconnects"] == 1, 5, "the new link")
+    for key in ("generation", "reconnects", "since"):
+        assert listed(stage.client, "--sort", key)[-1] == first, key
+
+
 def test_reconnect_makes_a_new_link_and_loses_nothing(stage):
     with stage.connect() as sock, stage.connect() as other:
         echo_once(sock)

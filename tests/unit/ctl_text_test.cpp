@@ -254,6 +254,18 @@ TEST(SessionView, TellsEverythingAboutOne) {
             "last error   timed out\n");
 }
 
+TEST(SessionsView, CountsWholeSecondsOnlyWhenTheyHavePassed) {
+  Json young = session("0123456789abcdef0123456789abcdef");
+  young["created_at"] = "2024-03-01T11:59:58.900Z";
+  young["state_since"] = "2024-03-01T11:59:59.900Z";
+  const auto page = [&](std::string_view now) {
+    return render_sessions(Json::array({young}), at(now));
+  };
+  EXPECT_NE(page("2024-03-01T12:00:00.100Z").find("connected     0s"), std::string::npos);
+  EXPECT_NE(page("2024-03-01T12:00:00.899Z").find("office   1s"), std::string::npos);
+  EXPECT_NE(page("2024-03-01T12:00:00.900Z").find("office   2s"), std::string::npos);
+}
+
 TEST(SessionView, TakesAnyTimeThatItCanRead) {
   Json odd = session("0123456789abcdef0123456789abcdef");
   odd["created_at"] = "1700-01-01T00:00:00.000Z";
