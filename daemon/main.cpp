@@ -31,11 +31,13 @@ void raise_descriptor_limit() {
 // One line about the sessions, for the service manager.
 std::string status_line(const Node& node) {
   const Node::SessionCounts count = node.session_counts();
-  return "Sessions: " + std::to_string(count.connected) + " connected, " +
+  return std::string(node.draining() ? "Draining. " : "") +
+         "Sessions: " + std::to_string(count.connected) + " connected, " +
          std::to_string(count.away) + " without a link";
 }
 
-void run(const Settings& settings) {
+void run(const Command& command) {
+  const Settings& settings = command.settings;
   set_up_log(settings.log);
   raise_descriptor_limit();
   // OpenSSL writes with write(2): a link that is gone is an error there, not a signal.
@@ -43,18 +45,23 @@ void run(const Settings& settings) {
 
   boost::asio::io_context io(1);
   ServiceManager manager(io);
-  Node node(io, settings, PassedSockets::from_environment());
+  Node node(io, settings, PassedSockets::from_environment(), command.reread);
   boost::asio::signal_set signals(io, SIGINT, SIGTERM);
-  signals.async_wait([&](const boost::system::error_code& error, int signal) {
-    if (error) return;
-    spdlog::info("signal {}", signal);
+  const auto stop = [&] {
     manager.stopping();
     node.stop([&io] { io.stop(); });
     // Whoever asks twice does not want to wait.
+    signals.cancel();
     signals.async_wait([&io](const boost::system::error_code& again, int) {
       if (!again) io.stop();
     });
+  };
+  signals.async_wait([&](const boost::system::error_code& error, int signal) {
+    if (error) return;
+    spdlog::info("signal {}", signal);
+    stop();
   });
+  node.on_drained(stop);
   boost::asio::signal_set reload_signal(io, SIGHUP);
   const std::function<void()> await_reload = [&] {
     reload_signal.async_wait([&](const boost::system::error_code& error, int) {
@@ -95,7 +102,7 @@ int main(int argc, char** argv) {
         std::cout << command.file << ": ok\n";
         break;
       case backedpipe::Command::Kind::run:
-        run(command.settings);
+        run(command);
         break;
     }
     return 0;

@@ -1,6 +1,7 @@
 #include "daemon/options.hpp"
 
 #include <iostream>
+#include <optional>
 #include <sstream>
 #include <string_view>
 #include <vector>
@@ -204,10 +205,10 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (values.count("help") != 0) {
     std::ostringstream text;
     text << kUsage << common_options() << '\n' << link_options();
-    return {Command::Kind::print, text.str(), {}, {}, {}};
+    return {Command::Kind::print, text.str(), {}, {}, {}, {}};
   }
   if (values.count("version") != 0) {
-    return {Command::Kind::print, "backedpipd " BACKEDPIPE_VERSION "\n", {}, {}, {}};
+    return {Command::Kind::print, "backedpipd " BACKEDPIPE_VERSION "\n", {}, {}, {}, {}};
   }
 
   const std::string mode = values.count("command") != 0 ? values["command"].as<std::string>() : "";
@@ -240,10 +241,18 @@ Command parse_command_line(int argc, const char* const* argv) {
   } else {
     misuse("no command named " + in_quotes(mode) + "; there are serve and connect");
   }
+  std::optional<LogLevel> level;
   if (values.count("log-level") != 0) {
-    const std::string& level = values["log-level"].as<std::string>();
-    command.settings.log.level = checked(parse_log_level(level), "log-level", level);
+    const std::string& text = values["log-level"].as<std::string>();
+    level = checked(parse_log_level(text), "log-level", text);
+    command.settings.log.level = *level;
   }
+  command.reread = [file = command.file, settings = command.settings, level] {
+    if (file.empty()) return settings;
+    Settings fresh = file_settings(file);
+    if (level) fresh.log.level = *level;
+    return fresh;
+  };
   return command;
 }
 

@@ -1,6 +1,7 @@
 // The command line of backedpipd, turned into settings.
 #pragma once
 
+#include <functional>
 #include <stdexcept>
 #include <string>
 
@@ -16,6 +17,8 @@ struct Command {
   std::string file;       // check: the configuration's path
   ConfigErrors warnings;  // check: what will go wrong before long
   Settings settings;
+  // run: what they would be now, for a reload. Throws as parse_command_line().
+  std::function<Settings()> reread;
 };
 
 // What was asked for makes no sense: exit code 2.

@@ -1,6 +1,6 @@
 # fish completion for backedpipctl(1)
 
-set -l commands status sessions session events reconnect close reload log-level keygen check
+set -l commands status sessions session events reconnect close reload drain log-level keygen check
 
 function __backedpipctl_sessions
     set -l words (commandline -opc)
@@ -24,13 +24,16 @@ complete -c backedpipctl -n $first -a session -d 'One session in full'
 complete -c backedpipctl -n $first -a events -d 'What happens, as it happens'
 complete -c backedpipctl -n $first -a reconnect -d 'Dial a new link now'
 complete -c backedpipctl -n $first -a close -d 'End a session'
-complete -c backedpipctl -n $first -a reload -d 'Read keys and certificates again'
+complete -c backedpipctl -n $first -a reload -d 'Read the configuration, keys and certificates again'
+complete -c backedpipctl -n $first -a drain -d 'End when the last session has'
 complete -c backedpipctl -n $first -a log-level -d 'What is logged from now on'
 complete -c backedpipctl -n $first -a keygen -d 'Print a new key line'
 complete -c backedpipctl -n $first -a check -d 'Check a configuration file'
 
 complete -c backedpipctl -n '__fish_seen_subcommand_from session reconnect close' -a '(__backedpipctl_sessions)'
 complete -c backedpipctl -n '__fish_seen_subcommand_from reconnect' -l all -d 'Every session'
+complete -c backedpipctl -n '__fish_seen_subcommand_from drain' -l timeout -x -d 'At most for so long'
+complete -c backedpipctl -n '__fish_seen_subcommand_from drain' -l no-wait -d 'Return at once'
 complete -c backedpipctl -n '__fish_seen_subcommand_from log-level' -a 'trace debug info warning error off'
 complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l tunnel -x -d 'Only of this tunnel'
 complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l service -x -d 'Only of this service'

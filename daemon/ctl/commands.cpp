@@ -19,6 +19,7 @@
 #include "config/load_settings.hpp"
 #include "config/psk_key.hpp"
 #include "daemon/ctl/daemon_call.hpp"
+#include "daemon/ctl/drain.hpp"
 #include "daemon/ctl/events.hpp"
 #include "daemon/ctl/fields.hpp"
 #include "daemon/ctl/session_order.hpp"
@@ -80,6 +81,17 @@ Request request_for(const Options& options) {
   }
 }
 
+std::string reload_text(const Json& result) {
+  std::string told = "reloaded; sessions stay as they are\n";
+  const auto later = result.find("after_restart");
+  if (later == result.end() || !later->is_array()) return told;
+  for (const Json& setting : *later) {
+    if (setting.is_string())
+      told += "used after a restart only: " + visible(setting.get<std::string>()) + '\n';
+  }
+  return told;
+}
+
 std::string render(const Options& options, const Json& result) {
   if (options.json) return pretty(result);
   const WallTime now = std::chrono::system_clock::now();
@@ -93,7 +105,7 @@ std::string render(const Options& options, const Json& result) {
     case Command::close:
       return "closed " + visible(text(result, "id")) + '\n';
     case Command::reload:
-      return "reloaded the keys and certificates; new links use them\n";
+      return reload_text(result);
     case Command::reconnect: {
       if (!options.argument.empty()) return "reconnecting " + visible(text(result, "id")) + '\n';
       const auto found = result.find("reconnecting");
@@ -211,6 +223,9 @@ ExitCode run(const Options& options) {
       break;
     case Command::events:
       code = print_events(socket_path(options), options.json);
+      break;
+    case Command::drain:
+      code = drain(socket_path(options), options);
       break;
     case Command::keygen:
       code = keygen(options.argument);

@@ -9,6 +9,7 @@
 
 #include "config/names.hpp"
 #include "config/settings.hpp"
+#include "config/units.hpp"
 #include "control/id_prefix.hpp"
 #include "daemon/ctl/session_order.hpp"
 #include "daemon/ctl/text.hpp"
@@ -36,6 +37,7 @@ constexpr std::array kCommands{
     CommandForm{"reconnect", Command::reconnect, Takes::id_or_nothing},
     CommandForm{"close", Command::close, Takes::id},
     CommandForm{"reload", Command::reload, Takes::nothing},
+    CommandForm{"drain", Command::drain, Takes::nothing},
     CommandForm{"log-level", Command::log_level, Takes::level_or_nothing},
     CommandForm{"keygen", Command::keygen, Takes::identity},
     CommandForm{"check", Command::check, Takes::file},
@@ -54,6 +56,8 @@ po::options_description known_options() {
   add("state", po::value<std::string>());
   add("sort", po::value<std::string>());
   add("reverse", "");
+  add("timeout", po::value<std::string>());
+  add("no-wait", "");
   add("help,h", "");
   add("version", "");
   add("words", po::value<std::vector<std::string>>());
@@ -149,6 +153,20 @@ std::string read_selection(const po::variables_map& given, Options& options) {
   return "found " + in_single_quotes(options.sort) + " after --sort, expected one of " + names;
 }
 
+// What is said about how to drain; a problem, or empty.
+std::string read_drain(const po::variables_map& given, Options& options) {
+  const bool drains = options.command == Command::drain;
+  options.wait = given.count("no-wait") == 0;
+  if (!options.wait && !drains) return "--no-wait belongs to 'drain'";
+  if (given.count("timeout") == 0) return {};
+  if (!drains) return "--timeout belongs to 'drain'";
+  const auto& text = given["timeout"].as<std::string>();
+  const auto timeout = parse_duration(text);
+  if (!timeout) return "found " + in_single_quotes(text) + " after --timeout, " + timeout.error();
+  options.timeout = *timeout;
+  return {};
+}
+
 Checked<Options> interpret(const po::variables_map& given) {
   using Failure = Checked<Options>;
 
@@ -175,6 +193,8 @@ Checked<Options> interpret(const po::variables_map& given) {
 
   std::string selection = read_selection(given, options);
   if (!selection.empty()) return Failure::failure(std::move(selection));
+  std::string drain = read_drain(given, options);
+  if (!drain.empty()) return Failure::failure(std::move(drain));
   const bool all = given.count("all") > 0;
   const std::size_t most = form->takes == Takes::nothing ? 1 : 2;
   if (all && form->command != Command::reconnect) {
@@ -229,7 +249,8 @@ Commands:
   events               one line for each thing that happens, until interrupted
   reconnect [ID]       dial a new link now: for one session, or without an ID for all
   close ID             end a session; both applications see their connection reset
-  reload               read key and certificate files again, for new links
+  reload               read the configuration, keys and certificates again; sessions stay
+  drain                take in no new session, and end when the last one has; waits for it
   log-level [LEVEL]    what is logged from now on: trace, debug, info, warning, error or
                        off; without a LEVEL says what it is
   keygen IDENTITY      print a new key line for a key file
@@ -251,6 +272,9 @@ Options:
                        says), since, id, state, tunnel, service, peer, identity,
                        generation, in, out, unacked, buffered, rtt or reconnects
   --reverse            the other way round
+  --timeout DURATION   with drain: end after that time in any case, as 10m (default:
+                       limits.shutdown_timeout)
+  --no-wait            with drain: do not wait for the daemon's end
   --help, -h           print this and exit
   --version            print the version and exit
 

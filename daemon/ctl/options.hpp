@@ -1,6 +1,7 @@
 // The command line of backedpipctl.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@ enum class Command {
   reconnect,
   close,
   reload,
+  drain,
   log_level,
   keygen,
   check
@@ -43,6 +45,8 @@ struct Options {
   Filter filter;     // sessions, watch
   std::string sort;  // sessions, watch: the name of a SortKey, or empty
   bool reverse = false;
+  std::optional<std::chrono::milliseconds> timeout;  // drain
+  bool wait = true;                                  // drain: until the daemon has ended
 };
 
 // `arguments` without the program's name. The error is a sentence about what is wrong with them.

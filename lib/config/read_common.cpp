@@ -21,6 +21,7 @@ constexpr SizeRange kReplayBuffer{64 * kKiB, 16 * kGiB};
 constexpr SizeRange kWindow{256 * kKiB, 1 * kGiB};  // 256 KiB is what every window starts with
 constexpr SizeRange kMemory{1 * kMiB, 16 * kTiB};
 constexpr DurationRange kResumeTimeout{seconds(1), hours(24 * 365)};
+constexpr DurationRange kShutdownTimeout{seconds(1), hours(24 * 365)};
 constexpr DurationRange kPing{milliseconds(10), hours(1)};
 constexpr DurationRange kSuspect{milliseconds(10), hours(1)};
 constexpr DurationRange kDead{milliseconds(20), hours(24)};
@@ -132,6 +133,7 @@ void read_limits(const Field& field, Limits& limits) {
   set_size(object.find("max_memory"), kMemory, limits.max_memory_bytes);
   set_duration(object.find("resume_timeout"), kResumeTimeout, limits.resume_timeout);
   set_count(object.find("max_handshakes"), kHandshakes, limits.max_handshakes);
+  set_duration(object.find("shutdown_timeout"), kShutdownTimeout, limits.shutdown_timeout);
   object.finish();
 }
 

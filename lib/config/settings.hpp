@@ -57,6 +57,8 @@ struct Limits {
   std::uint64_t max_memory_bytes = 2 * kGiB;             // of all sessions together
   std::chrono::milliseconds resume_timeout = std::chrono::hours(24);
   std::size_t max_handshakes = 256;  // connections that are not authenticated yet
+  // How long a daemon that is being drained waits for its sessions to end by themselves.
+  std::chrono::milliseconds shutdown_timeout = std::chrono::hours(1);
 };
 
 struct LivenessSettings {

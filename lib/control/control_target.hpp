@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "control/operations.hpp"
 #include "control/snapshots.hpp"
 
 namespace backedpipe {
@@ -32,8 +33,9 @@ class ControlTarget {
   // Ends the session, visibly for both applications. False when there is none of that id.
   virtual bool close(const SessionId& id) = 0;
 
-  // Reads key and certificate files again. Returns what is wrong with them; then nothing changes.
-  virtual std::optional<std::string> reload() = 0;
+  // See Operations.
+  virtual ReloadOutcome reload() = 0;
+  virtual DrainOutcome drain(std::optional<Duration> timeout) = 0;
 
   // The connection that the request in hand has come over gets each event from now on.
   virtual void subscribe() = 0;

@@ -16,6 +16,8 @@ using Json = nlohmann::json;
 // How much of what a request says is repeated in an error, and how many ids an ambiguity lists.
 constexpr std::size_t kMaxQuotedBytes = 64;
 constexpr std::size_t kMaxCandidates = 8;
+// A year, as in the configuration.
+constexpr int kMostDrainSeconds = 365 * 24 * 3600;
 
 std::string in_quotes(std::string_view text) {
   std::string quoted("\"");
@@ -184,10 +186,29 @@ MethodOutcome close(const Json& params, ControlTarget& target) {
 
 MethodOutcome reload(const Json& params, ControlTarget& target) {
   if (auto error = check_names(params, {})) return *error;
-  if (auto problem = target.reload()) {
-    return MethodError{ControlError::reload_failed, "nothing is changed: " + *problem, nullptr};
+  const ReloadOutcome outcome = target.reload();
+  if (outcome.problem) {
+    return MethodError{ControlError::reload_failed, "nothing is changed: " + *outcome.problem,
+                       nullptr};
   }
-  return to_text({{"reloaded", true}});
+  return to_text({{"reloaded", true}, {"after_restart", outcome.after_restart}});
+}
+
+MethodOutcome drain(const Json& params, ControlTarget& target) {
+  if (auto error = check_names(params, {"timeout_s"})) return *error;
+  std::optional<Duration> timeout;
+  if (const Json* given = find(params, "timeout_s"); given != nullptr) {
+    const double seconds = given->is_number() ? given->get<double>() : -1;
+    if (!(seconds >= 0 && seconds <= kMostDrainSeconds)) {
+      return invalid_params("\"timeout_s\" must be a number of seconds from 0 to " +
+                            std::to_string(kMostDrainSeconds));
+    }
+    timeout = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+  }
+  const DrainOutcome outcome = target.drain(timeout);
+  return to_text({{"draining", true},
+                  {"sessions", outcome.sessions},
+                  {"timeout_s", std::chrono::duration<double>(outcome.timeout).count()}});
 }
 
 MethodOutcome events(const Json& params, ControlTarget& target) {
@@ -212,10 +233,10 @@ struct Method {
   MethodOutcome (*call)(const Json& params, ControlTarget& target);
 };
 
-constexpr std::array kMethods{Method{"status", status},   Method{"sessions", sessions},
-                              Method{"session", session}, Method{"reconnect", reconnect},
-                              Method{"close", close},     Method{"reload", reload},
-                              Method{"events", events},   Method{"log_level", log_level}};
+constexpr std::array kMethods{
+    Method{"status", status},       Method{"sessions", sessions}, Method{"session", session},
+    Method{"reconnect", reconnect}, Method{"close", close},       Method{"reload", reload},
+    Method{"drain", drain},         Method{"events", events},     Method{"log_level", log_level}};
 
 }  // namespace
 

@@ -116,6 +116,7 @@ OrderedJson to_json(const StatusSnapshot& status) {
           {"pid", status.pid},
           {"instance", status.instance},
           {"uptime_s", status.uptime.count()},
+          {"draining", status.draining},
           {"sessions",
            {{"connected", status.connected},
             {"disconnected", status.disconnected},

@@ -109,6 +109,7 @@ struct StatusSnapshot {
   std::int64_t pid = 0;
   std::string instance;
   std::chrono::seconds uptime{0};
+  bool draining = false;
   std::uint64_t connected = 0;
   std::uint64_t disconnected = 0;
   std::uint64_t reconnecting = 0;

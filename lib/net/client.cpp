@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include "net/link_dialer.hpp"
@@ -13,75 +14,136 @@ namespace backedpipe {
 Client::Peer::Peer(Worker& worker)
     : gate(worker.session_options().backoff, worker.random()), timer(worker.io()) {}
 
-Client::Client(Worker& worker, const Settings& settings, PassedSockets& passed)
-    : worker_(worker), settings_(settings) {
-  for (const PeerSettings& settings_of : settings.peers) {
-    Peer& peer = peers_.try_emplace(settings_of.name, worker).first->second;
-    peer.settings = &settings_of;
-    if (settings_of.security == Security::none) {
-      spdlog::warn("peer {}: security is \"none\": links are neither encrypted nor authenticated",
-                   settings_of.name);
-    }
-  }
-  use(read_security());
-  for (const TunnelSettings& tunnel : settings.tunnels) {
-    tunnels_.push_back(
-        {&tunnel, std::make_shared<Listener>(worker, tunnel.listen, passed.take(tunnel.name))});
-  }
-}
-
 Client::~Client() {
   // Who could not tell its server in time.
   for (const auto& [id, driver] : sessions_)
     driver->abandon();
 }
 
-Client::PeerSecurity Client::read_security() const {
-  PeerSecurity security;
-  for (const auto& [name, peer] : peers_)
-    security.emplace(name, load_security(*peer.settings));
-  return security;
+// --- settings
+
+Client::Plan Client::plan(const Settings& settings, PassedSockets& passed) const {
+  Plan plan;
+  plan.max_sessions = settings.limits.max_sessions;
+  for (const PeerSettings& peer : settings.peers)
+    plan.peers.push_back({peer, load_security(peer)});
+  for (const TunnelSettings& tunnel : settings.tunnels)
+    plan.tunnels.push_back({tunnel, tunnel_for(tunnel, passed)});
+  return plan;
 }
 
-void Client::use(PeerSecurity security) {
-  for (auto& [name, peer] : peers_) {
-    LinkSecurity& now = security.at(name);
-    const auto is_of_peer = [&name = name](const auto& session) {
-      return session.second->labels().peer == name;
-    };
-    if (now.identity != peer.identity &&
-        std::any_of(sessions_.begin(), sessions_.end(), is_of_peer)) {
-      spdlog::warn(
-          "peer {}: our identity there was \"{}\" and is now \"{}\": the server will refuse to "
-          "resume the sessions opened before",
-          name, peer.identity, now.identity);
+// A socket that was passed belongs to the tunnel of its name; any other to its address.
+std::shared_ptr<Client::Tunnel> Client::tunnel_for(const TunnelSettings& wanted,
+                                                   PassedSockets& passed) const {
+  for (const auto& tunnel : tunnels_) {
+    if (tunnel->passed ? tunnel->settings.name == wanted.name
+                       : tunnel->settings.listen == wanted.listen) {
+      return tunnel;
     }
-    peer.factory = std::move(now.factory);
-    peer.identity = std::move(now.identity);
   }
+  const auto descriptor = passed.take(wanted.name);
+  return std::make_shared<Tunnel>(
+      Tunnel{wanted, std::make_shared<Listener>(worker_, wanted.listen, descriptor),
+             descriptor.has_value(), false});
 }
+
+void Client::use(Plan plan) {
+  max_sessions_ = plan.max_sessions;
+  for (auto& [name, peer] : peers_)
+    peer.retired = true;
+  for (Plan::PlannedPeer& planned : plan.peers)
+    use(std::move(planned));
+  forget_retired();
+
+  const auto before = std::exchange(tunnels_, {});
+  for (Plan::PlannedTunnel& planned : plan.tunnels) {
+    planned.tunnel->settings = std::move(planned.settings);
+    tunnels_.push_back(std::move(planned.tunnel));
+  }
+  for (const auto& tunnel : before) {
+    if (std::find(tunnels_.begin(), tunnels_.end(), tunnel) != tunnels_.end()) continue;
+    tunnel->listener->stop();
+    spdlog::info("tunnel {}: not listening on {} any more", tunnel->settings.name,
+                 to_string(tunnel->listener->address()));
+  }
+  if (!listening_) return;
+  for (const auto& tunnel : tunnels_)
+    listen(tunnel);
+  // Who could not be reached may be where the settings now say.
+  network_changed();
+}
+
+void Client::use(Plan::PlannedPeer planned) {
+  const auto [at, is_new] = peers_.try_emplace(planned.settings.name, worker_);
+  const std::string& name = at->first;
+  Peer& peer = at->second;
+  if (planned.settings.security == Security::none &&
+      (is_new || peer.settings.security != Security::none)) {
+    spdlog::warn("peer {}: security is \"none\": links are neither encrypted nor authenticated",
+                 name);
+  }
+  if (!is_new && planned.security.identity != peer.identity && has_sessions(name)) {
+    spdlog::warn(
+        "peer {}: our identity there was \"{}\" and is now \"{}\": the server will refuse to "
+        "resume the sessions opened before",
+        name, peer.identity, planned.security.identity);
+  }
+  if (!is_new && planned.settings.endpoints != peer.settings.endpoints) {
+    const auto dials = peer.cache->dials;
+    peer.cache = std::make_shared<EndpointCache>();
+    peer.cache->dials = dials;
+  }
+  peer.settings = std::move(planned.settings);
+  peer.factory = std::move(planned.security.factory);
+  peer.identity = std::move(planned.security.identity);
+  peer.retired = false;
+}
+
+bool Client::has_sessions(const std::string& peer) const {
+  return std::any_of(sessions_.begin(), sessions_.end(), [&peer](const auto& session) {
+    return session.second->labels().peer == peer;
+  });
+}
+
+void Client::forget_retired() {
+  std::erase_if(peers_, [this](const auto& entry) {
+    return entry.second.retired && !has_sessions(entry.first);
+  });
+}
+
+// --- applications
 
 void Client::start() {
-  for (const Tunnel& tunnel : tunnels_) {
-    tunnel.listener->start([this, settings = tunnel.settings](StreamSocket socket) {
-      accepted(*settings, std::move(socket));
-    });
-    spdlog::info("tunnel {}: listening on {} for service {} of peer {}", tunnel.settings->name,
-                 to_string(tunnel.listener->address()), tunnel.settings->service,
-                 tunnel.settings->peer);
-  }
+  listening_ = true;
+  for (const auto& tunnel : tunnels_)
+    listen(tunnel);
+}
+
+void Client::listen(const std::shared_ptr<Tunnel>& tunnel) {
+  if (std::exchange(tunnel->started, true)) return;
+  tunnel->listener->start([this, weak = std::weak_ptr(tunnel)](StreamSocket socket) {
+    if (const auto self = weak.lock()) accepted(self->settings, std::move(socket));
+  });
+  spdlog::info("tunnel {}: listening on {} for service {} of peer {}", tunnel->settings.name,
+               to_string(tunnel->listener->address()), tunnel->settings.service,
+               tunnel->settings.peer);
+}
+
+void Client::drain() {
+  listening_ = false;
+  for (const auto& tunnel : tunnels_)
+    tunnel->listener->stop();
 }
 
 void Client::stop() {
-  for (const Tunnel& tunnel : tunnels_)
-    tunnel.listener->stop();
+  drain();
   const Sessions sessions = sessions_;
   for (const auto& [id, driver] : sessions)
     driver->reset(Reason::closed_by_operator);
 }
 
 void Client::accepted(const TunnelSettings& tunnel, StreamSocket socket) {
-  if (sessions_.size() >= settings_.limits.max_sessions) {
+  if (sessions_.size() >= max_sessions_) {
     spdlog::warn("tunnel {}: session_limit: {} sessions already; reset the connection from {}",
                  tunnel.name, sessions_.size(), remote_address(socket));
     reset_and_close(socket);
@@ -194,7 +256,7 @@ void Client::dial(Peer& peer, const SessionId& session) {
     run(peer);
   };
   const auto dialer = std::make_shared<LinkDialer>(
-      worker_.io(), peer.settings->endpoints, peer.factory, worker_.session_options().liveness.dead,
+      worker_.io(), peer.settings.endpoints, peer.factory, worker_.session_options().liveness.dead,
       std::move(handlers), peer.cache);
   attempt.dialer = dialer;
   dialer->start();
@@ -215,7 +277,7 @@ void Client::tell(Peer& peer) {
   if (peer.told == before) return;
   Event event;
   event.time = std::chrono::system_clock::now();
-  event.peer = peer.settings->name;
+  event.peer = peer.settings.name;
   if (peer.told == PeerGate::State::down) {
     event.kind = Event::Kind::peer_down;
     event.reason = "unreachable";
@@ -236,10 +298,11 @@ void Client::arm(Peer& peer) {
   peer.timer.cancel();
   if (!due) return;
   peer.timer.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*due));
-  peer.timer.async_wait([this, &peer](const boost::system::error_code& error) {
-    if (error) return;
-    peer.timer_at.reset();
-    run(peer);
+  peer.timer.async_wait([this, name = peer.settings.name](const boost::system::error_code& error) {
+    const auto found = peers_.find(name);
+    if (error || found == peers_.end()) return;
+    found->second.timer_at.reset();
+    run(found->second);
   });
 }
 
@@ -274,6 +337,10 @@ void Client::ended(SessionDriver& driver, Reason) {
     give_up(driver, attempt->second.generation);
   }
   sessions_.erase(driver.session().id());
+  const auto peer = peers_.find(driver.labels().peer);
+  if (peer == peers_.end() || !peer->second.retired) return;
+  // Later: who ends the session may be in the middle of using its peer.
+  boost::asio::post(worker_.io(), [this] { forget_retired(); });
 }
 
 }  // namespace backedpipe

@@ -29,7 +29,8 @@ class Client final : public SessionOwner {
   struct Peer {
     explicit Peer(Worker& worker);
 
-    const PeerSettings* settings = nullptr;
+    PeerSettings settings;
+    bool retired = false;  // not in the settings any more; goes with the last of its sessions
     std::shared_ptr<const TransportFactory> factory;
     std::shared_ptr<EndpointCache> cache = std::make_shared<EndpointCache>();
     std::string identity;
@@ -39,19 +40,41 @@ class Client final : public SessionOwner {
     boost::asio::steady_timer timer;
     std::optional<TimePoint> timer_at;
   };
-  using PeerSecurity = std::unordered_map<std::string, LinkSecurity>;  // by the peer's name
   struct Tunnel {
-    const TunnelSettings* settings = nullptr;
+    TunnelSettings settings;
     std::shared_ptr<Listener> listener;
+    bool passed = false;  // the listener's socket is from whoever started the daemon
+    bool started = false;
+  };
+  // What settings come to: all that can go wrong was tried, and nothing of it is used yet.
+  struct Plan {
+    struct PlannedPeer {
+      PeerSettings settings;
+      LinkSecurity security;
+    };
+    struct PlannedTunnel {
+      TunnelSettings settings;
+      std::shared_ptr<Tunnel> tunnel;  // one that there is, or a new one
+    };
+    std::size_t max_sessions = 0;
+    std::vector<PlannedPeer> peers;
+    std::vector<PlannedTunnel> tunnels;
   };
   using Sessions = std::unordered_map<SessionId, std::shared_ptr<SessionDriver>>;
 
-  // Reads key and certificate files and binds the listeners; throws std::runtime_error with a
-  // sentence about what is wrong. `settings` must outlive it.
-  Client(Worker& worker, const Settings& settings, PassedSockets& passed);
+  explicit Client(Worker& worker) : worker_(worker) {}
   ~Client() override;
 
+  // Reads key and certificate files and binds the listeners that there are not yet; throws
+  // std::runtime_error with a sentence about what is wrong.
+  Plan plan(const Settings& settings, PassedSockets& passed) const;
+  // From now on these are the settings. Sessions and links stay as they are: a session whose peer
+  // is gone goes on being dialled for as before.
+  void use(Plan plan);
+
   void start();
+  // Accepts nobody any more; the sessions that there are go on.
+  void drain();
   // Accepts nobody any more and ends all sessions; their servers are told as far as they can be
   // reached.
   void stop();
@@ -62,14 +85,8 @@ class Client final : public SessionOwner {
   // links that there are is for others to decide.
   void network_changed();
 
-  // Reads the key and certificate files again: what new links would use. Changes nothing; throws
-  // std::runtime_error with a sentence about what is wrong.
-  PeerSecurity read_security() const;
-  // New links use it from now on; those that there are stay as they are.
-  void use(PeerSecurity security);
-
   const std::unordered_map<std::string, Peer>& peers() const { return peers_; }
-  const std::vector<Tunnel>& tunnels() const { return tunnels_; }
+  const std::vector<std::shared_ptr<Tunnel>>& tunnels() const { return tunnels_; }
   const Sessions& sessions() const { return sessions_; }
   const SessionTotals& totals() const { return totals_; }
 
@@ -86,6 +103,11 @@ class Client final : public SessionOwner {
     std::shared_ptr<LinkDialer> dialer;  // none while it waits at the gate
   };
 
+  std::shared_ptr<Tunnel> tunnel_for(const TunnelSettings& wanted, PassedSockets& passed) const;
+  void use(Plan::PlannedPeer planned);
+  bool has_sessions(const std::string& peer) const;
+  void forget_retired();
+  void listen(const std::shared_ptr<Tunnel>& tunnel);
   void accepted(const TunnelSettings& tunnel, StreamSocket socket);
   SessionId new_session_id();
   void run(Peer& peer);
@@ -95,9 +117,10 @@ class Client final : public SessionOwner {
   void arm(Peer& peer);
 
   Worker& worker_;
-  const Settings& settings_;
+  std::size_t max_sessions_ = 0;
   std::unordered_map<std::string, Peer> peers_;
-  std::vector<Tunnel> tunnels_;
+  std::vector<std::shared_ptr<Tunnel>> tunnels_;
+  bool listening_ = false;
   Sessions sessions_;
   std::unordered_map<SessionId, Attempt> attempts_;  // at most one for each session
   SessionTotals totals_;

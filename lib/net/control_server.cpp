@@ -183,11 +183,11 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
 };
 
 ControlServer::ControlServer(Worker& worker, const ControlSettings& settings, Client& client,
-                             Server& server, Reload reload)
+                             Server& server, Operations& operations)
     : worker_(worker),
       client_(client),
       server_(server),
-      reload_(std::move(reload)),
+      operations_(operations),
       started_at_(Worker::now()) {
   // A directory below /run is gone after each boot.
   std::error_code ignored;
@@ -270,6 +270,7 @@ StatusSnapshot ControlServer::status() {
   status.version = BACKEDPIPE_VERSION;
   status.pid = ::getpid();
   status.instance = instance_;
+  status.draining = operations_.draining();
   status.uptime = std::chrono::duration_cast<std::chrono::seconds>(Worker::now() - started_at_);
   for (const SessionTotals* totals : {&client_.totals(), &server_.totals()}) {
     status.totals.sessions_opened += totals->opened;
@@ -295,17 +296,17 @@ StatusSnapshot ControlServer::status() {
     status.totals.bytes_out += session.bytes_out;
   }
 
-  for (const Client::Tunnel& tunnel : client_.tunnels()) {
-    status.tunnels.push_back({.name = tunnel.settings->name,
-                              .listen = to_string(tunnel.listener->address()),
-                              .peer = tunnel.settings->peer,
-                              .service = tunnel.settings->service});
+  for (const auto& tunnel : client_.tunnels()) {
+    status.tunnels.push_back({.name = tunnel->settings.name,
+                              .listen = to_string(tunnel->listener->address()),
+                              .peer = tunnel->settings.peer,
+                              .service = tunnel->settings.service});
   }
   for (const auto& [name, peer] : client_.peers()) {
     PeerSnapshot snapshot;
     snapshot.name = name;
-    snapshot.security = std::string(to_string(peer.settings->security));
-    for (const Endpoint& endpoint : peer.settings->endpoints) {
+    snapshot.security = std::string(to_string(peer.settings.security));
+    for (const Endpoint& endpoint : peer.settings.endpoints) {
       snapshot.endpoints.push_back(to_string(endpoint));
     }
     const PeerGate& gate = peer.gate;
@@ -330,10 +331,10 @@ StatusSnapshot ControlServer::status() {
       peer.sessions += peer.name == labels.peer;
     status.totals.replayed_bytes += driver->session().pipe().replayed_bytes();
   }
-  for (const Server::Entry& entry : server_.entries()) {
-    status.listeners.push_back({.listen = to_string(entry.listener->address()),
-                                .security = std::string(to_string(entry.settings->security)),
-                                .handshakes = entry.pending});
+  for (const auto& entry : server_.entries()) {
+    status.listeners.push_back({.listen = to_string(entry->listener->address()),
+                                .security = std::string(to_string(entry->settings.security)),
+                                .handshakes = entry->pending});
   }
   for (const auto& [id, driver] : server_.sessions()) {
     for (ListenerSnapshot& listener : status.listeners) {

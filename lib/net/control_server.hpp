@@ -3,7 +3,6 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -12,6 +11,7 @@
 
 #include "config/settings.hpp"
 #include "control/control_target.hpp"
+#include "control/operations.hpp"
 #include "net/client.hpp"
 #include "net/listener.hpp"
 #include "net/server.hpp"
@@ -20,13 +20,10 @@ namespace backedpipe {
 
 class ControlServer final : public ControlTarget {
  public:
-  // Reads keys and certificates again; returns what is wrong.
-  using Reload = std::function<std::optional<std::string>()>;
-
   // Makes the socket with the permissions and the group that the settings ask for. Throws
   // std::runtime_error with a sentence about what is wrong.
   ControlServer(Worker& worker, const ControlSettings& settings, Client& client, Server& server,
-                Reload reload);
+                Operations& operations);
   ~ControlServer() override;
 
   void start();
@@ -38,7 +35,10 @@ class ControlServer final : public ControlTarget {
   ReconnectOutcome reconnect(const SessionId& id) override;
   std::size_t reconnect_all() override;
   bool close(const SessionId& id) override;
-  std::optional<std::string> reload() override { return reload_(); }
+  ReloadOutcome reload() override { return operations_.reload(); }
+  DrainOutcome drain(std::optional<Duration> timeout) override {
+    return operations_.drain(timeout);
+  }
   void subscribe() override;
   std::string log_level() override;
   bool set_log_level(const std::string& level) override;
@@ -55,7 +55,7 @@ class ControlServer final : public ControlTarget {
   Worker& worker_;
   Client& client_;
   Server& server_;
-  Reload reload_;
+  Operations& operations_;
   std::shared_ptr<Listener> listener_;
   std::list<std::weak_ptr<Connection>> connections_;
   Connection* asking_ = nullptr;  // whose request is being answered

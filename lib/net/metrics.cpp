@@ -174,8 +174,8 @@ std::string Metrics::text() const {
   for (const auto& [reason, count] : server_.handshake_failures())
     out.add({{"reason", std::string(reason)}}, count);
   std::uint64_t pending = 0;
-  for (const Server::Entry& entry : server_.entries())
-    pending += entry.pending;
+  for (const auto& entry : server_.entries())
+    pending += entry->pending;
   out.gauge("backedpipe_pending_handshakes", "Handshakes under way.").add({}, pending);
 
   if (!client_.peers().empty()) {

@@ -8,11 +8,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "config/settings.hpp"
+#include "control/operations.hpp"
 #include "net/client.hpp"
 #include "net/control_server.hpp"
 #include "net/http_server.hpp"
@@ -24,19 +26,27 @@
 
 namespace backedpipe {
 
-class Node {
+class Node final : public Operations {
  public:
+  // What the settings are by now. Throws std::runtime_error with a sentence for people.
+  using Reread = std::function<Settings()>;
+
   // Reads key and certificate files and binds every listener, so that whatever is wrong is known
-  // before anything starts. Throws std::runtime_error with a sentence for people. `settings` must
-  // outlive it. Where a socket was passed for a listener, that one is used.
-  Node(boost::asio::io_context& io, const Settings& settings, PassedSockets passed);
-  ~Node();
+  // before anything starts. Throws std::runtime_error with a sentence for people. Where a socket
+  // was passed for a listener, that one is used.
+  Node(boost::asio::io_context& io, Settings settings, PassedSockets passed, Reread reread);
+  ~Node() override;
 
   void start();
 
-  // Reads all key and certificate files again. New links use what is in them; those that there are
-  // stay. When anything is wrong, nothing changes. Logs the outcome; returns what is wrong.
-  std::optional<std::string> reload();
+  // New sessions and links use the new settings; those that there are stay. When anything is wrong,
+  // nothing changes. Logs the outcome.
+  ReloadOutcome reload() override;
+
+  DrainOutcome drain(std::optional<Duration> timeout) override;
+  bool draining() const override { return drain_until_.has_value(); }
+  // Called once, when the drain is over: it is time for stop().
+  void on_drained(std::function<void()> drained) { drained_ = std::move(drained); }
 
   // Ends in order, in about a second at most: a client's sessions are closed and their servers
   // told; a server refuses who comes as "shutting down", so that clients keep trying. Then calls
@@ -50,10 +60,15 @@ class Node {
   SessionCounts session_counts() const;
 
  private:
+  void watch_network();
+  std::size_t sessions_to_wait_for() const;
+  void look_whether_drained();
+  void look_whether_drained_later();
   void look_whether_stopped();
   std::optional<HttpServer::Page> page(std::string_view path) const;
 
-  const Settings& settings_;
+  Settings settings_;
+  Reread reread_;
   Worker worker_;
   Client client_;
   Server server_;
@@ -62,6 +77,9 @@ class Node {
   Metrics metrics_;
   std::unique_ptr<HttpServer> http_;
   bool ready_ = false;  // it has started and is not being stopped
+  bool watching_network_ = false;
+  std::optional<TimePoint> drain_until_;
+  std::function<void()> drained_;
   boost::asio::steady_timer timer_;
   TimePoint stop_began_{};
   std::function<void()> stopped_;

@@ -1,5 +1,6 @@
 #include "net/server.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -17,52 +18,79 @@ constexpr auto kTombstoneSweep = std::chrono::seconds(10);
 
 }  // namespace
 
-Server::Server(Worker& worker, const Settings& settings, PassedSockets& passed)
-    : worker_(worker),
-      settings_(settings),
-      registry_({.max_sessions = settings.limits.max_sessions,
-                 .max_sessions_per_identity = settings.limits.max_sessions_per_identity.value_or(
-                     settings.limits.max_sessions)}),
-      admission_(settings.limits.max_handshakes),
-      tombstone_timer_(worker.io()) {
-  for (const AcceptSettings& accept : settings.accept) {
-    if (accept.security == Security::none) {
-      spdlog::warn(
-          "listener {}: security is \"none\": links are neither encrypted nor authenticated",
-          to_string(accept.listen));
-    }
-    entries_.push_back({nullptr, &accept, nullptr});
-  }
-  use(read_security());
-  for (Entry& entry : entries_) {
-    const Address& listen = entry.settings->listen;
-    entry.listener = std::make_shared<Listener>(
-        worker, listen, passed.take(PassedSockets::name_of_link_listener(listen)));
-  }
-}
+Server::Server(Worker& worker)
+    : worker_(worker), registry_({}), admission_(1), tombstone_timer_(worker.io()) {}
 
 Server::~Server() = default;
 
-std::vector<LinkSecurity> Server::read_security() const {
-  std::vector<LinkSecurity> security;
-  for (const Entry& entry : entries_)
-    security.push_back(load_security(*entry.settings));
-  return security;
+// --- settings
+
+Server::Plan Server::plan(const Settings& settings, PassedSockets& passed) const {
+  Plan plan;
+  plan.limits = settings.limits;
+  plan.services = settings.services;
+  // The files first: they are what is wrong most often.
+  for (const AcceptSettings& accept : settings.accept)
+    plan.entries.push_back({accept, load_security(accept), nullptr});
+  for (Plan::PlannedEntry& planned : plan.entries)
+    planned.entry = entry_for(planned.settings, passed);
+  return plan;
 }
 
-void Server::use(std::vector<LinkSecurity> security) {
-  for (std::size_t i = 0; i < entries_.size(); ++i)
-    entries_[i].factory = std::move(security[i].factory);
+std::shared_ptr<Server::Entry> Server::entry_for(const AcceptSettings& wanted,
+                                                 PassedSockets& passed) const {
+  for (const auto& entry : entries_) {
+    if (entry->settings.listen == wanted.listen) return entry;
+  }
+  const auto descriptor = passed.take(PassedSockets::name_of_link_listener(wanted.listen));
+  return std::make_shared<Entry>(
+      Entry{wanted, std::make_shared<Listener>(worker_, wanted.listen, descriptor)});
+}
+
+void Server::use(Plan plan) {
+  registry_.limit({.max_sessions = plan.limits.max_sessions,
+                   .max_sessions_per_identity =
+                       plan.limits.max_sessions_per_identity.value_or(plan.limits.max_sessions)});
+  admission_.limit(plan.limits.max_handshakes);
+  services_ = std::move(plan.services);
+
+  const auto before = std::exchange(entries_, {});
+  for (Plan::PlannedEntry& planned : plan.entries) {
+    Entry& entry = *planned.entry;
+    const bool was_open = entry.factory && entry.settings.security == Security::none;
+    entry.settings = std::move(planned.settings);
+    entry.factory = std::move(planned.security.factory);
+    if (entry.settings.security == Security::none && !was_open) {
+      spdlog::warn(
+          "listener {}: security is \"none\": links are neither encrypted nor authenticated",
+          to_string(entry.settings.listen));
+    }
+    entries_.push_back(std::move(planned.entry));
+  }
+  for (const auto& entry : before) {
+    if (std::find(entries_.begin(), entries_.end(), entry) != entries_.end()) continue;
+    entry->listener->stop();
+    spdlog::info("not listening for links on {} any more", to_string(entry->listener->address()));
+  }
+  if (!listening_) return;
+  for (const auto& entry : entries_)
+    listen(entry);
 }
 
 void Server::start() {
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    entries_[i].listener->start([this, i](StreamSocket socket) { accepted(i, std::move(socket)); });
-    spdlog::info("listening for links on {} (security {})",
-                 to_string(entries_[i].listener->address()),
-                 to_string(entries_[i].settings->security));
-  }
-  if (!entries_.empty()) forget_tombstones_later();
+  listening_ = true;
+  for (const auto& entry : entries_)
+    listen(entry);
+  forget_tombstones_later();
+}
+
+void Server::listen(const std::shared_ptr<Entry>& entry) {
+  if (std::exchange(entry->started, true)) return;
+  entry->listener->start([this, weak = std::weak_ptr(entry)](StreamSocket socket) {
+    if (const auto self = weak.lock()) accepted(self, std::move(socket));
+  });
+  spdlog::info("listening for links on {} (security {})", to_string(entry->listener->address()),
+               to_string(entry->settings.security));
 }
 
 void Server::stop() {
@@ -76,8 +104,7 @@ void Server::stop() {
 
 // --- handshakes
 
-void Server::accepted(std::size_t index, StreamSocket socket) {
-  Entry& entry = entries_[index];
+void Server::accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket) {
   const std::string source = remote_address(socket);
   const std::string host = remote_host(socket);
   prepare_link_socket(socket, worker_.session_options().liveness.dead);
@@ -88,15 +115,15 @@ void Server::accepted(std::size_t index, StreamSocket socket) {
       keep->evict();
     }
   }
-  ++entry.pending;
+  ++entry->pending;
   const Admission::Ticket ticket = admitted.ticket;
   auto link = std::make_shared<PendingLink>(
-      entry.factory->wrap(std::move(socket)),
-      [this, index](std::unique_ptr<Transport>& transport, const Hello& hello, ConstBytes early) {
-        return heard(index, transport, hello, early);
+      entry->factory->wrap(std::move(socket)),
+      [this, entry](std::unique_ptr<Transport>& transport, const Hello& hello, ConstBytes early) {
+        return heard(*entry, transport, hello, early);
       },
-      [this, index, ticket, source](const std::string& failure) {
-        --entries_[index].pending;
+      [this, entry, ticket, source](const std::string& failure) {
+        --entry->pending;
         admission_.leave(ticket);
         pending_.erase(ticket);
         if (failure.empty()) return;
@@ -107,9 +134,9 @@ void Server::accepted(std::size_t index, StreamSocket socket) {
   link->start();
 }
 
-Refused Server::heard(std::size_t index, std::unique_ptr<Transport>& transport, const Hello& hello,
+Refused Server::heard(const Entry& entry, std::unique_ptr<Transport>& transport, const Hello& hello,
                       ConstBytes early) {
-  const AcceptSettings& accept = *entries_[index].settings;
+  const AcceptSettings& accept = entry.settings;
   const std::string identity(transport->identity());
   const std::string source = remote_address(transport->socket());
   if (stopping_) {
@@ -117,7 +144,7 @@ Refused Server::heard(std::size_t index, std::unique_ptr<Transport>& transport, 
   }
 
   Reason verdict = Reason::none;
-  const bool exists = settings_.find_service(hello.service) != nullptr;
+  const bool exists = find_service(hello.service) != nullptr;
   // Which services there are is told only to those who may use all of them, or where everybody
   // may ask: others get one and the same answer.
   const bool may_know = accept.security == Security::none || accept.allows(identity, kAnyName);
@@ -142,6 +169,10 @@ Refused Server::heard(std::size_t index, std::unique_ptr<Transport>& transport, 
           verdict == Reason::not_authorised && !exists ? " (there is no such service)" : "");
     }
     case SessionRegistry::Verdict::open:
+      if (draining_) {
+        return refuse(hello, identity, source, Reason::shutting_down,
+                      "the server is being drained");
+      }
       if (decision.to_evict) {
         const auto evicted = sessions_.find(*decision.to_evict);
         if (evicted != sessions_.end()) {
@@ -149,7 +180,7 @@ Refused Server::heard(std::size_t index, std::unique_ptr<Transport>& transport, 
           keep->reset(Reason::expired);
         }
       }
-      driver = open(index, hello, identity);
+      driver = open(entry, hello, identity);
       break;
     case SessionRegistry::Verdict::resume:
       driver = sessions_.at(hello.session);
@@ -174,9 +205,16 @@ Refused Server::refuse(const Hello& hello, std::string_view identity, const std:
 
 // --- sessions
 
-std::shared_ptr<SessionDriver> Server::open(std::size_t index, const Hello& hello,
+const ServiceSettings* Server::find_service(std::string_view name) const {
+  const auto found =
+      std::find_if(services_.begin(), services_.end(),
+                   [name](const ServiceSettings& service) { return service.name == name; });
+  return found == services_.end() ? nullptr : &*found;
+}
+
+std::shared_ptr<SessionDriver> Server::open(const Entry& entry, const Hello& hello,
                                             const std::string& identity) {
-  const ServiceSettings& service = *settings_.find_service(hello.service);
+  const ServiceSettings& service = *find_service(hello.service);
   const Session::Identity session{
       .id = hello.session, .role = Role::server, .service = hello.service};
   auto driver = std::make_shared<SessionDriver>(
@@ -185,7 +223,7 @@ std::shared_ptr<SessionDriver> Server::open(std::size_t index, const Hello& hell
                             .peer = {},
                             .identity = identity,
                             .application = to_string(service.target),
-                            .listener = to_string(entries_[index].listener->address())});
+                            .listener = to_string(entry.listener->address())});
   registry_.add(hello.session, identity, hello.service, Worker::now());
   sessions_.emplace(hello.session, driver);
   ++totals_.opened;

@@ -27,28 +27,41 @@ namespace backedpipe {
 class Server final : public SessionOwner {
  public:
   struct Entry {
+    AcceptSettings settings;
     std::shared_ptr<Listener> listener;
-    const AcceptSettings* settings = nullptr;
-    std::shared_ptr<const TransportFactory> factory;
+    std::shared_ptr<const TransportFactory> factory{};
     std::size_t pending = 0;  // handshakes under way
+    bool started = false;
+  };
+  // As that of Client.
+  struct Plan {
+    struct PlannedEntry {
+      AcceptSettings settings;
+      LinkSecurity security;
+      std::shared_ptr<Entry> entry;  // one that there is, or a new one
+    };
+    Limits limits;
+    std::vector<ServiceSettings> services;
+    std::vector<PlannedEntry> entries;
   };
   using Sessions = std::unordered_map<SessionId, std::shared_ptr<SessionDriver>>;
 
-  // Reads key and certificate files and binds the listeners; throws std::runtime_error with a
-  // sentence about what is wrong. `settings` must outlive it.
-  Server(Worker& worker, const Settings& settings, PassedSockets& passed);
+  explicit Server(Worker& worker);
   ~Server() override;
 
+  // As those of Client. Who has opened a session may resume it, also where the new settings would
+  // not let him open it.
+  Plan plan(const Settings& settings, PassedSockets& passed) const;
+  void use(Plan plan);
+
   void start();
+  // Opens no session any more, "shutting down", but lets those that there are be resumed.
+  void drain() { draining_ = true; }
   // Refuses whoever comes from now on as "shutting down", and lets go of all links: clients keep
   // their sessions and try again.
   void stop();
 
-  // As those of Client, one for each of entries().
-  std::vector<LinkSecurity> read_security() const;
-  void use(std::vector<LinkSecurity> security);
-
-  const std::vector<Entry>& entries() const { return entries_; }
+  const std::vector<std::shared_ptr<Entry>>& entries() const { return entries_; }
   const Sessions& sessions() const { return sessions_; }
   std::uint64_t handshakes_failed() const;
   // By the name of the reason with which they were refused; "handshake": they did not get that far.
@@ -73,24 +86,29 @@ class Server final : public SessionOwner {
     bool said = false;
   };
 
-  void accepted(std::size_t entry, StreamSocket socket);
-  Refused heard(std::size_t entry, std::unique_ptr<Transport>& transport, const Hello& hello,
+  std::shared_ptr<Entry> entry_for(const AcceptSettings& wanted, PassedSockets& passed) const;
+  void listen(const std::shared_ptr<Entry>& entry);
+  const ServiceSettings* find_service(std::string_view name) const;
+  void accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket);
+  Refused heard(const Entry& entry, std::unique_ptr<Transport>& transport, const Hello& hello,
                 ConstBytes early);
   Refused refuse(const Hello& hello, std::string_view identity, const std::string& source,
                  Reason reason, const std::string& text, const std::string& log_only = {});
-  std::shared_ptr<SessionDriver> open(std::size_t entry, const Hello& hello,
+  std::shared_ptr<SessionDriver> open(const Entry& entry, const Hello& hello,
                                       const std::string& identity);
   void dial_target(const std::shared_ptr<TargetDial>& dial);
   void forget_tombstones_later();
 
   Worker& worker_;
-  const Settings& settings_;
-  std::vector<Entry> entries_;
+  std::vector<ServiceSettings> services_;
+  std::vector<std::shared_ptr<Entry>> entries_;
   SessionRegistry registry_;
   Admission admission_;
   std::unordered_map<Admission::Ticket, std::shared_ptr<PendingLink>> pending_;
   Sessions sessions_;
   boost::asio::steady_timer tombstone_timer_;
+  bool listening_ = false;
+  bool draining_ = false;
   bool stopping_ = false;
   std::map<std::string_view, std::uint64_t> handshake_failures_;
   SessionTotals totals_;

@@ -108,6 +108,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   std::uint64_t bytes_out() const { return bytes_out_; }
   std::chrono::system_clock::time_point created_at() const { return created_at_; }
   std::chrono::system_clock::time_point state_since() const { return state_since_; }
+  // Of a session that has no link.
+  TimePoint without_link_since() const { return away_since_.value_or(opened_at_); }
   const std::string& last_error() const { return last_error_; }
   const SessionHistory& history() const { return history_; }
 

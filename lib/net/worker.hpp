@@ -33,6 +33,8 @@ class Worker {
   AcceptFailures& accept_failures() { return accept_failures_; }
   EventFeed& events() { return events_; }
   const SessionOptions& session_options() const { return session_options_; }
+  // For the sessions that begin from now on.
+  void use(const SessionOptions& options) { session_options_ = options; }
 
   // For one read from a link; its content lasts until the handler returns.
   MutableBytes scratch() { return scratch_; }

@@ -6,6 +6,10 @@ namespace backedpipe {
 
 Admission::Admission(std::size_t capacity) : capacity_(std::max<std::size_t>(capacity, 1)) {}
 
+void Admission::limit(std::size_t capacity) {
+  capacity_ = std::max<std::size_t>(capacity, 1);
+}
+
 Admission::Admitted Admission::enter(const std::string& source) {
   Admitted admitted;
   // The newcomer counts among its source's own: a flood may throw out its oldest for its newest.

@@ -24,6 +24,8 @@ class Admission {
 
   // At most `capacity` handshakes at a time; at least 1.
   explicit Admission(std::size_t capacity);
+  // From now on; those above a lower capacity stay until they are through.
+  void limit(std::size_t capacity);
 
   // A connection from `source` (an address without port) begins its handshake.
   Admitted enter(const std::string& source);

@@ -40,6 +40,8 @@ class SessionRegistry {
   };
 
   explicit SessionRegistry(const RegistryOptions& options) : options_(options) {}
+  // From now on. Who is above a lower limit stays, and opens nothing more.
+  void limit(const RegistryOptions& options) { options_ = options; }
 
   // What to do about a HELLO of an authenticated peer. `service_verdict` is none when the service
   // exists and this identity may use it, otherwise why not. Changes nothing.

@@ -36,7 +36,10 @@ class OneSession : public ControlTarget {
   }
   std::size_t reconnect_all() override { return 1; }
   bool close(const SessionId& id) override { return id == session_.id; }
-  std::optional<std::string> reload() override { return "cannot open the key file"; }
+  ReloadOutcome reload() override { return {"cannot open the key file"}; }
+  DrainOutcome drain(std::optional<Duration> timeout) override {
+    return {1, timeout.value_or(std::chrono::hours(1))};
+  }
   void subscribe() override {}
   std::string log_level() override { return "info"; }
   bool set_log_level(const std::string& level) override { return level == "debug"; }

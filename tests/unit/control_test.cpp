@@ -50,9 +50,14 @@ class FakeTarget final : public ControlTarget {
     actions.push_back("close " + to_string(id));
     return true;
   }
-  std::optional<std::string> reload() override {
+  ReloadOutcome reload() override {
     actions.emplace_back("reload");
-    return reload_problem;
+    return {reload_problem, reload_after_restart};
+  }
+  DrainOutcome drain(std::optional<Duration> timeout) override {
+    const auto wait = timeout.value_or(std::chrono::hours(1));
+    actions.push_back("drain " + std::to_string(wait / std::chrono::milliseconds(1)));
+    return {3, wait};
   }
   void subscribe() override { actions.push_back("subscribe"); }
   std::string log_level() override { return level; }
@@ -70,6 +75,7 @@ class FakeTarget final : public ControlTarget {
   std::vector<SessionSnapshot> all;
   std::vector<std::string> actions;
   std::optional<std::string> reload_problem;
+  std::vector<std::string> reload_after_restart;
   std::string level = "info";
   int status_count = 0;
 };
@@ -359,12 +365,27 @@ TEST_F(Control, LogLevelIsToldAndChanged) {
   EXPECT_EQ(result("log_level"), (Json{{"level", "debug"}}));
 }
 
+TEST_F(Control, DrainTellsHowManyAreWaitedForAndForHowLong) {
+  EXPECT_EQ(result("drain"), (Json{{"draining", true}, {"sessions", 3}, {"timeout_s", 3600.0}}));
+  EXPECT_EQ(result("drain", R"({"timeout_s": 0.5})").at("timeout_s"), 0.5);
+  EXPECT_EQ(target_.actions, (std::vector<std::string>{"drain 3600000", "drain 500"}));
+  for (const char* wrong : {R"({"timeout_s": -1})", R"({"timeout_s": "10m"})",
+                            R"({"timeout_s": 1e300})", R"({"timeout": 1})"})
+    EXPECT_EQ(code("drain", wrong), -32602) << wrong;
+}
+
+TEST_F(Control, ReloadTellsWhatNeedsARestart) {
+  EXPECT_EQ(result("reload"), (Json{{"reloaded", true}, {"after_restart", Json::array()}}));
+  target_.reload_after_restart = {"workers", "log.format"};
+  EXPECT_EQ(result("reload").at("after_restart"), (Json{"workers", "log.format"}));
+}
+
 TEST_F(Control, AnUnknownMethodIsToldTheKnownOnes) {
   const Json refused = error("explode");
   EXPECT_EQ(refused.at("code"), -32601);
   EXPECT_EQ(refused.at("message"),
             "no method \"explode\"; there are: status, sessions, session, reconnect, close, "
-            "reload, events, log_level");
+            "reload, drain, events, log_level");
   for (const char* method : {"", "Status", "status ", "rpc.discover"})
     EXPECT_EQ(code(method, "{}"), -32601) << method;
 }

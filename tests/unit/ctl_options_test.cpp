@@ -92,7 +92,7 @@ TEST(Options, ThatAreWrongAreExplained) {
   EXPECT_EQ(problem({"stauts"}), "there is no command 'stauts'; did you mean 'status'?");
   EXPECT_EQ(problem({"nonsense"}),
             "there is no command 'nonsense'; the commands are: status, sessions, session, "
-            "events, reconnect, close, reload, log-level, keygen, check");
+            "events, reconnect, close, reload, drain, log-level, keygen, check");
   EXPECT_EQ(problem({"status", "now"}), "unexpected 'now' after 'status'");
   EXPECT_EQ(problem({"close", "abcd", "ef01"}), "unexpected 'ef01' after 'close'");
   EXPECT_EQ(problem({"session"}), "'session' needs the ID of a session, as 'sessions' lists them");
