@@ -2,7 +2,7 @@
 FROM debian:bookworm-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends \
       g++ cmake ninja-build pkg-config libssl-dev libspdlog-dev nlohmann-json3-dev prometheus-cpp-dev \
-      libboost1.81-dev libboost-program-options1.81-dev
+      libncurses-dev libboost1.81-dev libboost-program-options1.81-dev
 COPY . /source
 WORKDIR /source
 RUN cmake --preset package \
@@ -12,6 +12,7 @@ RUN cmake --preset package \
 FROM debian:bookworm-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends libboost-program-options1.81.0 libspdlog1.10 libprometheus-cpp-core1.0 libssl3 \
+      libncursesw6 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
  # Key files have to belong to this number, or to the one given with --user.
  && groupadd --gid 7700 backedpipd \

@@ -1,6 +1,6 @@
 # fish completion for backedpipctl(1)
 
-set -l commands status sessions session events reconnect close reload drain log-level keygen check
+set -l commands status sessions session events watch reconnect close reload drain log-level keygen check
 
 function __backedpipctl_sessions
     set -l words (commandline -opc)
@@ -22,6 +22,7 @@ complete -c backedpipctl -n $first -a status -d 'The daemon at a glance'
 complete -c backedpipctl -n $first -a sessions -d 'Every session, one a line'
 complete -c backedpipctl -n $first -a session -d 'One session in full'
 complete -c backedpipctl -n $first -a events -d 'What happens, as it happens'
+complete -c backedpipctl -n $first -a watch -d 'Sessions and peers on the whole screen'
 complete -c backedpipctl -n $first -a reconnect -d 'Dial a new link now'
 complete -c backedpipctl -n $first -a close -d 'End a session'
 complete -c backedpipctl -n $first -a reload -d 'Read the configuration, keys and certificates again'
@@ -35,10 +36,11 @@ complete -c backedpipctl -n '__fish_seen_subcommand_from reconnect' -l all -d 'E
 complete -c backedpipctl -n '__fish_seen_subcommand_from drain' -l timeout -x -d 'At most for so long'
 complete -c backedpipctl -n '__fish_seen_subcommand_from drain' -l no-wait -d 'Return at once'
 complete -c backedpipctl -n '__fish_seen_subcommand_from log-level' -a 'trace debug info warning error off'
-complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l tunnel -x -d 'Only of this tunnel'
-complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l service -x -d 'Only of this service'
-complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l peer -x -d 'Only of this peer'
-complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l state -xa 'connected disconnected reconnecting' -d 'Only in this state'
-complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l sort -xa 'age since id state tunnel service peer identity generation in out unacked buffered rtt reconnects' -d 'In this order'
-complete -c backedpipctl -n '__fish_seen_subcommand_from sessions' -l reverse -d 'The other way round'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions watch' -l tunnel -x -d 'Only of this tunnel'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions watch' -l service -x -d 'Only of this service'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions watch' -l peer -x -d 'Only of this peer'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions watch' -l state -xa 'connected disconnected reconnecting' -d 'Only in this state'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions watch' -l sort -xa 'age since id state tunnel service peer identity generation in out unacked buffered rtt reconnects' -d 'In this order'
+complete -c backedpipctl -n '__fish_seen_subcommand_from sessions watch' -l reverse -d 'The other way round'
+complete -c backedpipctl -n '__fish_seen_subcommand_from watch' -l interval -x -d 'How often it looks, in seconds'
 complete -c backedpipctl -n '__fish_seen_subcommand_from check' -F

@@ -25,6 +25,7 @@
 #include "daemon/ctl/session_order.hpp"
 #include "daemon/ctl/text.hpp"
 #include "daemon/ctl/views.hpp"
+#include "daemon/ctl/watch/watch.hpp"
 #include "net/check_certificates.hpp"
 
 namespace backedpipe::ctl {
@@ -227,6 +228,13 @@ ExitCode run(const Options& options) {
     case Command::drain:
       code = drain(socket_path(options), options);
       break;
+    case Command::watch: {
+      const SortKey* key = find_sort_key(options.sort);
+      code =
+          watch({socket_path(options), filter_params(options.filter),
+                 key == nullptr ? sort_keys().front() : *key, options.reverse, options.interval});
+      break;
+    }
     case Command::keygen:
       code = keygen(options.argument);
       break;

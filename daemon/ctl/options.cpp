@@ -1,6 +1,8 @@
 #include "daemon/ctl/options.hpp"
 
 #include <array>
+#include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -34,6 +36,7 @@ constexpr std::array kCommands{
     CommandForm{"sessions", Command::sessions, Takes::nothing},
     CommandForm{"session", Command::session, Takes::id},
     CommandForm{"events", Command::events, Takes::nothing},
+    CommandForm{"watch", Command::watch, Takes::nothing},
     CommandForm{"reconnect", Command::reconnect, Takes::id_or_nothing},
     CommandForm{"close", Command::close, Takes::id},
     CommandForm{"reload", Command::reload, Takes::nothing},
@@ -58,6 +61,7 @@ po::options_description known_options() {
   add("reverse", "");
   add("timeout", po::value<std::string>());
   add("no-wait", "");
+  add("interval", po::value<std::string>());
   add("help,h", "");
   add("version", "");
   add("words", po::value<std::vector<std::string>>());
@@ -125,19 +129,19 @@ std::string missing_argument(const CommandForm& form) {
 
 // What is said about which sessions to show and in which order; a problem, or empty.
 std::string read_selection(const po::variables_map& given, Options& options) {
-  const bool lists = options.command == Command::sessions;
+  const bool lists = options.command == Command::sessions || options.command == Command::watch;
   for (const auto& [name, value] :
        {std::pair{"tunnel", &options.filter.tunnel}, std::pair{"service", &options.filter.service},
         std::pair{"peer", &options.filter.peer}, std::pair{"state", &options.filter.state},
         std::pair{"sort", &options.sort}}) {
     if (given.count(name) == 0) continue;
     const std::string option = std::string("--") + name;
-    if (!lists) return option + " belongs to 'sessions'";
+    if (!lists) return option + " belongs to 'sessions' and 'watch'";
     *value = given[name].as<std::string>();
     if (value->empty()) return option + " needs a value";
   }
   options.reverse = given.count("reverse") > 0;
-  if (options.reverse && !lists) return "--reverse belongs to 'sessions'";
+  if (options.reverse && !lists) return "--reverse belongs to 'sessions' and 'watch'";
   const std::string& state = options.filter.state;
   if (!state.empty() && state != "connected" && state != "disconnected" &&
       state != "reconnecting") {
@@ -164,6 +168,23 @@ std::string read_drain(const po::variables_map& given, Options& options) {
   const auto timeout = parse_duration(text);
   if (!timeout) return "found " + in_single_quotes(text) + " after --timeout, " + timeout.error();
   options.timeout = *timeout;
+  return {};
+}
+
+// How often to look; a problem, or empty.
+std::string read_interval(const po::variables_map& given, Options& options) {
+  if (given.count("interval") == 0) return {};
+  if (options.command != Command::watch) return "--interval belongs to 'watch'";
+  const auto& text = given["interval"].as<std::string>();
+  double seconds = 0;
+  const char* const end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, seconds, std::chars_format::fixed);
+  // This way round it is no number either (NaN).
+  if (read.ec != std::errc() || read.ptr != end || !(seconds >= 0.1 && seconds <= 3600)) {
+    return "found " + in_single_quotes(text) +
+           " after --interval, expected a number of seconds from 0.1 to 3600";
+  }
+  options.interval = std::chrono::milliseconds(std::lround(seconds * 1000));
   return {};
 }
 
@@ -195,6 +216,11 @@ Checked<Options> interpret(const po::variables_map& given) {
   if (!selection.empty()) return Failure::failure(std::move(selection));
   std::string drain = read_drain(given, options);
   if (!drain.empty()) return Failure::failure(std::move(drain));
+  std::string interval = read_interval(given, options);
+  if (!interval.empty()) return Failure::failure(std::move(interval));
+  if (options.json && form->command == Command::watch) {
+    return Failure::failure("'watch' is for people: for --json there are 'sessions' and 'events'");
+  }
   const bool all = given.count("all") > 0;
   const std::size_t most = form->takes == Takes::nothing ? 1 : 2;
   if (all && form->command != Command::reconnect) {
@@ -247,6 +273,7 @@ Commands:
   sessions             every session, one a line
   session ID           one session in full, with the history of its links
   events               one line for each thing that happens, until interrupted
+  watch                sessions and peers on the whole screen, as they change, like top
   reconnect [ID]       dial a new link now: for one session, or without an ID for all
   close ID             end a session; both applications see their connection reset
   reload               read the configuration, keys and certificates again; sessions stay
@@ -266,12 +293,14 @@ Options:
   --json               print results as JSON (keygen prints a key line all the same)
   --all                with reconnect: every session
   --tunnel, --service, --peer, --state NAME
-                       with sessions: only those; the states are connected,
-                       disconnected and reconnecting
-  --sort KEY           with sessions: smallest or oldest first, by age (if nobody
-                       says), since, id, state, tunnel, service, peer, identity,
-                       generation, in, out, unacked, buffered, rtt or reconnects
+                       with sessions and watch: only those; the states are
+                       connected, disconnected and reconnecting
+  --sort KEY           with sessions and watch: smallest or oldest first, by age (if
+                       nobody says), since, id, state, tunnel, service, peer,
+                       identity, generation, in, out, unacked, buffered, rtt or
+                       reconnects
   --reverse            the other way round
+  --interval SECONDS   with watch: how often it looks, 0.1 to 3600; otherwise 1
   --timeout DURATION   with drain: end after that time in any case, as 10m (default:
                        limits.shutdown_timeout)
   --no-wait            with drain: do not wait for the daemon's end

@@ -18,6 +18,7 @@ enum class Command {
   sessions,
   session,
   events,
+  watch,
   reconnect,
   close,
   reload,
@@ -47,6 +48,7 @@ struct Options {
   bool reverse = false;
   std::optional<std::chrono::milliseconds> timeout;  // drain
   bool wait = true;                                  // drain: until the daemon has ended
+  std::chrono::milliseconds interval{1000};          // watch
 };
 
 // `arguments` without the program's name. The error is a sentence about what is wrong with them.

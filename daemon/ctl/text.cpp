@@ -1,5 +1,6 @@
 #include "daemon/ctl/text.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -52,6 +53,31 @@ bool is_harmful(char32_t code) {
          (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }
 
+struct Range {
+  char32_t first;
+  char32_t last;
+};
+
+// The ranges of Markus Kuhn's wcwidth(), with the blocks of pictures that came later.
+constexpr std::array kNoColumn{Range{0x0300, 0x036F}, Range{0x0483, 0x0489}, Range{0x0591, 0x05BD},
+                               Range{0x0610, 0x061A}, Range{0x064B, 0x065F}, Range{0x1AB0, 0x1AFF},
+                               Range{0x1DC0, 0x1DFF}, Range{0x200B, 0x200D}, Range{0x20D0, 0x20FF},
+                               Range{0xFE00, 0xFE0F}, Range{0xFE20, 0xFE2F}};
+constexpr std::array kTwoColumns{
+    Range{0x1100, 0x115F},   Range{0x2E80, 0x303E},   Range{0x3041, 0x4DBF},
+    Range{0x4E00, 0xA4CF},   Range{0xA960, 0xA97F},   Range{0xAC00, 0xD7A3},
+    Range{0xF900, 0xFAFF},   Range{0xFE30, 0xFE6F},   Range{0xFF00, 0xFF60},
+    Range{0xFFE0, 0xFFE6},   Range{0x1F300, 0x1F64F}, Range{0x1F680, 0x1F6FF},
+    Range{0x1F900, 0x1F9FF}, Range{0x20000, 0x3FFFD}};
+
+std::size_t columns_of(char32_t code) {
+  const auto holds = [code](const Range& range) {
+    return range.first <= code && code <= range.last;
+  };
+  if (std::any_of(kNoColumn.begin(), kNoColumn.end(), holds)) return 0;
+  return std::any_of(kTwoColumns.begin(), kTwoColumns.end(), holds) ? 2 : 1;
+}
+
 std::string one_decimal(double value) {
   char text[48];
   std::snprintf(text, sizeof text, "%.1f", value);
@@ -59,6 +85,14 @@ std::string one_decimal(double value) {
   if (number.ends_with(".0")) number.resize(number.size() - 2);
   return number;
 }
+
+std::string no_decimal(double value) {
+  char text[48];
+  std::snprintf(text, sizeof text, "%.0f", value);
+  return text;
+}
+
+constexpr std::array<std::string_view, 7> kCompactUnits{"", "K", "M", "G", "T", "P", "E"};
 
 }  // namespace
 
@@ -85,11 +119,26 @@ std::string visible(std::string_view text) {
 
 std::size_t display_width(std::string_view text) {
   std::size_t width = 0;
-  for (const char c : text) {
-    // Continuation bytes of UTF-8 are 10xxxxxx.
-    if ((static_cast<Byte>(c) & 0xC0U) != 0x80U) ++width;
+  while (!text.empty()) {
+    const Character character = first_character(text);
+    width += columns_of(character.code);
+    text.remove_prefix(std::max<std::size_t>(character.length_bytes, 1));
   }
   return width;
+}
+
+std::string fit(std::string_view text, std::size_t columns) {
+  if (display_width(text) <= columns) return std::string(text);
+  if (columns == 0) return {};
+  std::size_t length_bytes = 0;
+  std::size_t width = 0;
+  while (length_bytes < text.size()) {
+    const Character character = first_character(text.substr(length_bytes));
+    width += columns_of(character.code);
+    if (width > columns - 1) break;
+    length_bytes += std::max<std::size_t>(character.length_bytes, 1);
+  }
+  return std::string(text.substr(0, length_bytes)) + "\u2026";
 }
 
 std::string human_size(std::uint64_t size_bytes) {
@@ -103,6 +152,18 @@ std::string human_size(std::uint64_t size_bytes) {
     ++unit;
   }
   return one_decimal(value) + " " + kUnits[unit];
+}
+
+std::string compact_size(double size_bytes) {
+  double value = std::max(size_bytes, 0.0);
+  std::size_t unit = 0;
+  // What would be rounded to 1024 is 1 of the next unit.
+  while (value >= 1023.5 && unit + 1 < kCompactUnits.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  const bool whole = unit == 0 || value >= 99.95;
+  return (whole ? no_decimal(value) : one_decimal(value)) + std::string(kCompactUnits[unit]);
 }
 
 std::string human_age(std::chrono::seconds age) {
@@ -130,6 +191,18 @@ std::string human_milliseconds(double milliseconds) {
   if (milliseconds >= 1) return one_decimal(milliseconds) + " ms";
   char text[48];
   std::snprintf(text, sizeof text, "%.3f ms", milliseconds);
+  return text;
+}
+
+std::string compact_milliseconds(double milliseconds) {
+  if (milliseconds >= 999.5) {
+    const double seconds = milliseconds / 1000;
+    return (seconds >= 99.95 ? no_decimal(seconds) : one_decimal(seconds)) + "s";
+  }
+  if (milliseconds >= 99.95) return no_decimal(milliseconds) + "ms";
+  if (milliseconds >= 9.995) return one_decimal(milliseconds) + "ms";
+  char text[48];
+  std::snprintf(text, sizeof text, "%.2fms", milliseconds);
   return text;
 }
 

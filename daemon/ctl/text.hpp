@@ -15,17 +15,27 @@ namespace backedpipe::ctl {
 // Without it, an error text from a peer could move the cursor or forge other lines.
 std::string visible(std::string_view text);
 
-// Columns on the terminal, one for each character. `text` must be UTF-8, as visible() returns it.
+// Columns on the terminal: two for a wide character (Chinese, Japanese, Korean, most pictures),
+// none for a mark on the one before it. `text` must be UTF-8, as visible() returns it.
 std::size_t display_width(std::string_view text);
+
+// The text, or if it is wider than that, as much of its beginning as fits before an ellipsis.
+std::string fit(std::string_view text, std::size_t columns);
 
 // "0 B", "1023 B", "1.2 MiB", "64 KiB".
 std::string human_size(std::uint64_t size_bytes);
+
+// The same in at most 5 columns: "0", "1023", "1.2M", "64K".
+std::string compact_size(double size_bytes);
 
 // The two largest units: "12s", "3m12s", "2h5m", "4d7h"; "0s" for what lies in the future.
 std::string human_age(std::chrono::seconds age);
 
 // "0.213 ms", "12.3 ms", "1.5 s".
 std::string human_milliseconds(double milliseconds);
+
+// The same in at most 6 columns: "0.21ms", "12.3ms", "1.5s".
+std::string compact_milliseconds(double milliseconds);
 
 // "1 session", "2 sessions".
 std::string counted(std::uint64_t count, std::string_view singular);

@@ -1,4 +1,5 @@
 // The command line of backedpipctl.
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -69,14 +70,34 @@ TEST(Options, OfSessionsSayWhichAndInWhichOrder) {
   EXPECT_EQ(options->filter.state, "connected");
   EXPECT_EQ(options->sort, "rtt");
   EXPECT_TRUE(options->reverse);
-  EXPECT_EQ(problem({"status", "--sort", "rtt"}), "--sort belongs to 'sessions'");
-  EXPECT_EQ(problem({"status", "--reverse"}), "--reverse belongs to 'sessions'");
+  EXPECT_EQ(problem({"status", "--sort", "rtt"}), "--sort belongs to 'sessions' and 'watch'");
+  EXPECT_EQ(problem({"status", "--reverse"}), "--reverse belongs to 'sessions' and 'watch'");
   EXPECT_EQ(problem({"sessions", "--peer="}).empty(), false);
   EXPECT_EQ(problem({"sessions", "--state", "up"}),
             "found 'up' after --state, expected one of connected, disconnected, reconnecting");
   EXPECT_EQ(problem({"sessions", "--sort", "size"}),
             "found 'size' after --sort, expected one of age, since, id, state, tunnel, service, "
             "peer, identity, generation, in, out, unacked, buffered, rtt, reconnects");
+}
+
+TEST(Options, OfWatchSayHowOftenAndWhat) {
+  const auto options =
+      parse_options({"watch", "--interval", "0.25", "--state", "connected", "--sort=in"});
+  ASSERT_TRUE(options) << options.error();
+  EXPECT_EQ(options->command, Command::watch);
+  EXPECT_EQ(options->interval, std::chrono::milliseconds(250));
+  EXPECT_EQ(options->filter.state, "connected");
+  EXPECT_EQ(options->sort, "in");
+  EXPECT_EQ(parse_options({"watch"})->interval, std::chrono::seconds(1));
+  EXPECT_EQ(parse_options({"watch", "--interval=3600"})->interval, std::chrono::hours(1));
+  EXPECT_EQ(problem({"sessions", "--interval", "1"}), "--interval belongs to 'watch'");
+  for (const char* seconds : {"0", "0.09", "3601", "-1", "1s", "1e3", "nan", "inf", " 1"}) {
+    EXPECT_EQ(problem({"watch", std::string("--interval=") + seconds}),
+              "found '" + std::string(seconds) +
+                  "' after --interval, expected a number of seconds from 0.1 to 3600");
+  }
+  EXPECT_EQ(problem({"watch", "--json"}),
+            "'watch' is for people: for --json there are 'sessions' and 'events'");
 }
 
 TEST(Options, OfLogLevelNameOneOrNone) {
@@ -92,7 +113,7 @@ TEST(Options, ThatAreWrongAreExplained) {
   EXPECT_EQ(problem({"stauts"}), "there is no command 'stauts'; did you mean 'status'?");
   EXPECT_EQ(problem({"nonsense"}),
             "there is no command 'nonsense'; the commands are: status, sessions, session, "
-            "events, reconnect, close, reload, drain, log-level, keygen, check");
+            "events, watch, reconnect, close, reload, drain, log-level, keygen, check");
   EXPECT_EQ(problem({"status", "now"}), "unexpected 'now' after 'status'");
   EXPECT_EQ(problem({"close", "abcd", "ef01"}), "unexpected 'ef01' after 'close'");
   EXPECT_EQ(problem({"session"}), "'session' needs the ID of a session, as 'sessions' lists them");
@@ -134,8 +155,9 @@ TEST(Options, AreQuotedHarmlessly) {
 TEST(Help, NamesEveryCommandAndOptionOnLinesThatFit) {
   const std::string help = help_text();
   for (const char* word :
-       {"status", "sessions", "session ID", "reconnect [ID]", "close ID", "keygen IDENTITY",
-        "check FILE", "--socket PATH", "--json", "--all", "--help", "--version", "Exit status"})
+       {"status", "sessions", "session ID", "watch", "--interval SECONDS", "reconnect [ID]",
+        "close ID", "keygen IDENTITY", "check FILE", "--socket PATH", "--json", "--all", "--help",
+        "--version", "Exit status"})
     EXPECT_NE(help.find(word), std::string::npos) << word;
   std::size_t begin = 0;
   for (std::size_t end; (end = help.find('\n', begin)) != std::string::npos; begin = end + 1)

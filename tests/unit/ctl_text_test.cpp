@@ -42,11 +42,53 @@ TEST(Visible, EscapesBytesThatAreNotUtf8) {
   EXPECT_EQ(visible("\xc3é"), "\\xc3é");
 }
 
-TEST(DisplayWidth, CountsCharacters) {
+TEST(DisplayWidth, CountsColumns) {
   EXPECT_EQ(display_width(""), 0U);
   EXPECT_EQ(display_width("abc"), 3U);
   EXPECT_EQ(display_width("naïve"), 5U);
-  EXPECT_EQ(display_width("😀"), 1U);
+  EXPECT_EQ(display_width("nai\xcc\x88ve"), 5U);  // the two dots as a character of their own
+  EXPECT_EQ(display_width("漢字"), 4U);
+  EXPECT_EQ(display_width("😀"), 2U);
+}
+
+TEST(Fit, CutsWithAnEllipsisAndNeverThroughACharacter) {
+  EXPECT_EQ(fit("abcdef", 6), "abcdef");
+  EXPECT_EQ(fit("abcdef", 5), "abcd…");
+  EXPECT_EQ(fit("abcdef", 1), "…");
+  EXPECT_EQ(fit("abcdef", 0), "");
+  EXPECT_EQ(fit("漢字漢字", 8), "漢字漢字");
+  EXPECT_EQ(fit("漢字漢字", 7), "漢字漢…");
+  EXPECT_EQ(fit("漢字漢字", 6), "漢字…");
+  EXPECT_EQ(fit("e\xcc\x81tude", 4), "e\xcc\x81tu…");
+}
+
+TEST(CompactSize, HasAtMostFiveColumns) {
+  for (const auto& [size, text] : {std::pair<double, const char*>{0, "0"},
+                                   {-1, "0"},
+                                   {1023, "1023"},
+                                   {1023.6, "1K"},
+                                   {1536, "1.5K"},
+                                   {99.9 * 1024, "99.9K"},
+                                   {100.4 * 1024, "100K"},
+                                   {1023.0 * 1024, "1023K"},
+                                   {1048575, "1M"},
+                                   {64.0 * 1024 * 1024, "64M"},
+                                   {1.8446744073709552e19, "16E"}})
+    EXPECT_EQ(compact_size(size), text);
+}
+
+TEST(CompactMilliseconds, HasAtMostSixColumns) {
+  for (const auto& [milliseconds, text] : {std::pair{0.0, "0.00ms"},
+                                           {0.2134, "0.21ms"},
+                                           {9.994, "9.99ms"},
+                                           {9.996, "10ms"},
+                                           {12.34, "12.3ms"},
+                                           {99.96, "100ms"},
+                                           {999.4, "999ms"},
+                                           {999.6, "1s"},
+                                           {1540.0, "1.5s"},
+                                           {123456.0, "123s"}})
+    EXPECT_EQ(compact_milliseconds(milliseconds), text);
 }
 
 TEST(HumanSize, UsesTheLargestUnitWithOneDecimal) {
@@ -134,7 +176,7 @@ TEST(Table, AlignsCharactersOfSeveralBytes) {
   Table table({{"A"}, {"B"}});
   table.add_row({"é漢", "1"});
   table.add_row({"abc", "2"});
-  EXPECT_EQ(table.render(), "A    B\né漢   1\nabc  2\n");
+  EXPECT_EQ(table.render(), "A    B\né漢  1\nabc  2\n");
 }
 
 TEST(Table, ShowsAnEmptyCellAsADash) {

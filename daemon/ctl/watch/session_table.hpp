@@ -1,0 +1,21 @@
+// The table of sessions on the screen of backedpipctl watch: as many columns as its width has room
+// for, always in the same places. Pure functions.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "daemon/ctl/watch/layout.hpp"
+
+namespace backedpipe::ctl {
+
+struct Page {
+  std::size_t first;
+  std::size_t count;  // within the model's sessions
+};
+
+// The titles, and a line for each session of the page.
+std::vector<Line> session_table(const WatchModel& model, Page page, std::size_t columns,
+                                WallTime now);
+
+}  // namespace backedpipe::ctl
