@@ -13,6 +13,7 @@
 #include "daemon/log.hpp"
 #include "daemon/options.hpp"
 #include "daemon/service_manager.hpp"
+#include "daemon/stdio.hpp"
 #include "net/node.hpp"
 
 namespace {
@@ -104,6 +105,8 @@ int main(int argc, char** argv) {
       case backedpipe::Command::Kind::run:
         run(command);
         break;
+      case backedpipe::Command::Kind::stdio:
+        return backedpipe::run_stdio(command.settings, command.stdio);
     }
     return 0;
   } catch (const backedpipe::UsageError& error) {

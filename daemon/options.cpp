@@ -19,6 +19,11 @@ namespace {
 
 namespace po = boost::program_options;
 
+constexpr std::chrono::milliseconds kLeastConnectTimeout{10};
+constexpr std::chrono::milliseconds kMostConnectTimeout = std::chrono::hours(24);
+// Of one session: room for its replay buffer and its window, twice.
+constexpr std::uint64_t kStdioMemoryBytes = 256 * kMiB;
+
 constexpr std::string_view kUsage = R"(backedpipd keeps TCP sessions alive across network drops.
 
   backedpipd --config FILE [--check]
@@ -27,6 +32,8 @@ constexpr std::string_view kUsage = R"(backedpipd keeps TCP sessions alive acros
       accepts links, and connects their sessions to the named services
   backedpipd connect --listen HOST:PORT --peer HOST:PORT... --service NAME SECURITY
       listens for applications, and carries each to that service of the peer
+  backedpipd stdio --peer HOST:PORT... --service NAME SECURITY
+      carries standard input and output to that service of the peer: for ssh's ProxyCommand
 
 SECURITY is --key FILE, or --ca FILE --cert FILE --cert-key FILE, or --insecure.
 Make a key with "backedpipctl keygen laptop > laptop.key" (umask 077) and give the file to both ends.
@@ -42,21 +49,22 @@ po::options_description common_options() {
        "only check the configuration and its key and certificate files, and say what is wrong; "
        "run it as the daemon's user")  //
       ("log-level", po::value<std::string>()->value_name("LEVEL"),
-       "trace, debug, info, warning, error or off (default: info)")  //
-      ("help,h", "this text")                                        //
+       "trace, debug, info, warning, error or off (default: info; stdio: off)")  //
+      ("help,h", "this text")                                                    //
       ("version,V", "the version");
   return options;
 }
 
 po::options_description link_options() {
-  po::options_description options("Options of serve and connect");
+  po::options_description options("Options of serve, connect and stdio");
   options.add_options()  //
       ("listen", po::value<std::string>()->value_name("HOST:PORT"),
        "where to accept links (serve) or applications (connect)")  //
       ("service", po::value<std::vector<std::string>>()->value_name("NAME[=TARGET]"),
-       "serve: a service and its target, any number of times; connect: the service wanted")  //
+       "serve: a service and its target, any number of times; connect and stdio: the "
+       "service wanted")  //
       ("peer", po::value<std::vector<std::string>>()->value_name("HOST:PORT"),
-       "connect: where the server is; several are tried in order")  //
+       "connect and stdio: where the server is; several are tried in order")  //
       ("key", po::value<std::string>()->value_name("FILE"),
        "the key file, readable by its owner only")  //
       ("ca", po::value<std::string>()->value_name("FILE"),
@@ -65,11 +73,14 @@ po::options_description link_options() {
       ("cert-key", po::value<std::string>()->value_name("FILE"),
        "its private key (PEM), readable by its owner only")  //
       ("server-name", po::value<std::string>()->value_name("NAME"),
-       "connect, with certificates: whom the server's must be for (default: the host of a "
-       "--peer)")                                                                               //
+       "connect and stdio, with certificates: whom the server's must be for (default: the host of "
+       "a --peer)")                                                                             //
       ("insecure", "no encryption and no authentication: only inside a network that has both")  //
       ("control", po::value<std::string>()->value_name("PATH"),
-       "where to make the control socket that backedpipctl talks to");
+       "serve and connect: where to make the control socket that backedpipctl talks to")  //
+      ("connect-timeout", po::value<std::string>()->value_name("TIME"),
+       "stdio: give up when there is no link to the server after this time (default: 30s)")  //
+      ("quiet", "stdio: say nothing about the link, only why it failed");
   return options;
 }
 
@@ -145,15 +156,15 @@ Settings serve_settings(const po::variables_map& values) {
   return settings;
 }
 
-Settings connect_settings(const po::variables_map& values) {
-  Settings settings;
+// What those who dial have in common.
+PeerSettings peer_settings(const po::variables_map& values, const std::string& command) {
   PeerSettings peer;
   peer.name = "peer";
-  if (values.count("peer") == 0) misuse("connect needs --peer HOST:PORT");
+  if (values.count("peer") == 0) misuse(command + " needs --peer HOST:PORT");
   for (const std::string& text : values["peer"].as<std::vector<std::string>>()) {
     peer.endpoints.push_back(checked(parse_endpoint(text), "peer", text));
   }
-  read_security(values, "connect", peer);
+  read_security(values, command, peer);
   if (values.count("server-name") != 0) {
     const std::string& name = values["server-name"].as<std::string>();
     if (peer.security != Security::tls)
@@ -163,18 +174,52 @@ Settings connect_settings(const po::variables_map& values) {
     }
     peer.allowed_names = {name};
   }
-  settings.peers.push_back(std::move(peer));
+  return peer;
+}
 
+std::string wanted_service(const po::variables_map& values, const std::string& command) {
+  if (values.count("service") == 0) misuse(command + " needs --service NAME");
+  const auto& services = values["service"].as<std::vector<std::string>>();
+  if (services.size() != 1) misuse(command + " takes one --service");
+  return service_name(services.front());
+}
+
+Settings connect_settings(const po::variables_map& values) {
+  Settings settings;
+  settings.peers.push_back(peer_settings(values, "connect"));
   TunnelSettings tunnel;
-  tunnel.peer = "peer";
+  tunnel.peer = settings.peers.front().name;
   const std::string& listen = required(values, "listen", "connect");
   tunnel.listen = checked(parse_address(listen, kListenRules), "listen", listen);
-  if (values.count("service") == 0) misuse("connect needs --service NAME");
-  const auto& services = values["service"].as<std::vector<std::string>>();
-  if (services.size() != 1) misuse("connect takes one --service");
-  tunnel.name = tunnel.service = service_name(services.front());
+  tunnel.name = tunnel.service = wanted_service(values, "connect");
   settings.tunnels.push_back(std::move(tunnel));
   return settings;
+}
+
+Settings stdio_settings(const po::variables_map& values) {
+  for (const char* const option : {"listen", "control"}) {
+    if (values.count(option) != 0) misuse("stdio has no --" + std::string(option));
+  }
+  Settings settings;
+  settings.peers.push_back(peer_settings(values, "stdio"));
+  settings.log.level = LogLevel::off;
+  settings.limits.max_memory_bytes = kStdioMemoryBytes;
+  return settings;
+}
+
+StdioOptions stdio_options(const po::variables_map& values) {
+  StdioOptions options;
+  options.service = wanted_service(values, "stdio");
+  options.quiet = values.count("quiet") != 0;
+  if (values.count("connect-timeout") != 0) {
+    const std::string& text = values["connect-timeout"].as<std::string>();
+    options.connect_timeout = checked(parse_duration(text), "connect-timeout", text);
+    if (options.connect_timeout < kLeastConnectTimeout ||
+        options.connect_timeout > kMostConnectTimeout) {
+      misuse("--connect-timeout: found " + in_quotes(text) + ", expected 10ms to 24h");
+    }
+  }
+  return options;
 }
 
 Settings file_settings(const std::string& path) {
@@ -212,12 +257,21 @@ Command parse_command_line(int argc, const char* const* argv) {
   }
 
   const std::string mode = values.count("command") != 0 ? values["command"].as<std::string>() : "";
+  if (!mode.empty() && (values.count("config") != 0 || values.count("check") != 0)) {
+    misuse("--config and --check do not go with " + mode);
+  }
+  if (mode != "stdio") {
+    for (const char* const option : {"connect-timeout", "quiet"}) {
+      if (values.count(option) != 0) misuse("--" + std::string(option) + " goes with stdio only");
+    }
+  }
   if (mode.empty()) {
-    if (values.count("config") == 0) misuse("nothing to do: give --config FILE, serve or connect");
+    if (values.count("config") == 0)
+      misuse("nothing to do: give --config FILE, serve, connect or stdio");
     const po::options_description other = link_options();
     for (const auto& option : other.options()) {
       if (values.count(option->long_name()) != 0) {
-        misuse("--" + option->long_name() + " goes with serve or connect, not with --config");
+        misuse("--" + option->long_name() + " goes with a command, not with --config");
       }
     }
     command.file = values["config"].as<std::string>();
@@ -230,16 +284,17 @@ Command parse_command_line(int argc, const char* const* argv) {
       command.warnings = std::move(certificates.warnings);
       if (!errors.empty()) throw std::runtime_error(to_string(errors));
     }
+  } else if (mode == "stdio") {
+    command.kind = Command::Kind::stdio;
+    command.settings = stdio_settings(values);
+    command.stdio = stdio_options(values);
   } else if (mode == "serve" || mode == "connect") {
-    if (values.count("config") != 0 || values.count("check") != 0) {
-      misuse("--config and --check do not go with " + mode);
-    }
     command.settings = mode == "serve" ? serve_settings(values) : connect_settings(values);
     if (values.count("control") != 0) {
       command.settings.control.socket = values["control"].as<std::string>();
     }
   } else {
-    misuse("no command named " + in_quotes(mode) + "; there are serve and connect");
+    misuse("no command named " + in_quotes(mode) + "; there are serve, connect and stdio");
   }
   std::optional<LogLevel> level;
   if (values.count("log-level") != 0) {

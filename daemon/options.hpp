@@ -7,11 +7,12 @@
 
 #include "config/config_error.hpp"
 #include "config/settings.hpp"
+#include "daemon/stdio.hpp"
 
 namespace backedpipe {
 
 struct Command {
-  enum class Kind { run, check, print };
+  enum class Kind { run, check, print, stdio };
   Kind kind = Kind::run;
   std::string text;       // print: help or version
   std::string file;       // check: the configuration's path
@@ -19,6 +20,7 @@ struct Command {
   Settings settings;
   // run: what they would be now, for a reload. Throws as parse_command_line().
   std::function<Settings()> reread;
+  StdioOptions stdio{};
 };
 
 // What was asked for makes no sense: exit code 2.

@@ -122,7 +122,7 @@ void Client::start() {
 void Client::listen(const std::shared_ptr<Tunnel>& tunnel) {
   if (std::exchange(tunnel->started, true)) return;
   tunnel->listener->start([this, weak = std::weak_ptr(tunnel)](StreamSocket socket) {
-    if (const auto self = weak.lock()) accepted(self->settings, std::move(socket));
+    if (const auto self = weak.lock()) open(self->settings, std::move(socket));
   });
   spdlog::info("tunnel {}: listening on {} for service {} of peer {}", tunnel->settings.name,
                to_string(tunnel->listener->address()), tunnel->settings.service,
@@ -142,12 +142,13 @@ void Client::stop() {
     driver->reset(Reason::closed_by_operator);
 }
 
-void Client::accepted(const TunnelSettings& tunnel, StreamSocket socket) {
+std::shared_ptr<SessionDriver> Client::open(const TunnelSettings& tunnel,
+                                            StreamSocket application) {
   if (sessions_.size() >= max_sessions_) {
     spdlog::warn("tunnel {}: session_limit: {} sessions already; reset the connection from {}",
-                 tunnel.name, sessions_.size(), remote_address(socket));
-    reset_and_close(socket);
-    return;
+                 tunnel.name, sessions_.size(), remote_address(application));
+    reset_and_close(application);
+    return nullptr;
   }
   const Session::Identity identity{
       .id = new_session_id(), .role = Role::client, .service = tunnel.service};
@@ -156,13 +157,14 @@ void Client::accepted(const TunnelSettings& tunnel, StreamSocket socket) {
       SessionDriver::Labels{.tunnel = tunnel.name,
                             .peer = tunnel.peer,
                             .identity = peers_.at(tunnel.peer).identity,
-                            .application = remote_address(socket),
+                            .application = remote_address(application),
                             .listener = {}});
   sessions_.emplace(identity.id, driver);
   ++totals_.opened;
   driver->announce();
-  driver->connect_application(std::move(socket));
+  driver->connect_application(std::move(application));
   driver->start();
+  return driver;
 }
 
 SessionId Client::new_session_id() {

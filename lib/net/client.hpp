@@ -73,6 +73,10 @@ class Client final : public SessionOwner {
   void use(Plan plan);
 
   void start();
+  // A session for an application whose connection is there already, as if a tunnel of these
+  // settings had accepted it. Null, with the connection reset, when there are as many sessions as
+  // there may be.
+  std::shared_ptr<SessionDriver> open(const TunnelSettings& tunnel, StreamSocket application);
   // Accepts nobody any more; the sessions that there are go on.
   void drain();
   // Accepts nobody any more and ends all sessions; their servers are told as far as they can be
@@ -108,7 +112,6 @@ class Client final : public SessionOwner {
   bool has_sessions(const std::string& peer) const;
   void forget_retired();
   void listen(const std::shared_ptr<Tunnel>& tunnel);
-  void accepted(const TunnelSettings& tunnel, StreamSocket socket);
   SessionId new_session_id();
   void run(Peer& peer);
   void dial(Peer& peer, const SessionId& session);

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "net/event_log.hpp"
+#include "net/session_options.hpp"
 
 namespace backedpipe {
 namespace {
@@ -18,17 +19,6 @@ constexpr auto kRefuseFor = milliseconds(250);
 constexpr auto kCloseFor = milliseconds(1000);
 constexpr auto kLookEvery = milliseconds(10);
 constexpr auto kLookForSessionsEvery = milliseconds(100);
-
-SessionOptions session_options(const Settings& settings) {
-  SessionOptions options;
-  options.pipe.replay_buffer_bytes = settings.limits.replay_buffer_bytes;
-  options.pipe.max_window_bytes = settings.limits.max_window_bytes;
-  options.liveness = {.ping = settings.liveness.ping,
-                      .suspect = settings.liveness.suspect,
-                      .dead = settings.liveness.dead};
-  options.resume_timeout = settings.limits.resume_timeout;
-  return options;
-}
 
 // The settings in which the two differ and that are used at the start only; `running` are taken
 // over into `fresh`, so that they go on saying what is the case.

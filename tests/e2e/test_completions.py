@@ -108,16 +108,17 @@ def test_every_option_is_offered(offered, shell):
                                for command in ([], ["reconnect"], ["sessions"], ["watch"], ["drain"])))
     assert options("backedpipctl") <= everywhere
     everywhere = set()
-    for words in (["--"], ["serve", "--"], ["connect", "--"]):
+    for words in (["--"], ["serve", "--"], ["connect", "--"], ["stdio", "--"]):
         everywhere |= offered(shell, ["backedpipd", *words])
     assert options("backedpipd") <= everywhere
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_commands_and_levels_of_backedpipd_are_offered(offered, shell):
-    assert {"serve", "connect"} <= offered(shell, ["backedpipd", ""])
+    assert {"serve", "connect", "stdio"} <= offered(shell, ["backedpipd", ""])
     assert {"trace", "debug", "info", "warning", "error", "off"} <= offered(shell, ["backedpipd", "--log-level", ""])
     assert "--peer" not in offered(shell, ["backedpipd", "serve", "--"])
+    assert not {"--listen", "--control"} & offered(shell, ["backedpipd", "stdio", "--"])
 
 
 @pytest.mark.parametrize("shell", SHELLS)

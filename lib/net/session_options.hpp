@@ -1,0 +1,20 @@
+// What the settings say about sessions.
+#pragma once
+
+#include "config/settings.hpp"
+#include "session/session.hpp"
+
+namespace backedpipe {
+
+inline SessionOptions session_options(const Settings& settings) {
+  SessionOptions options;
+  options.pipe.replay_buffer_bytes = settings.limits.replay_buffer_bytes;
+  options.pipe.max_window_bytes = settings.limits.max_window_bytes;
+  options.liveness = {.ping = settings.liveness.ping,
+                      .suspect = settings.liveness.suspect,
+                      .dead = settings.liveness.dead};
+  options.resume_timeout = settings.limits.resume_timeout;
+  return options;
+}
+
+}  // namespace backedpipe
