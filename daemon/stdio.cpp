@@ -183,7 +183,8 @@ void StdioSession::hear(const Event& event) {
   if (event.kind != Event::Kind::close) return;
   session_over_ = true;
   if (event.reason != name(Reason::closed)) {
-    if (!given_up_ && !caller_gone_) fail(why_ended(event.reason));
+    // Unless it is known already that it fails.
+    if (exit_code_ == 0 && !caller_gone_) fail(why_ended(event.reason));
     exit_code_ = 1;
   }
   end_if_done();

@@ -71,9 +71,9 @@ class Sshd:
         except OSError:
             return False
 
-    def _options(self):
+    def _options(self, config="none"):
         """Nothing of the user's own configuration, known hosts or agent takes part."""
-        options = ["-F", "none"]
+        options = ["-F", str(config)]
         for setting in ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null",
                         "GlobalKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "IdentityAgent=none",
                         f"IdentityFile={self._identity}", "LogLevel=ERROR"):
@@ -84,12 +84,16 @@ class Sshd:
         """The command line of an ssh through `port`."""
         return ["ssh", *self._options(), *options, "-p", str(port), f"{self.user}@127.0.0.1", *command]
 
-    def scp(self, port, *paths):
-        """The command line of an scp; a path on the far side is made by `remote`."""
-        return ["scp", "-q", *self._options(), "-P", str(port), *map(str, paths)]
+    def ssh_to(self, host, config, *command):
+        """The same to a host of a configuration file, which says how to reach it."""
+        return ["ssh", *self._options(config), f"{self.user}@{host}", *command]
 
-    def rsync(self, port, *arguments):
-        shell = shlex.join(["ssh", *self._options(), "-p", str(port)])
+    def scp(self, port, *paths, options=()):
+        """The command line of an scp; a path on the far side is made by `remote`."""
+        return ["scp", "-q", *self._options(), *options, "-P", str(port), *map(str, paths)]
+
+    def rsync(self, port, *arguments, options=()):
+        shell = shlex.join(["ssh", *self._options(), *options, "-p", str(port)])
         return ["rsync", "-e", shell, *map(str, arguments)]
 
     def remote(self, path):

@@ -112,6 +112,10 @@ class Tunnel:
 
     # -- use ----------------------------------------------------------------------------------
 
+    def link_options(self):
+        """How another client on the command line says who it is."""
+        return self._security("key_path", "link")
+
     @property
     def address(self):
         """Where applications connect."""
