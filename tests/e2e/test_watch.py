@@ -2,17 +2,18 @@
 
 import contextlib
 import os
+import pty
 import re
 import shlex
 import signal
+import subprocess
 
 import pytest
 
-from support.daemon import binary, run
+from support.daemon import binary
 from support.streams import echo_once
 from support.targets import EchoTarget
 from support.terminal import Terminal
-from support.waiting import wait_until
 
 LONG_NAME = "database-of-the-branch-office-in-the-far-north"
 NOT_REACHABLE = "daemon not reachable, trying again: "
@@ -305,9 +306,17 @@ def test_its_end_leaves_the_terminal_as_it_was(stage, sessions, watch, tmp_path,
     assert before.read_text(encoding="utf-8") == after.read_text(encoding="utf-8") != ""
 
 
-def test_without_a_terminal_it_says_so(stage, watch):
-    done = run(binary("backedpipctl"), "--socket", stage.client.control.path, "watch")
-    assert (done.returncode, done.stdout) == (2, "") and "needs a terminal" in done.stderr
+@pytest.mark.parametrize("not_a_terminal", ["stdin", "stdout"])
+def test_without_a_terminal_it_says_so(stage, not_a_terminal):
+    near, far = pty.openpty()
+    try:
+        streams = {"stdin": far, "stdout": far} | {not_a_terminal: subprocess.DEVNULL}
+        done = subprocess.run([binary("backedpipctl"), "--socket", stage.client.control.path, "watch"], **streams,
+                              stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+    finally:
+        os.close(near)
+        os.close(far)
+    assert done.returncode == 2 and "'watch' needs a terminal" in done.stderr, done
 
 
 @pytest.mark.parametrize("term, problem", [("dumb", "cannot draw on a terminal of type 'dumb'"),

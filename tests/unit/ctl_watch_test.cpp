@@ -312,6 +312,25 @@ TEST(WatchLayout, LeavesOutWhatHasNoRoomButKeepsTheStates) {
             "connected\n");
 }
 
+TEST(WatchLayout, FillsTheWidthInAFixedOrderOfColumns) {
+  // Six more than the first ten columns need: too few for the next, though not for those after it.
+  const std::vector<std::string> rows = picture(lay_out(three_sessions(), {86, 24}, kNow));
+  EXPECT_EQ(rows[10],
+            "ID       STATE           FOR SERVICE  PEER          GEN  IN/S OUT/S UNACK    RTT");
+}
+
+TEST(WatchLayout, SaysThatTheDaemonIsDraining) {
+  WatchModel model = model_by("id");
+  Json status = status_with(0);
+  status["draining"] = true;
+  model.update(status, Json::array(), kStart);
+  EXPECT_EQ(picture(lay_out(model, {80, 24}, kNow))[0],
+            "backedpipd 1.2.3, pid 42, up 2h5m, draining");
+  status["draining"] = false;
+  model.update(status, Json::array(), kStart + 1s);
+  EXPECT_EQ(picture(lay_out(model, {80, 24}, kNow))[0], "backedpipd 1.2.3, pid 42, up 2h5m");
+}
+
 TEST(WatchLayout, StaysWithinAScreenOfAnySize) {
   WatchModel model = three_sessions();
   Json sessions = model.sessions();

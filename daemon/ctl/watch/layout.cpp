@@ -78,9 +78,11 @@ Lines header(const WatchModel& model, ScreenSize screen) {
   if (const std::string* problem = model.problem()) {
     lines.push_back(painter.line("daemon not reachable, trying again: " + *problem, Style::bad));
   } else {
+    const bool draining = field(status, "draining") == Json(true);
     const std::chrono::seconds up(static_cast<std::int64_t>(count(status, "uptime_s")));
     lines.push_back(painter.line("backedpipd " + text(status, "version") + ", pid " +
-                                     std::to_string(count(status, "pid")) + ", up " + human_age(up),
+                                     std::to_string(count(status, "pid")) + ", up " +
+                                     human_age(up) + (draining ? ", draining" : ""),
                                  Style::strong));
   }
   if (screen.rows < kRowsForTotals) return lines;
