@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -188,6 +189,7 @@ def describe():
 def main():
     options = parse()
     network.enter_own_namespace()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what was started, as Ctrl-C does
     if options.syscalls:
         syscalls.run(LOAD, options)
         return

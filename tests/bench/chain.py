@@ -23,10 +23,6 @@ def is_listening(host, port):
     return True
 
 
-def await_listening(host, port):
-    wait_until(lambda: is_listening(host, port), 10, f"somebody to listen on {host}:{port}")
-
-
 class Site:
     """What every chain needs to know: where near and far are, where the target is, and a folder for its files."""
 

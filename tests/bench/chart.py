@@ -3,7 +3,7 @@
 from xml.sax.saxutils import escape
 
 from figures import FIGURES
-from report import is_ours
+from report import is_ours, number
 
 COLUMNS, PANEL_WIDTH, BAR_HEIGHT, LABEL_WIDTH, MARGIN = 3, 380, 16, 84, 16
 OURS, OTHERS, REFERENCE = "#c2410c", "#64748b", "#cbd5e1"
@@ -15,14 +15,14 @@ def _panel(results, key, figure, left, top):
     room = PANEL_WIDTH - LABEL_WIDTH - 70
     direction = "more is better" if figure.more_is_better else "less is better"
     yield (f'<text x="{left}" y="{top + 12}" font-weight="bold">{escape(figure.title)}, {escape(figure.unit)}'
-           f'<tspan font-weight="normal" fill="#64748b"> ({direction})</tspan></text>')
+           f'<tspan dx="4" font-weight="normal" fill="#64748b">({direction})</tspan></text>')
     for row, chain in enumerate(chains):
         value, y = results.median(chain, key), top + 22 + row * BAR_HEIGHT
         colour = OURS if is_ours(chain) else REFERENCE if chain == "direct" else OTHERS
         length = max(1.0, value / largest * room)
         yield f'<text x="{left + LABEL_WIDTH - 6}" y="{y + 11}" text-anchor="end">{escape(chain)}</text>'
         yield f'<rect x="{left + LABEL_WIDTH}" y="{y + 2}" width="{length:.1f}" height="{BAR_HEIGHT - 5}" fill="{colour}"/>'
-        yield f'<text x="{left + LABEL_WIDTH + length + 4:.1f}" y="{y + 11}">{value:.4g}</text>'
+        yield f'<text x="{left + LABEL_WIDTH + length + 4:.1f}" y="{y + 11}">{number(value)}</text>'
 
 
 def svg(results, caption):

@@ -7,7 +7,8 @@ import subprocess
 import threading
 import time
 
-from chain import await_listening, next_port
+import processes
+from chain import next_port
 
 GIB, MIB = 1 << 30, 1 << 20
 
@@ -35,11 +36,14 @@ FIGURES = {
     "kib_p99": Figure("round trip, 1 KiB, p99", "us", False, "latency"),
     "kib_p999": Figure("round trip, 1 KiB, p99.9", "us", False, "latency"),
     "requests": Figure("requests, 64 connections", "1/s", True, "requests"),
+    "requests_cpu": Figure("CPU of all proxies, request", "us", False, "requests"),
     "connections": Figure("new connections", "1/s", True, "connections"),
+    "connections_cpu": Figure("CPU of all proxies, new connection", "us", False, "connections"),
     "memory_1000": Figure("idle session and daemon, of 1,000", "KiB", False, "memory"),
     "memory_9000": Figure("idle session and daemon, of 9,000", "KiB", False, "memory"),
     "delayed": Figure("bulk, 1 stream, 100 ms round trip", "MiB/s", True, "delay"),
     "outage": Figure("9,000 sessions attached again", "s", False, "outage"),
+    "outage_cpu": Figure("CPU of both daemons for that", "s", False, "outage"),
 }
 WHAT = tuple(dict.fromkeys(figure.what for figure in FIGURES.values()))
 
@@ -122,14 +126,19 @@ def generator(chain, seconds):
     """What iperf3, which checks nothing, makes of the direct way: is our own load what limits it?"""
     assert not chain.hops
     figures, port = {}, str(next_port())
-    with subprocess.Popen(["iperf3", "-s", "-p", port], stdout=subprocess.DEVNULL) as server:
+    with subprocess.Popen(["iperf3", "-s", "-p", port, "--forceflush"], stdout=subprocess.PIPE, text=True) as server:
         try:
-            await_listening("127.0.0.1", port)
+            # A connection to find out would count as a client.
+            while "listening" not in server.stdout.readline():
+                if server.poll() is not None:
+                    raise Failed("iperf3 ended")
             for streams in (1, 8):
                 done = subprocess.run(["iperf3", "-c", "127.0.0.1", "-p", port, "-P", str(streams), "-J", "-t",
                                        str(max(1, round(seconds)))], capture_output=True, text=True, check=False)
-                end = json.loads(done.stdout)["end"]
-                figures[f"iperf3_{streams}"] = end["sum_received"]["bits_per_second"] / 8 / GIB
+                result = json.loads(done.stdout)
+                if "error" in result:
+                    raise Failed(result["error"])
+                figures[f"iperf3_{streams}"] = result["end"]["sum_received"]["bits_per_second"] / 8 / GIB
         finally:
             server.kill()
     return figures
@@ -143,14 +152,22 @@ def latency(chain, seconds):
     return figures
 
 
+def counted(chain, figure, subject, **options):
+    """How often a second, and what each time cost the proxies."""
+    before = chain.cpu_seconds()
+    result = load(chain, subject, **options)
+    figures = {figure: result["count"] / result["seconds"]}
+    if chain.hops:
+        figures[f"{figure}_cpu"] = (chain.cpu_seconds() - before) / result["count"] * 1e6
+    return figures
+
+
 def requests(chain, seconds):
-    result = load(chain, "exchange", bytes=64, connections=64, seconds=seconds)
-    return {"requests": result["count"] / result["seconds"]}
+    return counted(chain, "requests", "exchange", bytes=64, connections=64, seconds=seconds)
 
 
 def connections(chain, seconds):
-    result = load(chain, "connections", parallel=16, seconds=seconds)
-    return {"connections": result["count"] / result["seconds"]}
+    return counted(chain, "connections", "connections", parallel=16, seconds=seconds)
 
 
 class Held:
@@ -227,6 +244,7 @@ def outage(chain, effort):
         time.sleep(effort.outage_seconds)
         if chain.attached():
             raise Failed("the outage did not reach all sessions")
+        cpu_before = daemons_cpu_seconds(chain)
         chain.command_relay("heal")
         begin = time.monotonic()
         while chain.attached() < effort.outage_sessions:
@@ -234,7 +252,13 @@ def outage(chain, effort):
                 raise Failed(f"only {chain.attached()} sessions were attached again after 60 s")
             time.sleep(0.02)
         seconds = time.monotonic() - begin
+        used = daemons_cpu_seconds(chain) - cpu_before
         held.ask_all()
     finally:
         held.close()
-    return {"outage": seconds}
+    return {"outage": seconds, "outage_cpu": used}
+
+
+def daemons_cpu_seconds(chain):
+    """Without the relay that cuts."""
+    return processes.cpu_seconds(pid for _, pid in chain.daemons())

@@ -6,7 +6,8 @@ from goals import verdicts
 NAME_WIDTH = 44
 
 
-def _number(value):
+def number(value):
+    """With as many digits as mean anything."""
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 100 else f"{value:.2f}"
@@ -18,7 +19,7 @@ def _table(title, columns, cell):
     for key, figure in FIGURES.items():
         cells = [cell(key, column) for column in columns]
         if any(value is not None for value in cells):
-            yield f"{figure.title}, {figure.unit}".ljust(NAME_WIDTH) + "".join(_number(v).rjust(width) for v in cells)
+            yield f"{figure.title}, {figure.unit}".ljust(NAME_WIDTH) + "".join(number(v).rjust(width) for v in cells)
     yield ""
 
 
@@ -46,6 +47,6 @@ def lines(results):
         goal, figure = verdict.goal, FIGURES[verdict.goal.figure]
         unit = f"x {verdict.other}" if verdict.other else figure.unit
         yield (f"  {'met   ' if verdict.met else 'MISSED'} {verdict.chain:10} {figure.title:36} "
-               f"{_number(verdict.value):>8} {'>=' if goal.at_least else '<='} {goal.limit:g} {unit}")
+               f"{number(verdict.value):>8} {'>=' if goal.at_least else '<='} {goal.limit:g} {unit}")
     for failure in results.failures:
         yield f"FAILED: {failure}"

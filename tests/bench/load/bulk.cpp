@@ -31,15 +31,16 @@ class Stream {
       if (request_sent_ == sizeof request_ && !transfer_.all_sent()) transfer_.send(fd_, ended);
     }
     if ((ready & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
-      if (!transfer_.all_received())
+      if (!transfer_.all_received()) {
         transfer_.receive(fd_, buffer, ended);
-      else if (verdict_used_ < sizeof verdict_)
+        if (!transfer_.matches()) fail("what came from the target is not what it sent");
+      } else if (verdict_used_ < sizeof verdict_) {
         verdict_used_ +=
             receive_some(fd_, writable_bytes_of(verdict_).subspan(verdict_used_), ended);
+      }
     }
     if (verdict_used_ == sizeof verdict_) {
       errno = 0;
-      if (!transfer_.matches()) fail("what came from the target is not what it sent");
       if (verdict_.matches != 1 || verdict_.received_bytes != request_.up_bytes)
         fail("what came to the target is not what was sent");
       return true;

@@ -39,12 +39,15 @@ class Connection {
   std::uint32_t wanted_events() const {
     if (request_used_ < sizeof request_) return EPOLLIN;
     if (!transfer_) return unsent_.empty() ? EPOLLIN : EPOLLOUT;
-    const bool sends = !transfer_->all_sent() || (transfer_->all_received() && !verdict_sent_);
+    const bool sends = !transfer_->all_sent() || (verdict_due() && !verdict_sent_);
     return (sends ? EPOLLOUT : 0U) | EPOLLIN;
   }
   std::uint32_t events = EPOLLIN;
 
  private:
+  // A wrong byte decides at once: what is missing may never come.
+  bool verdict_due() const { return transfer_->all_received() || !transfer_->matches(); }
+
   void run_echo(Buffer& buffer, bool& ended) {
     if (unsent_.empty()) {
       const std::size_t received = receive_some(fd_, buffer, ended);
@@ -68,7 +71,7 @@ class Connection {
     }
     if (!transfer_->all_sent()) {
       if ((ready & EPOLLOUT) != 0) transfer_->send(fd_, ended);
-    } else if (transfer_->all_received() && !verdict_sent_) {
+    } else if (verdict_due() && !verdict_sent_) {
       const Verdict verdict{transfer_->received(), transfer_->matches() ? 1U : 0U};
       verdict_sent_ = send_some(fd_, bytes_of(verdict), ended) == sizeof verdict;
     }
