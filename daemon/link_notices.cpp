@@ -52,6 +52,8 @@ void LinkNotices::lost(std::string why) {
 }
 
 void LinkNotices::say_lost() {
+  // What was due before the link came back may be called after it.
+  if (silent_ || !away_since_) return;
   said_ = true;
   if (linked_) {
     tell("link to " + peer_ + " lost (" + why_ + "); reconnecting");

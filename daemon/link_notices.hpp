@@ -24,8 +24,6 @@ class LinkNotices {
   void hear(const Event& event);
   // From now on nothing is said.
   void silence();
-  // There has been a link.
-  bool linked() const { return linked_; }
 
  private:
   void lost(std::string why);

@@ -96,6 +96,7 @@ class StdioSession {
   void hear(const Event& event);
   void await_signal();
   void caller_gone(bool alone);
+  void look_for_link();
   void give_up();
   void end_if_done();
   void after(Duration time, void (StdioSession::*then)());
@@ -112,7 +113,7 @@ class StdioSession {
   StdioBridge bridge_;
   LinkNotices notices_;
   boost::asio::signal_set signals_;
-  boost::asio::steady_timer timer_;  // for the next step towards the end, the first link being one
+  boost::asio::steady_timer timer_;  // for the first link, later for steps towards the end
   std::shared_ptr<SessionDriver> session_;
   int exit_code_ = 0;
   bool linked_ = false;
@@ -159,7 +160,7 @@ int StdioSession::run() {
   }
   await_signal();
   monitor_.start([this](const NetworkChange& change) { apply(change, client_); });
-  after(options_.connect_timeout, &StdioSession::give_up);
+  after(options_.connect_timeout, &StdioSession::look_for_link);
   const TunnelSettings tunnel{
       .name = "stdio", .listen = {}, .peer = peer_.name, .service = options_.service};
   session_ = client_.open(tunnel, std::move(application));
@@ -177,9 +178,7 @@ int StdioSession::run() {
 
 void StdioSession::hear(const Event& event) {
   notices_.hear(event);
-  if (event.kind == Event::Kind::attach && !std::exchange(linked_, true) && !caller_gone_) {
-    timer_.cancel();
-  }
+  linked_ |= event.kind == Event::Kind::attach;
   if (event.kind != Event::Kind::close) return;
   session_over_ = true;
   if (event.reason != name(Reason::closed)) {
@@ -212,6 +211,11 @@ void StdioSession::caller_gone(bool alone) {
   notices_.silence();
   if (session_over_) return give_up();
   after(input_ended_ ? kEndFor : kInputFor, &StdioSession::give_up);
+}
+
+// The first link has had its time.
+void StdioSession::look_for_link() {
+  if (!linked_) give_up();
 }
 
 // The session ends here and now, and the server is to know.

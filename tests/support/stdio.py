@@ -16,11 +16,18 @@ def stdio_command(stage, *options, service=None, peer=None, key=None):
             "--service", service or stage.service, *security, *options]
 
 
+def _as_from_a_shell():
+    """What is started in the background or by nohup(1) ignores signals, and so would what it starts."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Stdio:
     """A running one; by default with pipes for everything, otherwise with what Popen takes."""
 
     def __init__(self, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings):
-        self.process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0, **settings)
+        self.process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0,
+                                        preexec_fn=_as_from_a_shell, **settings)
         self.pid = self.process.pid
         self.stdin, self.stdout, self.stderr = self.process.stdin, self.process.stdout, self.process.stderr
 
