@@ -1,6 +1,7 @@
 """config/backedpipd.schema.json and the parser agree: on every key, on the samples, and on what is wrong."""
 
 import copy
+import functools
 import json
 import re
 
@@ -136,6 +137,43 @@ def test_both_refuse(tmp_path, case):
     settings = changed(*case)
     assert list(VALIDATOR.iter_errors(settings))
     assert parser_errors(tmp_path, settings)
+
+
+def settings_in(schema, pointer=""):
+    """(pointer, schema) of every setting; list items as /0, free names as those in GOOD."""
+    if "$ref" in schema:
+        schema = functools.reduce(lambda node, step: node[step], schema["$ref"].split("/")[1:], SCHEMA)
+    yield pointer, schema
+    for key, value in schema.get("properties", {}).items():
+        yield from settings_in(value, f"{pointer}/{key}")
+    if isinstance(schema.get("additionalProperties"), dict):
+        for name in at(GOOD, pointer) if pointer in ("/peers", "/services") else ():
+            yield from settings_in(schema["additionalProperties"], f"{pointer}/{name}")
+    if pointer in ("/tunnels", "/accept"):
+        yield from settings_in(schema["items"], f"{pointer}/0")
+
+
+def test_both_know_the_same_ranges(tmp_path):
+    ranges = [(pointer, schema["minimum"], schema["maximum"]) for pointer, schema in settings_in(SCHEMA)
+              if schema.get("type") == "integer"]
+    assert len(ranges) >= 4
+    for pointer, least, most in ranges:
+        for value, accepted in ((least, True), (most, True), (least - 1, False), (most + 1, False)):
+            settings = changed(pointer, value)
+            assert VALIDATOR.is_valid(settings) == accepted, (pointer, value)
+            assert (parser_errors(tmp_path, settings) == {}) == accepted, (pointer, value)
+
+
+def test_both_know_the_same_words(tmp_path):
+    fixed = {pointer: schema["enum"] for pointer, schema in settings_in(SCHEMA) if "enum" in schema}
+    assert set(fixed) == {"/log/level", "/log/format", "/peers/office/security", "/accept/0/security"}
+    for pointer, known in fixed.items():
+        for word in known:
+            # A word may ask for further settings, elsewhere.
+            assert pointer not in parser_errors(tmp_path, changed(pointer, word)), (pointer, word)
+        [message] = parser_errors(tmp_path, changed(pointer, UNKNOWN))[pointer]
+        listed = re.split(r", | or ", message.partition("expected one of ")[2])
+        assert {word.strip('"') for word in listed} == set(known), message
 
 
 def test_both_refuse_a_file_without_anything_to_do(tmp_path):

@@ -74,6 +74,32 @@ def test_every_error_is_what_its_schema_says(tunnel, start):
                 error = json.loads(stream.readline())["error"]
                 check("error", error)
                 assert error["code"] == code
+    stage.key_path.write_text("no key\n", encoding="utf-8")
+    with pytest.raises(ControlError) as refused:
+        stage.client.control.call("reload")
+    check("error", refused.value.error)
+    assert refused.value.code == -32008
+
+
+def objects(schema):
+    """Every object in a schema, wherever it stands."""
+    if isinstance(schema, dict):
+        if "properties" in schema:
+            yield schema
+        for value in schema.values():
+            yield from objects(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from objects(value)
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_schemas_allow_nothing_that_they_do_not_say(name):
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
+    for schema in objects(SCHEMAS[name]):
+        assert schema.get("additionalProperties") is False, schema
+        for key, value in schema["properties"].items():
+            assert {"type", "const", "enum", "$ref", "anyOf", "oneOf", "properties"} & set(value), (name, key)
 
 
 def test_the_description_names_every_method_and_schema(tunnel, start):

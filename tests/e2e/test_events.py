@@ -1,6 +1,7 @@
 """What happened to a session: its history, the events on the control socket, and the log tell the same."""
 
 import contextlib
+import datetime
 import json
 import queue
 import re
@@ -97,6 +98,12 @@ def test_a_session_that_was_cut_is_told_on_both_sides(stage):
         assert {event["session"] for event in about} == {session["id"]}
         assert {event["role"] for event in about} == {role}
         opened, first, lost, second, closed = about
+        told = session if role == "client" else of_server
+        for event in about:
+            for name in ("tunnel", "service", "identity", "application"):
+                assert event[name] == told[name] != ("" if name != "tunnel" or role == "client" else None), (event, name)
+        assert opened["link"] is opened["duration_s"] is None and first["link"] and second["link"] == told["link"]
+        assert closed["duration_s"] >= lost["duration_s"] + second["duration_s"]
         assert (first["reason"], first["duration_s"], first["generation"]) == ("open", None, 1)
         assert (second["reason"], second["generation"]) == ("resume", session["generation"])
         assert lost["generation"] == 1 and lost["reason"] in ("closed", "reset") and lost["duration_s"] >= 0
@@ -161,7 +168,9 @@ def test_a_peer_that_goes_away_and_comes_back_is_told_once(stage):
             up = kinds_until(stream, "peer_up")[-1]
             echo_once(sock)
     assert down["peer"] == up["peer"] != "" and "session" not in down
-    assert down["detail"] and down["reason"] == "unreachable"
+    assert down["detail"] and down["reason"] == "unreachable" and down["duration_s"] is None
+    between = datetime.datetime.fromisoformat(up["time"][:-1]) - datetime.datetime.fromisoformat(down["time"][:-1])
+    assert abs(up["duration_s"] - between.total_seconds()) < 0.1 and up["detail"] is up["reason"] is None
 
 
 def test_the_history_keeps_the_latest_links(stage):

@@ -5,6 +5,7 @@ import http.client
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 
@@ -12,9 +13,9 @@ import pytest
 
 from support.daemon import REPOSITORY
 from support.ports import endpoint, free_port
-from support.streams import echo_once
+from support.streams import echo_once, receive_exactly
 from support.targets import EchoTarget
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{(.*)\})? ([0-9.e+-]+|\+Inf|NaN)')
 
@@ -102,6 +103,9 @@ def test_health_and_the_rest_of_http(stage):
         assert (status, headers["Allow"]) == (405, "GET, HEAD"), method
     status, headers, body = get(port, "/healthz", "HEAD")
     assert (status, headers["Content-Length"], body) == (200, "3", "")
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert sock.makefile("rb").read().endswith(b"\r\n\r\n")
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     with contextlib.closing(connection):
         connection.request("GET", "/healthz")
@@ -109,6 +113,73 @@ def test_health_and_the_rest_of_http(stage):
         kept = connection.sock
         connection.request("GET", "/metrics")
         assert connection.getresponse().read() and connection.sock is kept is not None
+
+
+def test_what_waits_and_is_doubted_is_measured(tunnel, start):
+    port = free_port()
+    # Doubted soon, and given up by nobody: the links are frozen all the while.
+    settings = {"metrics": {"listen": endpoint("127.0.0.1", port)},
+                "liveness": {"ping": f"{250 * PATIENCE}ms", "suspect": f"{250 * PATIENCE}ms", "dead": "60s"}}
+    stage = tunnel({"echo": start(EchoTarget()).address}, client_settings=settings)
+
+    def now(name, **labels):
+        return sample(metrics(port), name, **labels)
+
+    assert now("build_info", version=stage.client.control.status()["version"]) == 1
+    assert now("buffer_memory_limit_bytes") == stage.client.control.status()["totals"]["memory_limit"] > 1 << 20
+    with stage.connect() as sock:
+        echo_once(sock)
+        assert now("sessions_opened_total", role="client") == 1 and now("sessions_opened_total", role="server") == 0
+        assert now("suspect_sessions", role="client") == now("unacknowledged_bytes", role="client") == 0
+        stage.relay.freeze()
+        sock.sendall(b"x" * 5000)
+        wait_until(lambda: now("unacknowledged_bytes", role="client") == 5000, 5, "the bytes to wait")
+        assert now("buffered_bytes", role="client") == 5000 and now("buffer_memory_bytes") >= 5000
+        wait_until(lambda: now("suspect_sessions", role="client") == 1, 5, "the link to be doubted")
+        assert now("replayed_bytes_total", role="client") == 0
+        # They went into the link, so that the next one carries them again.
+        stage.relay.cut()
+        stage.relay.heal()
+        assert receive_exactly(sock, 5000) == b"x" * 5000
+        wait_until(lambda: now("buffered_bytes", role="client") == 0, 5, "everything to be acknowledged")
+        assert now("replayed_bytes_total", role="client") == 5000
+        assert now("unacknowledged_bytes", role="client") == now("buffer_memory_bytes") == 0
+        assert now("suspect_sessions", role="client") == 0
+
+
+def test_handshakes_under_way_are_counted(stage):
+    server = stage.metrics_ports[1]
+    with socket.create_connection(stage.server_address):
+        wait_until(lambda: sample(metrics(server), "pending_handshakes") == 1, 5, "the handshake to be seen")
+    wait_until(lambda: sample(metrics(server), "pending_handshakes") == 0, 5, "the handshake to be over")
+
+
+def test_a_drained_daemon_is_alive_but_not_ready(stage):
+    port = stage.metrics_ports[0]
+    with stage.connect() as sock:
+        echo_once(sock)
+        stage.client.control.call("drain")
+        assert get(port, "/readyz")[::2] == (503, "draining\n")
+        assert get(port, "/healthz")[::2] == (200, "ok\n")
+        echo_once(sock)
+
+
+# Stopping takes a second at most, when a session cannot be told.
+@pytest.mark.alone
+def test_a_stopping_daemon_is_not_ready(stage):
+    connection = http.client.HTTPConnection("127.0.0.1", stage.metrics_ports[0], timeout=10)
+    with contextlib.closing(connection), stage.connect() as sock:
+        echo_once(sock)
+        stage.relay.freeze()
+        answers = []
+        while not answers or answers[-1] == (200, b"ready\n"):
+            connection.request("GET", "/readyz")
+            reply = connection.getresponse()
+            answers.append((reply.status, reply.read()))
+            if len(answers) == 1:
+                assert answers == [(200, b"ready\n")]
+                stage.client.process.send_signal(signal.SIGTERM)
+        assert answers[-1] == (503, b"stopping\n")
 
 
 HOSTILE = {

@@ -53,6 +53,7 @@ class ControlError(Exception):
 
     def __init__(self, error):
         super().__init__(f"{error.get('code')}: {error.get('message')}")
+        self.error = error
         self.code = error.get("code")
 
 

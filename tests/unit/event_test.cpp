@@ -1,6 +1,7 @@
 // Events and histories: what they say in the log and as JSON, and that they stay small.
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -91,6 +92,30 @@ TEST(EventText, OfAPeerIsAboutThePeerOnly) {
   event.duration = 3s;
   EXPECT_EQ(describe(event), "peer office: up again after 3.0 s");
   EXPECT_FALSE(to_json(event).contains("session"));
+}
+
+TEST(EventJson, HasEveryFieldOfAnEvent) {
+  Event event = event_of(Event::Kind::attach);
+  event.reason = "resume";
+  event.duration = 523'140us;
+  EXPECT_EQ(to_json(event), OrderedJson::parse(R"json({
+    "event": "attach", "time": "2024-02-29T23:59:59.999Z",
+    "session": "01230000000000000000000000000000", "generation": 5, "role": "client",
+    "tunnel": "work", "service": "ssh", "identity": "laptop", "application": "127.0.0.1:40000",
+    "link": "192.0.2.1:7700", "bytes_in": 10, "bytes_out": 20, "links": 3, "peer": "office",
+    "reason": "resume", "detail": null, "duration_s": 0.523, "text":
+    "session 01230000000000000000000000000000 generation 5: attached to 192.0.2.1:7700 after 523.1 ms, peer office (resume)"
+  })json"));
+}
+
+TEST(EventJson, CallsEachKindByItsName) {
+  using Kind = Event::Kind;
+  for (const auto& [kind, word] :
+       {std::pair{Kind::open, "open"}, std::pair{Kind::attach, "attach"},
+        std::pair{Kind::detach, "detach"}, std::pair{Kind::takeover, "takeover"},
+        std::pair{Kind::close, "close"}, std::pair{Kind::peer_up, "peer_up"},
+        std::pair{Kind::peer_down, "peer_down"}})
+    EXPECT_EQ(to_json(event_of(kind)).at("event"), word);
 }
 
 TEST(EventJson, IsANotificationOfOneLine) {
