@@ -237,7 +237,10 @@ def delayed(chain, size):
 
 
 def outage(chain, effort):
-    """From the moment that the network is back until both daemons have all sessions attached; then all must answer."""
+    """From the moment that the network is back until every session has carried a byte to the target and back.
+
+    The daemons are not asked meanwhile: with thousands of sessions a status costs them tens of milliseconds.
+    """
     held = Held(chain, effort.outage_sessions)
     try:
         chain.command_relay("cut")
@@ -247,13 +250,11 @@ def outage(chain, effort):
         cpu_before = daemons_cpu_seconds(chain)
         chain.command_relay("heal")
         begin = time.monotonic()
-        while chain.attached() < effort.outage_sessions:
-            if time.monotonic() - begin > 60:
-                raise Failed(f"only {chain.attached()} sessions were attached again after 60 s")
-            time.sleep(0.02)
+        held.ask_all()
         seconds = time.monotonic() - begin
         used = daemons_cpu_seconds(chain) - cpu_before
-        held.ask_all()
+        if chain.attached() != effort.outage_sessions:
+            raise Failed("not all sessions are attached again")
     finally:
         held.close()
     return {"outage": seconds, "outage_cpu": used}
