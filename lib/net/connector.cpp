@@ -91,6 +91,7 @@ void Connector::start() {
   const TimePoint now = Worker::now();
   RaceOptions options;
   options.pace = pace_;
+  options.stagger = stagger_after(cache_->took);
   race_.emplace(options, now, names_.size());
   for (const auto& [index, endpoint] : known)
     enter(index, endpoint);
@@ -299,8 +300,9 @@ void Connector::drop(RacerId id, Failure failure, std::string why) {
 void Connector::win(RacerId id) {
   Racer& racer = racers_.at(id);
   const Entrant& entrant = entrants_[racer.entrant];
-  Won won{std::move(racer.transport), entrant.endpoint, entrant.label,
-          Worker::now() - racer.started};
+  const Duration took = Worker::now() - racer.started;
+  cache_->took = took;
+  Won won{std::move(racer.transport), entrant.endpoint, entrant.label, took};
   // Handlers may drop the last reference to this.
   const auto self = shared_from_this();
   const Handlers handlers = std::move(handlers_);

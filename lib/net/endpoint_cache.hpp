@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -11,6 +12,7 @@
 #include <boost/asio/ip/address.hpp>
 
 #include "net/stream.hpp"
+#include "pipe/time.hpp"
 
 namespace backedpipe {
 
@@ -22,6 +24,8 @@ struct EndpointCache {
   // Where a transport came about, but no link after it; goes last, so that a host which accepts
   // everybody and says nothing does not win each race.
   StreamSocket::endpoint_type last_bad;
+  // How long the last one to get through took, the transport's handshake included.
+  std::optional<Duration> took;
   // Connections begun, for the statistics.
   std::uint64_t dials = 0;
 };

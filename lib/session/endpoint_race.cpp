@@ -10,8 +10,13 @@ constexpr Duration kStrugglesAfter = std::chrono::seconds(1);
 // Whoever has connected gets this long, or several times what connecting took if that is more.
 constexpr Duration kPatience = std::chrono::seconds(1);
 constexpr int kPatienceFactor = 4;
+constexpr Duration kLeastStagger = std::chrono::milliseconds(100);
 
 }  // namespace
+
+Duration stagger_after(std::optional<Duration> took) {
+  return std::clamp(took.value_or(kRaceStagger), kLeastStagger, kRaceStagger);
+}
 
 EndpointRace::EndpointRace(const RaceOptions& options, TimePoint now, std::size_t unresolved)
     : options_(options), started_(now), unresolved_(unresolved), next_fresh_(now) {}

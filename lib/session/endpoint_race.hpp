@@ -19,9 +19,15 @@ inline constexpr Duration kRacePace = std::chrono::milliseconds(500);
 
 enum class AddressFamily : std::uint8_t { ipv4, ipv6, local };
 
+inline constexpr Duration kRaceStagger = std::chrono::milliseconds(250);
+
+// Between the first tries of two addresses where the latest winner needed `took` in all: whoever is
+// slower than it by far is probably dead, but an address has 100 ms in any case; RFC 8305
+// section 5.
+Duration stagger_after(std::optional<Duration> took);
+
 struct RaceOptions {
-  // Between the first tries of two addresses; RFC 8305 section 5.
-  Duration stagger = std::chrono::milliseconds(250);
+  Duration stagger = kRaceStagger;
   // How long names that have no answer yet hold up the addresses that are known; section 3.
   Duration resolution_delay = std::chrono::milliseconds(50);
   // Between two tries of one address; without it each is tried once.

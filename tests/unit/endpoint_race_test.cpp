@@ -120,6 +120,14 @@ TEST_F(EndpointRaceTest, ADeadFirstEntryCosts250Milliseconds) {
   EXPECT_EQ(starts_, (std::vector<Start>{{milliseconds(0), 0}, {milliseconds(250), 1}}));
 }
 
+// A dead one costs less where answers come fast.
+TEST_F(EndpointRaceTest, TheNextEntryWaitsAsLongAsTheLatestWinnerTook) {
+  EXPECT_EQ(stagger_after(std::nullopt), milliseconds(250));
+  EXPECT_EQ(stagger_after(milliseconds(1)), milliseconds(100));
+  EXPECT_EQ(stagger_after(milliseconds(180)), milliseconds(180));
+  EXPECT_EQ(stagger_after(seconds(2)), milliseconds(250));
+}
+
 TEST_F(EndpointRaceTest, ARefusedFirstEntryCostsNothing) {
   race().add(ipv4, 1);
   race_->add(ipv4, 2);
