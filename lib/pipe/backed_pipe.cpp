@@ -14,8 +14,11 @@ using std::chrono::seconds;
 
 // An acknowledgement that no data carries waits this long for some.
 constexpr Duration kAcknowledgeAfter = milliseconds(20);
-// How often the round trip is measured while data flows in.
+// How often the round trip is measured while data flows, either way: queues fill up and drain.
 constexpr Duration kMeasureEvery = seconds(1);
+// A measurement from here on, and of twice what is usual, may have gone across an outage: it is not
+// left alone for long.
+constexpr Duration kUnusual = milliseconds(100);
 // Payload of one DATA frame: more would let a pong wait longer than it should on a slow link.
 constexpr std::size_t kFramePayloadBytes = std::size_t{64} << 10;
 
@@ -46,6 +49,11 @@ std::string_view name(LinkError::Component component) {
 BackedPipe::BackedPipe(SegmentPool& pool, const PipeOptions& options)
     : writer_(pool, options.replay_buffer_bytes),
       reader_(pool, options.initial_window_bytes, options.max_window_bytes) {}
+
+std::optional<Duration> BackedPipe::least_round_trip() const {
+  if (!round_trip_) return std::nullopt;
+  return *std::min_element(samples_.begin(), samples_.end());
+}
 
 // --- the application's side
 
@@ -210,9 +218,11 @@ Result<std::size_t> BackedPipe::receive(std::uint64_t generation, ConstBytes byt
 // Returns how much of the event's payload was taken.
 Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, TimePoint now) {
   const Frame& frame = event.frame;
+  const std::uint64_t acknowledged = writer_.acknowledged();
   if (const auto known = writer_.acknowledge(frame.acknowledgement); !known) {
     return violation(Reason::future_sequence);
   }
+  if (writer_.acknowledged() > acknowledged) measure(now);
   switch (frame.type) {
     case FrameType::data: {
       // Nobody will read it any more, but framing and acknowledgements go on until the RESET is
@@ -221,7 +231,7 @@ Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, TimeP
       const auto taken = reader_.receive(frame.value, event.payload);
       if (!taken) return violation(*reason_of(taken.error()));
       received_data_last_ = true;
-      if (!measured_at_ || now - *measured_at_ >= kMeasureEvery) ping(now);
+      measure(now);
       return taken;
     }
     case FrameType::fin:
@@ -255,11 +265,24 @@ Result<std::size_t> BackedPipe::violation(Reason reason) {
 void BackedPipe::on_pong(std::uint64_t token, TimePoint now) {
   if (!ping_sent_at_ || token != ping_token_) return;
   const Duration sample = now - *ping_sent_at_;
-  // Smoothed as in RFC 6298: an eighth of each new sample.
-  round_trip_ = round_trip_ ? *round_trip_ + (sample - *round_trip_) / 8 : sample;
+  measure_again_ = measured_at_ && sample > std::max(kUnusual, 2 * *least_round_trip());
+  if (measured_at_) {
+    // Smoothed as in RFC 6298: an eighth of each new sample.
+    *round_trip_ += (sample - *round_trip_) / 8;
+    std::rotate(samples_.begin(), samples_.begin() + 1, samples_.end());
+    samples_.back() = sample;
+  } else {
+    // Another link may be another path.
+    round_trip_ = sample;
+    samples_.fill(sample);
+  }
   ping_asked_at_.reset();
   ping_sent_at_.reset();
   measured_at_ = now;
+}
+
+void BackedPipe::measure(TimePoint now) {
+  if (measure_again_ || !measured_at_ || now - *measured_at_ >= kMeasureEvery) ping(now);
 }
 
 void BackedPipe::ping(TimePoint now) {

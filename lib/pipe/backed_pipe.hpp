@@ -19,6 +19,7 @@
 // one does nothing: a late completion of a dead link can do no harm.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -138,6 +139,8 @@ class BackedPipe {
   // received after it.
   std::optional<TimePoint> unanswered_since() const { return unanswered_since_; }
   std::optional<Duration> round_trip() const { return round_trip_; }
+  // Of the latest three measurements: one of them may have gone across an outage.
+  std::optional<Duration> least_round_trip() const;
 
   // --- the end
 
@@ -176,6 +179,7 @@ class BackedPipe {
   Result<std::size_t> on_frame(const FrameDecoder::Event& event, TimePoint now);
   Result<std::size_t> violation(Reason reason);
   void on_pong(std::uint64_t token, TimePoint now);
+  void measure(TimePoint now);
 
   BackedWriter writer_;
   BackedReader reader_;
@@ -199,8 +203,10 @@ class BackedPipe {
   std::optional<TimePoint> ping_asked_at_;
   std::optional<TimePoint> ping_sent_at_;
   std::optional<TimePoint> measured_at_;
+  bool measure_again_ = false;  // as soon as more data flows
   std::optional<std::uint64_t> pong_due_;
   std::optional<Duration> round_trip_;
+  std::array<Duration, 3> samples_{};  // the latest; meaningful with round_trip_
   std::optional<TimePoint> last_received_at_;
   bool received_data_last_ = false;
   std::optional<TimePoint> unanswered_since_;

@@ -3,10 +3,20 @@
 #include <algorithm>
 
 namespace backedpipe {
+namespace {
+
+// TCP repeats what was lost after 200 ms and a round trip, and what was lost again after twice that
+// time more (RFC 6298, with Linux's least variance). Both fit in before anybody is suspicious.
+constexpr Duration kTwoTimeouts = std::chrono::milliseconds(600);
+constexpr int kRoundTrips = 4;
+// Where a round trip alone takes long.
+constexpr int kSlowRoundTrips = 3;
+
+}  // namespace
 
 TimePoint Liveness::ask_at(const BackedPipe& pipe) const {
   const TimePoint received = *pipe.last_received_at();
-  const Duration soon = std::min(options_.ping, options_.suspect / 3);
+  const Duration soon = std::min(options_.ping, std::min(patience(pipe), options_.suspect) / 3);
   const TimePoint idle = received + (pipe.received_data_last() ? soon : options_.ping);
   if (const auto since = pipe.unanswered_since()) return std::min(idle, *since + soon);
   return idle;
@@ -18,11 +28,23 @@ std::optional<TimePoint> Liveness::suspect_at(const BackedPipe& pipe) const {
   return std::max(*owed_since, *pipe.last_received_at()) + patience(pipe);
 }
 
-// On a path with full buffers an answer takes seconds, and where one segment is lost it takes that
-// long once more. The limit is for a round trip that was measured across an outage.
 Duration Liveness::patience(const BackedPipe& pipe) const {
-  const Duration usual = 3 * pipe.round_trip().value_or(Duration::zero());
-  return std::clamp(usual, options_.suspect, 2 * options_.suspect);
+  auto smoothed = pipe.round_trip();
+  if (!smoothed) return options_.suspect;
+  Duration least = *pipe.least_round_trip();
+  // Bytes that came while a question was unanswered say that the answer takes at least so long: a
+  // queue has filled up since the last measurement.
+  if (const auto asked_at = pipe.ping_asked_at()) {
+    const Duration so_far = *pipe.last_received_at() - *asked_at;
+    least = std::max(least, so_far);
+    smoothed = std::max(*smoothed, so_far);
+  }
+  // On a path with full buffers an answer takes seconds, and where one segment is lost it takes
+  // that long once more. The limit is for a round trip that was measured across an outage.
+  const Duration slow = std::min<Duration>(kSlowRoundTrips * *smoothed, 2 * options_.suspect);
+  if (slow > options_.suspect) return slow;
+  return std::clamp<Duration>(kTwoTimeouts + kRoundTrips * least, options_.suspect / 4,
+                              options_.suspect);
 }
 
 Liveness::Verdict Liveness::judge(const BackedPipe& pipe, TimePoint now) const {

@@ -1,15 +1,18 @@
 // Liveness judges a link by what was received on it. Data that goes out proves nothing: the kernel
 // takes it long after the path is gone.
 //
-//   nothing received for `ping`                              → ask (PING)
-//   in the middle of data, nothing received for suspect / 3  → ask, rather than wait for an idle
-//                                                              link's ping
-//   something owed, nothing received for `suspect`           → suspect: worth trying another link
-//                                                              beside this one
-//   nothing received for `dead`                              → dead: let it go
+//   nothing received for `ping`                   → ask (PING)
+//   in the middle of data, nothing received for a
+//   third of the patience                         → ask, rather than wait for an idle link's ping
+//   something owed, nothing received for the
+//   patience                                      → suspect: worth trying another link beside this
+//                                                   one
+//   nothing received for `dead`                   → dead: let it go
 //
-// A link that needs more than a third of `suspect` for a round trip is suspected later, at most at
-// twice the time.
+// The patience with a link follows its round trip: two retransmission timeouts of TCP's, at least
+// a quarter of `suspect` and at most all of it, 750 ms to 3 s by default. A link that needs more
+// than a third of `suspect` for a round trip is suspected later, at most at twice the time. While
+// no round trip is known it is `suspect`.
 //
 // "In the middle of data" is a link on which data is out unanswered, or the last that came was
 // data. Owed is a PONG, also while a full socket holds up the PING, and the answer to data that is

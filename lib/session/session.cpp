@@ -210,11 +210,14 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
   }
   const std::uint64_t received = pipe_.reader().received_sequence();
   const std::uint64_t acknowledged = pipe_.writer().acknowledged();
+  const auto asked_at = pipe_.ping_asked_at();
   const auto taken = pipe_.receive(generation, bytes, now);
   if (taken) {
     // Other bytes may be old ones, which the peer's TCP repeats when the network is back, while
-    // ours repeats nothing for seconds to come. The PONG says that both ways are open.
-    if (!pipe_.ping_asked_at() || pipe_.reset_received()) trust_again();
+    // ours repeats nothing for seconds to come. The PONG says that both ways are open; after it the
+    // next question may be out already.
+    const bool answered = !pipe_.ping_asked_at() || pipe_.ping_asked_at() != asked_at;
+    if (answered || pipe_.reset_received()) trust_again();
     // Pings and the like are no progress, or a server that closes each link after one of them could
     // make its client dial without a pause.
     if (pipe_.reader().received_sequence() > received ||

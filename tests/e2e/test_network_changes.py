@@ -16,8 +16,6 @@ from support.waiting import patient, short_or_full
 pytestmark = pytest.mark.may_take(300)
 
 WITHIN = patient(short_or_full(1.5, 1.0))
-# Of what is not told and does not heal, one only learns by waiting: `liveness.suspect` and then a second link.
-WITHIN_UNTOLD = patient(3) + WITHIN
 WITHIN_REACHABLE = patient(short_or_full(0.25, 0.05))
 WITHIN_DEAD_FIRST = patient(short_or_full(0.6, 0.3))
 
@@ -80,7 +78,7 @@ def test_a_translation_that_is_lost_silently_is_found_out(network, start, tmp_pa
     stage = start(NetworkStage(tmp_path, net))
     times = crossings(stage, short_or_full(1, 20), net.forget_translations)
     report_recovery("NAT rebinding, silent (from the change on)", times)
-    assert max(times) < WITHIN_UNTOLD
+    assert max(times) < WITHIN
 
 
 def test_a_server_that_comes_back_with_another_address_is_found_by_its_name(network, start, tmp_path,
@@ -108,7 +106,7 @@ def test_a_server_that_moves_without_a_word_is_found_by_its_name(network, start,
     stage = start(NetworkStage(tmp_path, net, hosts=[SERVER_NAME]))
     times = crossings(stage, short_or_full(1, 20), net.move_server)
     report_recovery("server address replaced behind its name (from the change on)", times)
-    assert max(times) < WITHIN_UNTOLD
+    assert max(times) < WITHIN
 
 
 def test_a_dead_endpoint_in_front_of_a_living_one_costs_little(network, start, tmp_path, report_recovery):
@@ -141,4 +139,4 @@ def test_the_other_endpoint_is_used_when_one_dies(network, start, tmp_path, repo
 
     times = crossings(stage, short_or_full(1, 20), drop_the_used_one, net.restore_addresses)
     report_recovery("one of two endpoints dies silently (from the change on)", times)
-    assert max(times) < WITHIN_UNTOLD
+    assert max(times) < WITHIN

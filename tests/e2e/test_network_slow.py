@@ -45,7 +45,8 @@ def test_scp_and_a_shell_share_ten_megabits_with_a_round_trip_of_50_ms_and_one_p
         assert_links_were_left_alone(stage)
         copies += 1
     flow.finish()
-    report_figure(f"10 Mbit/s, 50 ms, 1 % loss: {copies} MiB by scp in {SECONDS} s beside a shell, no takeover")
+    report_figure(f"10 Mbit/s, 50 ms, 1 % loss: {copies} MiB by scp in {SECONDS} s beside a shell, no takeover, "
+                  f"{stage.surplus_dials()} dials for candidates")
 
 
 @pytest.mark.may_take(300)
@@ -69,7 +70,8 @@ def test_a_slow_lossy_path_with_full_buffers_keeps_its_links(network, start, tmp
             assert all(process.poll() is None for process in copying), "scp ended"
         carried = sum(session["bytes_in"] + session["bytes_out"] - session["unacked"]
                       for session in stage.client.control.sessions())
-        report_figure(f"1 Mbit/s, 300 ms, 2 % loss, {congestion}: {SECONDS} s, {carried // KIB} KiB carried, no takeover")
+        report_figure(f"1 Mbit/s, 300 ms, 2 % loss, {congestion}: {SECONDS} s, {carried // KIB} KiB carried, no takeover, "
+                      f"{stage.surplus_dials()} dials for candidates")
         assert carried > 4 * KIB * SECONDS
     finally:
         for process in copying:

@@ -117,6 +117,11 @@ class NetworkStage:
         """Of all sessions together, as the client counts them."""
         return sum(session["reconnects"] for session in self.client.control.sessions())
 
+    def surplus_dials(self):
+        """The client's dials beyond the one that each session needs: for candidates, mostly."""
+        status = self.client.control.status()
+        return sum(peer["dials"] for peer in status["peers"]) - status["totals"]["sessions_opened"]
+
     def wait_connected(self, seconds=30):
         """Every session has a link that owes nothing."""
         wait_until(lambda: all(session["state"] == "connected" and not session.get("suspect")

@@ -603,6 +603,56 @@ TEST_F(BackedPipeSignals, TheRoundTripIsMeasuredOnceASecondWhileDataFlows) {
   EXPECT_EQ(pings, 5);
 }
 
+// Who only sends has a queue to fill as well.
+TEST_F(BackedPipeSignals, TheRoundTripIsMeasuredWhileDataIsAcknowledged) {
+  write(pipe_, "ab");
+  take_all(pipe_, at(seconds(2)));
+  receive(pipe_, frame_text(FrameType::ack, 1), at(seconds(2))).value();
+  EXPECT_EQ(pipe_.ping_asked_at(), at(seconds(2)));
+}
+
+TEST_F(BackedPipeSignals, AnAcknowledgementThatSaysNothingNewIsNoDataThatFlows) {
+  receive(pipe_, frame_text(FrameType::ack, 0), at(seconds(2))).value();
+  EXPECT_FALSE(pipe_.ping_asked_at());
+}
+
+TEST_F(BackedPipeSignals, TheLeastRoundTripIsOfTheLatestThree) {
+  std::uint64_t token = 1;
+  const auto measure = [&](Duration start, Duration round_trip) {
+    pipe_.ping(at(start));
+    take_all(pipe_, at(start));
+    receive(pipe_, frame_text(FrameType::pong, 0, ++token), at(start + round_trip)).value();
+    return *pipe_.least_round_trip();
+  };
+  EXPECT_EQ(measure(seconds(1), milliseconds(300)), milliseconds(100));
+  EXPECT_EQ(measure(seconds(2), milliseconds(200)), milliseconds(100));
+  EXPECT_EQ(measure(seconds(3), milliseconds(400)), milliseconds(200)) << "the 100 ms are too old";
+  EXPECT_EQ(measure(seconds(4), milliseconds(400)), milliseconds(200));
+  EXPECT_EQ(measure(seconds(5), milliseconds(400)), milliseconds(400));
+}
+
+// It may have gone across an outage.
+TEST_F(BackedPipeSignals, AnUnusualRoundTripIsMeasuredAgainAsSoonAsDataFlows) {
+  pipe_.ping(at(seconds(1)));
+  take_all(pipe_, at(seconds(1)));
+  const TimePoint now = at(milliseconds(1300));
+  receive(pipe_, frame_text(FrameType::pong, 0, 2), now).value();
+  EXPECT_FALSE(pipe_.ping_asked_at()) << "an idle link is left alone";
+  receive(pipe_, data_frame(0, "x"), now).value();
+  EXPECT_EQ(pipe_.ping_asked_at(), now);
+  take_all(pipe_, now);
+  receive(pipe_, frame_text(FrameType::pong, 0, 3), now + milliseconds(100)).value();
+  receive(pipe_, data_frame(1, "x"), now + milliseconds(100)).value();
+  EXPECT_FALSE(pipe_.ping_asked_at()) << "once";
+}
+
+TEST_F(BackedPipeSignals, AnotherLinkIsMeasuredAnew) {
+  attach();
+  receive(pipe_, frame_text(FrameType::pong, 0, 2), at(milliseconds(900))).value();
+  EXPECT_EQ(pipe_.round_trip(), milliseconds(900));
+  EXPECT_EQ(pipe_.least_round_trip(), milliseconds(900));
+}
+
 TEST_F(BackedPipeSignals, ALinkOwesAnAnswerWhileDataIsOut) {
   EXPECT_FALSE(pipe_.unanswered_since());
   write(pipe_, "hello");

@@ -18,13 +18,17 @@ namespace {
 
 using Verdict = Liveness::Verdict;
 
-// ping 5 s, suspect 3 s, dead 15 s.
+// ping 5 s, suspect 3 s, dead 15 s; answers come at once, so that patience ends after 750 ms.
 class LivenessOfALink : public OnePipe {
  protected:
   // The link of generation 1 is there, and the first ping has been answered.
   void SetUp() override {
-    ASSERT_TRUE(pipe_.attach(1, peer_at(0), at(seconds(0))).has_value());
+    attach_next();
     answer_ping(at(seconds(0)));
+  }
+
+  void attach_next() {
+    ASSERT_TRUE(pipe_.attach(++generation_, peer_at(0), at(seconds(0))).has_value());
   }
 
   // What the pipe has to say goes out, and the ping among it is answered.
@@ -32,6 +36,30 @@ class LivenessOfALink : public OnePipe {
     const auto pings = only(FrameType::ping, take_frames(pipe_, now));
     ASSERT_EQ(pings.size(), 1U);
     ASSERT_TRUE(receive(pipe_, frame_text(FrameType::pong, 0, pings[0].value), now).has_value());
+  }
+
+  // Over a new link, with three measurements.
+  void set_round_trip(Duration time) {
+    attach_next();
+    for (int i = 0; i < 3; ++i) {
+      pipe_.ping(at(i * time));
+      const auto pings = only(FrameType::ping, take_frames(pipe_, at(i * time)));
+      ASSERT_EQ(pings.size(), 1U);
+      pong(pings[0].value, at((i + 1) * time));
+    }
+  }
+
+  void pong(std::uint64_t token, TimePoint now) {
+    ASSERT_TRUE(receive(pipe_, frame_text(FrameType::pong, 0, token), now).has_value());
+  }
+
+  // How long after a question at `asked` the link becomes suspect if nothing comes.
+  Duration patience(TimePoint asked) {
+    pipe_.ping(asked);
+    const auto due = liveness_.deadline(pipe_, asked);
+    EXPECT_EQ(liveness_.judge(pipe_, *due - Duration(1)), Verdict::alive);
+    EXPECT_EQ(liveness_.judge(pipe_, *due), Verdict::suspect);
+    return *due - asked;
   }
 
   void measure_round_trip(Duration time) {
@@ -43,6 +71,8 @@ class LivenessOfALink : public OnePipe {
     // Anything on the way afterwards, so that the link is not dead.
     ASSERT_TRUE(receive(pipe_, frame_text(FrameType::ack, 0), at(time + seconds(4))).has_value());
   }
+
+  std::uint64_t generation_ = 0;
 
   Verdict at_time(Duration since_start) { return liveness_.judge(pipe_, at(since_start)); }
 
@@ -64,12 +94,63 @@ TEST_F(LivenessOfALink, AnIdleLinkIsAskedAfterPing) {
 TEST_F(LivenessOfALink, AnUnansweredPingMakesItSuspectAndThenDead) {
   pipe_.ping(at(seconds(5)));
   take_all(pipe_, at(seconds(5)));
-  EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(5))), at(seconds(8)));
-  EXPECT_EQ(at_time(milliseconds(7999)), Verdict::alive);
-  EXPECT_EQ(at_time(seconds(8)), Verdict::suspect);
-  EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(8))), at(seconds(15)));
+  EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(5))), at(milliseconds(5750)));
+  EXPECT_EQ(at_time(milliseconds(5749)), Verdict::alive);
+  EXPECT_EQ(at_time(milliseconds(5750)), Verdict::suspect);
+  EXPECT_EQ(liveness_.deadline(pipe_, at(milliseconds(5750))), at(seconds(15)));
   EXPECT_EQ(at_time(milliseconds(14999)), Verdict::suspect);
   EXPECT_EQ(at_time(seconds(15)), Verdict::dead);
+}
+
+// Two retransmission timeouts of TCP's fit in.
+TEST_F(LivenessOfALink, PatienceFollowsTheRoundTrip) {
+  const auto patience_at = [this](Duration round_trip) {
+    set_round_trip(round_trip);
+    return patience(at(seconds(8)));
+  };
+  EXPECT_EQ(patience_at(milliseconds(1)), milliseconds(750)) << "a quarter of `suspect`";
+  EXPECT_EQ(patience_at(milliseconds(50)), milliseconds(800));
+  EXPECT_EQ(patience_at(milliseconds(300)), milliseconds(1800));
+  EXPECT_EQ(patience_at(milliseconds(600)), seconds(3));
+  EXPECT_EQ(patience_at(milliseconds(900)), seconds(3)) << "all of `suspect`";
+  EXPECT_EQ(patience_at(milliseconds(1200)), milliseconds(3600)) << "three round trips";
+  EXPECT_EQ(patience_at(milliseconds(2500)), seconds(6)) << "twice `suspect`";
+}
+
+TEST_F(LivenessOfALink, TheSettingScalesThePatienceDownToTwoTimeouts) {
+  const auto patience_with = [this](Duration suspect) {
+    liveness_ = Liveness({.ping = seconds(5), .suspect = suspect, .dead = seconds(15)});
+    SetUp();
+    return patience(at(seconds(5)));
+  };
+  EXPECT_EQ(patience_with(seconds(8)), seconds(2));
+  EXPECT_EQ(patience_with(seconds(1)), milliseconds(600));
+  EXPECT_EQ(patience_with(milliseconds(300)), milliseconds(300));
+}
+
+TEST_F(LivenessOfALink, BeforeTheFirstAnswerNothingIsKnownOfItsRoundTrip) {
+  BackedPipe fresh(*pool_, kSmallPipe);
+  ASSERT_TRUE(fresh.attach(1, peer_at(0), at(seconds(0))).has_value());
+  EXPECT_EQ(liveness_.deadline(fresh, at(seconds(0))), at(seconds(3)));
+}
+
+// The same measurement as the one before an outage's end, once more.
+TEST_F(LivenessOfALink, OneAnswerAcrossAnOutageDoesNotMakeItPatient) {
+  measure_round_trip(milliseconds(1500));
+  EXPECT_EQ(patience(at(seconds(8))), milliseconds(750));
+}
+
+// Bytes come, and the answer is not yet among them: it must be a queue that has filled up.
+TEST_F(LivenessOfALink, BytesBeforeTheAnswerSayHowLongItTakesByNow) {
+  pipe_.ping(at(seconds(5)));
+  take_all(pipe_, at(seconds(5)));
+  const auto data_comes = [this](std::uint64_t offset, Duration time) {
+    ASSERT_TRUE(receive(pipe_, data_frame(offset, "x"), at(time)).has_value());
+  };
+  data_comes(0, milliseconds(5400));
+  EXPECT_EQ(liveness_.deadline(pipe_, at(milliseconds(5400))), at(milliseconds(5400 + 2200)));
+  data_comes(1, milliseconds(6500));
+  EXPECT_EQ(liveness_.deadline(pipe_, at(milliseconds(6500))), at(milliseconds(6500 + 4500)));
 }
 
 TEST_F(LivenessOfALink, ASlowPathHasTimeForThreeRoundTrips) {
@@ -90,20 +171,20 @@ TEST_F(LivenessOfALink, ARoundTripAcrossAnOutageDoesNotMakeItBlindForTheNext) {
 // The socket is full, so that not even the question goes out.
 TEST_F(LivenessOfALink, APingThatTheLinkDoesNotTakeMakesItSuspectAllTheSame) {
   pipe_.ping(at(seconds(5)));
-  EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(5))), at(seconds(8)));
-  EXPECT_EQ(at_time(milliseconds(7999)), Verdict::alive);
-  EXPECT_EQ(at_time(seconds(8)), Verdict::suspect);
+  EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(5))), at(milliseconds(5750)));
+  EXPECT_EQ(at_time(milliseconds(5749)), Verdict::alive);
+  EXPECT_EQ(at_time(milliseconds(5750)), Verdict::suspect);
   EXPECT_EQ(at_time(seconds(15)), Verdict::dead);
 }
 
 TEST_F(LivenessOfALink, SilenceInTheMiddleOfIncomingDataIsAskedAboutSooner) {
   ASSERT_TRUE(receive(pipe_, data_frame(0, "x"), at(milliseconds(500))).has_value());
-  EXPECT_EQ(liveness_.deadline(pipe_, at(milliseconds(500))), at(milliseconds(1500)));
-  EXPECT_EQ(at_time(milliseconds(1499)), Verdict::alive);
-  EXPECT_EQ(at_time(milliseconds(1500)), Verdict::ask);
-  pipe_.ping(at(milliseconds(1500)));
-  answer_ping(at(milliseconds(1500)));
-  EXPECT_EQ(liveness_.deadline(pipe_, at(milliseconds(1500))), at(milliseconds(6500)))
+  EXPECT_EQ(liveness_.deadline(pipe_, at(milliseconds(500))), at(milliseconds(750)));
+  EXPECT_EQ(at_time(milliseconds(749)), Verdict::alive);
+  EXPECT_EQ(at_time(milliseconds(750)), Verdict::ask);
+  pipe_.ping(at(milliseconds(750)));
+  answer_ping(at(milliseconds(750)));
+  EXPECT_EQ(liveness_.deadline(pipe_, at(milliseconds(750))), at(milliseconds(5750)))
       << "idle from then on";
 }
 
@@ -113,10 +194,11 @@ TEST_F(LivenessOfALink, DataThatTheLinkDoesNotTakeIsOwedAnAnswer) {
   ASSERT_EQ(pipe_.write(bytes_of("hello")), 5U);
   take(pipe_, at(seconds(0)), 3);
   ASSERT_TRUE(receive(pipe_, frame_text(FrameType::ack, 0), at(seconds(1))).has_value());
-  EXPECT_EQ(at_time(seconds(2)), Verdict::ask);
-  pipe_.ping(at(seconds(2)));
-  EXPECT_EQ(at_time(milliseconds(3999)), Verdict::alive);
-  EXPECT_EQ(at_time(seconds(4)), Verdict::suspect);
+  EXPECT_EQ(at_time(milliseconds(1249)), Verdict::alive);
+  EXPECT_EQ(at_time(milliseconds(1250)), Verdict::ask);
+  pipe_.ping(at(milliseconds(1250)));
+  EXPECT_EQ(at_time(milliseconds(1749)), Verdict::alive);
+  EXPECT_EQ(at_time(milliseconds(1750)), Verdict::suspect);
 }
 
 TEST_F(LivenessOfALink, AnythingReceivedMakesItAliveAgain) {
@@ -125,16 +207,16 @@ TEST_F(LivenessOfALink, AnythingReceivedMakesItAliveAgain) {
   ASSERT_EQ(at_time(seconds(8)), Verdict::suspect);
   ASSERT_TRUE(receive(pipe_, data_frame(0, "x"), at(seconds(9))).has_value());
   EXPECT_EQ(at_time(seconds(9)), Verdict::alive);
-  EXPECT_EQ(at_time(seconds(12)), Verdict::suspect) << "the pong is still owed";
+  EXPECT_EQ(at_time(seconds(15)), Verdict::suspect) << "the pong is still owed";
   EXPECT_EQ(at_time(seconds(24)), Verdict::dead);
 }
 
 TEST_F(LivenessOfALink, DataThatGoesUnansweredIsAskedAboutSooner) {
   ASSERT_EQ(pipe_.write(bytes_of("hello")), 5U);
   take_all(pipe_, at(seconds(1)));
-  EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(1))), at(seconds(2)));
-  EXPECT_EQ(at_time(milliseconds(1999)), Verdict::alive);
-  EXPECT_EQ(at_time(seconds(2)), Verdict::ask);
+  EXPECT_EQ(liveness_.deadline(pipe_, at(seconds(1))), at(milliseconds(1250)));
+  EXPECT_EQ(at_time(milliseconds(1249)), Verdict::alive);
+  EXPECT_EQ(at_time(milliseconds(1250)), Verdict::ask);
 }
 
 // Data goes out all the time, so that the link is never idle; nothing comes back.
@@ -143,7 +225,7 @@ TEST_F(LivenessOfALink, ABusyOneWaySenderNoticesADeadPath) {
     const TimePoint now = at(milliseconds(100 * tenths));
     pipe_.write(bytes_of("x"));
     if (liveness_.judge(pipe_, now) == Verdict::ask) pipe_.ping(now);
-    EXPECT_EQ(liveness_.judge(pipe_, now) == Verdict::suspect, tenths >= 30) << tenths;
+    EXPECT_EQ(liveness_.judge(pipe_, now) == Verdict::suspect, tenths >= 8) << tenths;
     take_all(pipe_, now);
   }
   EXPECT_EQ(at_time(seconds(10)), Verdict::suspect);
@@ -174,7 +256,8 @@ TEST_F(LivenessOfALink, ANewLinkStartsAnew) {
   pipe_.ping(at(seconds(5)));
   take_all(pipe_, at(seconds(5)));
   ASSERT_TRUE(pipe_.attach(2, peer_at(0), at(seconds(14))).has_value());
-  EXPECT_EQ(at_time(seconds(15)), Verdict::alive);
+  EXPECT_EQ(at_time(milliseconds(14749)), Verdict::alive);
+  EXPECT_EQ(at_time(milliseconds(14750)), Verdict::suspect);
   EXPECT_EQ(at_time(seconds(29)), Verdict::dead);
 }
 

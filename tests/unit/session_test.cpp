@@ -393,6 +393,13 @@ TEST_F(SuspiciousClient, DropsTheCandidateWhenTheLinkAnswers) {
   EXPECT_EQ(client_->links(), 1U);
 }
 
+TEST_F(SuspiciousClient, KnowsTheAnswerAlsoWhenItHasTheNextQuestionAtOnce) {
+  client_.hear(frame_text(FrameType::pong, 0, question_) + data_frame(0, "late"), at(seconds(9)));
+  EXPECT_TRUE(client_->pipe().ping_asked_at()) << "so late an answer is measured again";
+  EXPECT_EQ(client_.actions(), "close 2");
+  EXPECT_FALSE(client_->suspect());
+}
+
 // The peer's TCP repeats what was lost, while what this side has sent may still be on its way.
 TEST_F(SuspiciousClient, KeepsTheCandidateWhenBytesComeThatAreNoAnswer) {
   client_.hear(data_frame(0, "late"), at(seconds(9)));
