@@ -362,6 +362,8 @@ def test_a_hangup_that_is_ignored_stays_ignored(start, tunnel, stdio):
     process.stdin.write(b"x")
     assert read_exactly(process.stdout, 1) == b"x"
     process.signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
     process.stdin.write(b"y")
     assert read_exactly(process.stdout, 1) == b"y"
     assert process.finish() == (0, b"", [])
