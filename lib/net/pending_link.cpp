@@ -17,16 +17,17 @@ void PendingLink::start() {
       std::chrono::duration_cast<std::chrono::steady_clock::duration>(kHandshakeTimeout));
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (error) return;
-    self->finish(self->secured_
-                     ? "timeout: no complete HELLO within 10 s (" +
-                           std::to_string(self->handshake_.received_bytes()) + " bytes came)"
-                     : "timeout: no complete TLS handshake within 10 s");
+    self->finish(End::failed, self->secured_
+                                  ? "timeout: no complete HELLO within 10 s (" +
+                                        std::to_string(self->handshake_.received_bytes()) +
+                                        " bytes came)"
+                                  : "timeout: no complete TLS handshake within 10 s");
   });
   shake_hands();
 }
 
 void PendingLink::evict() {
-  finish("overloaded: made room for other handshakes");
+  finish(End::evicted);
 }
 
 void PendingLink::shake_hands() {
@@ -38,13 +39,16 @@ void PendingLink::shake_hands() {
     case IoResult::Status::want_write:
       return wait(result.status, &PendingLink::shake_hands);
     case IoResult::Status::closed:
-      return finish("closed during the TLS handshake");
+      return finish(End::closed, "closed during the TLS handshake");
     case IoResult::Status::failed: {
-      if (!transport_->rejected()) return finish(result.error.message());
+      if (!transport_->rejected()) {
+        const bool reset = result.error == boost::asio::error::connection_reset;
+        return finish(reset ? End::closed : End::failed, result.error.message());
+      }
       const std::string who = transport_->failure();
-      return finish(std::string(name(Reason::not_authorised)) + ": " +
-                    (who.empty() ? "no TLS handshake that we accept" : who) + " (" +
-                    result.error.message() + ")");
+      return finish(End::failed, std::string(name(Reason::not_authorised)) + ": " +
+                                     (who.empty() ? "no TLS handshake that we accept" : who) +
+                                     " (" + result.error.message() + ")");
     }
   }
   secured_ = true;
@@ -58,10 +62,11 @@ void PendingLink::hear() {
     if (result.status == IoResult::Status::want_read)
       return wait(result.status, &PendingLink::hear);
     if (result.status != IoResult::Status::ok) {
-      // Somebody who only looked whether the port is open is no news.
-      return finish(handshake_.received_bytes() == 0 && result.status == IoResult::Status::closed
-                        ? "closed before saying anything"
-                        : "closed in the middle of the HELLO");
+      // With TLS its verdict on us comes here.
+      if (handshake_.received_bytes() == 0 && !transport_->rejected()) {
+        return finish(End::closed, "closed before saying anything");
+      }
+      return finish(End::failed, "closed in the middle of the HELLO");
     }
     ConstBytes input(buffer.data(), result.bytes);
     if (const auto received = handshake_.receive(input); !received) {
@@ -69,13 +74,13 @@ void PendingLink::hear() {
       const auto self = shared_from_this();
       const std::string failure = std::string(name(reason)) + ": not a HELLO of this protocol";
       refuse({.reason = reason, .text = received.error().message()});
-      return finish(failure);
+      return finish(End::failed, failure);
     }
     if (!handshake_.complete()) continue;
     const auto self = shared_from_this();
     const Refused refused = heard_(transport_, handshake_.hello(), input);
     if (transport_) refuse(refused);
-    return finish({});
+    return finish(End::heard);
   }
 }
 
@@ -87,13 +92,13 @@ void PendingLink::refuse(const Refused& refused) {
   close_gracefully(std::move(transport_));
 }
 
-void PendingLink::finish(const std::string& failure) {
+void PendingLink::finish(End end, const std::string& why) {
   if (!over_) return;
   timer_.cancel();
   const Over over = std::exchange(over_, nullptr);
   heard_ = nullptr;
   transport_.reset();
-  over(failure);
+  over(end, why);
 }
 
 void PendingLink::wait(IoResult::Status status, void (PendingLink::*then)()) {

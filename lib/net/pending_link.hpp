@@ -23,9 +23,14 @@ class PendingLink : public std::enable_shared_from_this<PendingLink> {
   // The HELLO is there. The receiver takes the transport, or leaves it and returns why not.
   using Heard = std::function<Refused(std::unique_ptr<Transport>& transport, const Hello& hello,
                                       ConstBytes early)>;
-  // It is over, one way or the other; `failure` is empty when the link was taken over or refused by
-  // the receiver, who knows the reason better.
-  using Over = std::function<void(const std::string& failure)>;
+  enum class End : std::uint8_t {
+    heard,    // taken over, or refused by the receiver, who knows the reason better
+    closed,   // by the other side, which has said nothing: it lost a race, or only looked
+    evicted,  // made room for others
+    failed,
+  };
+  // It is over, one way or the other.
+  using Over = std::function<void(End end, const std::string& why)>;
 
   PendingLink(std::unique_ptr<Transport> transport, Heard heard, Over over);
 
@@ -37,7 +42,7 @@ class PendingLink : public std::enable_shared_from_this<PendingLink> {
   void shake_hands();
   void hear();
   void refuse(const Refused& refused);
-  void finish(const std::string& failure);
+  void finish(End end, const std::string& why = {});
   void wait(IoResult::Status status, void (PendingLink::*then)());
 
   std::unique_ptr<Transport> transport_;

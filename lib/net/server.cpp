@@ -122,16 +122,36 @@ void Server::accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket) 
       [this, entry](std::unique_ptr<Transport>& transport, const Hello& hello, ConstBytes early) {
         return heard(*entry, transport, hello, early);
       },
-      [this, entry, ticket, source](const std::string& failure) {
+      [this, entry, ticket, source](PendingLink::End end, const std::string& why) {
         --entry->pending;
         admission_.leave(ticket);
         pending_.erase(ticket);
-        if (failure.empty()) return;
-        ++handshake_failures_["handshake"];
-        spdlog::warn("link from {}: handshake failed: {}", source, failure);
+        handshake_over(*entry, source, end, why);
       });
   pending_.emplace(ticket, link);
   link->start();
+}
+
+void Server::handshake_over(Entry& entry, const std::string& source, PendingLink::End end,
+                            const std::string& why) {
+  switch (end) {
+    case PendingLink::End::heard:
+      return;
+    case PendingLink::End::closed:
+      // No failure: a client closes what it does not need.
+      return spdlog::debug("link from {}: {}", source, why);
+    case PendingLink::End::evicted:
+      if (!entry.evictions) {
+        entry.evictions = std::make_unique<RepeatedWarning>(
+            worker_.io(), "listener " + to_string(entry.listener->address()) + ": overloaded");
+      }
+      entry.evictions->add("the unfinished handshake of " + source + " made room for another");
+      break;
+    case PendingLink::End::failed:
+      spdlog::warn("link from {}: handshake failed: {}", source, why);
+      break;
+  }
+  ++handshake_failures_["handshake"];
 }
 
 Refused Server::heard(const Entry& entry, std::unique_ptr<Transport>& transport, const Hello& hello,

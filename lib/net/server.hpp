@@ -18,6 +18,7 @@
 #include "net/listener.hpp"
 #include "net/passed_sockets.hpp"
 #include "net/pending_link.hpp"
+#include "net/repeated_warning.hpp"
 #include "net/session_driver.hpp"
 #include "session/admission.hpp"
 #include "session/registry.hpp"
@@ -31,6 +32,7 @@ class Server final : public SessionOwner {
     std::shared_ptr<Listener> listener;
     std::shared_ptr<const TransportFactory> factory{};
     std::size_t pending = 0;  // handshakes under way
+    std::unique_ptr<RepeatedWarning> evictions{};
     bool started = false;
   };
   // As that of Client.
@@ -90,6 +92,8 @@ class Server final : public SessionOwner {
   void listen(const std::shared_ptr<Entry>& entry);
   const ServiceSettings* find_service(std::string_view name) const;
   void accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket);
+  void handshake_over(Entry& entry, const std::string& source, PendingLink::End end,
+                      const std::string& why);
   Refused heard(const Entry& entry, std::unique_ptr<Transport>& transport, const Hello& hello,
                 ConstBytes early);
   Refused refuse(const Hello& hello, std::string_view identity, const std::string& source,

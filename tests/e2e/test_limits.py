@@ -62,6 +62,7 @@ def test_a_flood_of_silent_connections_keeps_nobody_else_from_resuming(tunnel, s
     stage = tunnel(echo.address, tls=tls, server_settings={"limits": {"max_handshakes": MAX_HANDSHAKES}})
     with stage.connect() as app:
         echo_once(app)
+        began, mark = time.monotonic(), stage.server.log_mark()
         with Flood(stage.server_address, FLOOD) as flood:
             wait_until(lambda: flood.opened > FLOOD, 10, "the flood to be at its height")
             assert stage.server.control.status()["listeners"][0]["handshakes"] == MAX_HANDSHAKES
@@ -74,6 +75,10 @@ def test_a_flood_of_silent_connections_keeps_nobody_else_from_resuming(tunnel, s
                 echo_once(other)
         assert flood.opened > FLOOD
     stage.wait_no_sessions()
+    # The log is not flooded in turn: one line at once, and one a second.
+    lines = stage.server.log_lines("warning", since=mark)
+    assert lines and all("overloaded" in line for line in lines)
+    assert len(lines) <= 2 + (time.monotonic() - began)
 
 
 # --- sessions of one identity

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import os
 import socket
+import struct
 import time
 
 import pytest
@@ -283,6 +284,22 @@ def test_bytes_that_are_no_tls_end_that_connection_only(tunnel, start, message):
                 link.send(message)
             link.wait_closed()
             assert_logged_once(stage, mark, "handshake|protocol_error|TLS")
+
+
+@pytest.mark.parametrize("end", ["finish", "reset"])
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+def test_a_connection_that_is_closed_before_it_has_said_anything_is_no_failure(tunnel, start, tls, end):
+    """A client that dials several addresses at once needs one of them, and closes the others."""
+    stage = tunnel(start(EchoTarget()).address, tls=tls, server_settings={"log": {"level": "debug"}})
+    with an_undisturbed_session(stage):
+        mark = stage.server.log_mark()
+        sock = socket.create_connection(stage.server_address)
+        if end == "reset":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+        assert_logged_once(stage, mark, "debug link from .*(closed|reset)")
+        assert not stage.server.log_lines("warning", since=mark)
+        assert stage.server.control.status()["totals"]["handshakes_failed"] == 0
 
 
 def drip(address, message):
