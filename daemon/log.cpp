@@ -1,18 +1,17 @@
 #include "daemon/log.hpp"
 
-#include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <string>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <utility>
 
 #include <nlohmann/json.hpp>
+#include <spdlog/details/os.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "control/snapshot_json.hpp"
+#include "daemon/journal.hpp"
 #include "net/event_log.hpp"
 
 namespace backedpipe {
@@ -64,58 +63,46 @@ class JournalPriority final : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& message, const std::tm&,
               spdlog::memory_buf_t& out) override {
-    const char prefix[] = {'<', digit(message.level), '>'};
+    const char prefix[] = {'<', journal_priority(message.level), '>'};
     out.append(prefix, prefix + sizeof prefix);
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
     return std::make_unique<JournalPriority>();
   }
-
- private:
-  static char digit(spdlog::level::level_enum level) {
-    switch (level) {
-      case spdlog::level::critical:
-        return '2';
-      case spdlog::level::err:
-        return '3';
-      case spdlog::level::warn:
-        return '4';
-      case spdlog::level::info:
-        return '6';
-      default:
-        return '7';
-    }
-  }
 };
 
-// Whether standard error is the journal itself. The variable alone does not say so: it is inherited
-// by whatever a service starts, with its output redirected or not, systemd.exec(5).
-bool writes_to_journal() {
-  const char* const stream = std::getenv("JOURNAL_STREAM");
-  unsigned long long device = 0;
-  unsigned long long inode = 0;
-  struct stat status {};
-  return stream != nullptr && std::sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-         ::fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+enum class Destination { anywhere, journal_line, journal_entry };
+
+std::unique_ptr<spdlog::formatter> make_formatter(LogFormat format, Destination destination) {
+  auto formatter = std::make_unique<spdlog::pattern_formatter>(
+      spdlog::pattern_time_type::local,
+      destination == Destination::journal_entry ? "" : spdlog::details::os::default_eol);
+  formatter->add_flag<JournalPriority>('P');
+  const std::string priority = destination == Destination::journal_line ? "%P" : "";
+  if (format == LogFormat::json) {
+    formatter->add_flag<JsonMessage>('*');
+    formatter->set_pattern(priority +
+                           R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%*})");
+  } else {
+    formatter->add_flag<PlainMessage>('*');
+    // The journal has the time and the level in fields of its own.
+    formatter->set_pattern(destination == Destination::anywhere ? "%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %*"
+                                                                : priority + "%*");
+  }
+  return formatter;
 }
 
 }  // namespace
 
 void set_up_log(const LogSettings& settings) {
-  auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  formatter->add_flag<JournalPriority>('P');
-  // The journal has the time and the level in fields of its own.
-  const bool journal = writes_to_journal();
-  if (settings.format == LogFormat::json) {
-    formatter->add_flag<JsonMessage>('*');
-    formatter->set_pattern(std::string(journal ? "%P" : "") +
-                           R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%*})");
-  } else {
-    formatter->add_flag<PlainMessage>('*');
-    formatter->set_pattern(journal ? "%P%*" : "%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %*");
+  spdlog::sink_ptr sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+  sink->set_formatter(make_formatter(
+      settings.format, writes_to_journal() ? Destination::journal_line : Destination::anywhere));
+  if (const auto path = journal_socket()) {
+    sink = make_journal_sink(*path, std::move(sink));
+    sink->set_formatter(make_formatter(settings.format, Destination::journal_entry));
   }
-  auto logger = spdlog::stderr_color_st("backedpipd");
-  logger->set_formatter(std::move(formatter));
+  auto logger = std::make_shared<spdlog::logger>("backedpipd", std::move(sink));
   logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));
   set_log_level(settings.level);

@@ -9,6 +9,7 @@ namespace backedpipe {
 namespace {
 
 thread_local const Event* being_logged = nullptr;
+thread_local const LogSubject* subject = nullptr;
 
 constexpr std::array kLevels{std::pair{LogLevel::trace, spdlog::level::trace},
                              std::pair{LogLevel::debug, spdlog::level::debug},
@@ -20,6 +21,14 @@ constexpr std::array kLevels{std::pair{LogLevel::trace, spdlog::level::trace},
 }  // namespace
 
 void log_event(const Event& event) {
+  const LinesAbout about({.event = name(event.kind),
+                          .session = event.session,
+                          .generation = event.generation,
+                          .tunnel = event.tunnel,
+                          .service = event.service,
+                          .peer = event.peer,
+                          .identity = event.identity,
+                          .reason = event.reason});
   being_logged = &event;
   spdlog::log(event.kind == Event::Kind::peer_down ? spdlog::level::warn : spdlog::level::info,
               "{}", describe(event));
@@ -28,6 +37,17 @@ void log_event(const Event& event) {
 
 const Event* event_being_logged() {
   return being_logged;
+}
+
+LinesAbout::LinesAbout(const LogSubject& about)
+    : subject_(about), outer_(std::exchange(subject, &subject_)) {}
+
+LinesAbout::~LinesAbout() {
+  subject = outer_;
+}
+
+const LogSubject* subject_of_lines() {
+  return subject;
 }
 
 void set_log_level(LogLevel level) {

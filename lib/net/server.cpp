@@ -5,6 +5,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "net/event_log.hpp"
 #include "net/link_socket.hpp"
 
 namespace backedpipe {
@@ -217,6 +218,11 @@ Refused Server::heard(const Entry& entry, std::unique_ptr<Transport>& transport,
 Refused Server::refuse(const Hello& hello, std::string_view identity, const std::string& source,
                        Reason reason, const std::string& text, const std::string& log_only) {
   ++handshake_failures_[name(reason)];
+  const LinesAbout about({.session = hello.session,
+                          .generation = hello.generation,
+                          .service = hello.service,
+                          .identity = identity,
+                          .reason = name(reason)});
   spdlog::warn("session {} generation {}: refused {}{}{}: {}{}{}{}", to_string(hello.session),
                hello.generation, source, identity.empty() ? "" : ", identity ", identity,
                name(reason), text.empty() ? "" : ": ", text, log_only);
@@ -263,6 +269,9 @@ void Server::dial_target(const std::shared_ptr<TargetDial>& dial) {
   handlers.lost = [this, dial](const Connector::Lost& lost) {
     SessionDriver& driver = *dial->driver;
     const std::string id = to_string(driver.session().id());
+    const LinesAbout about({.session = driver.session().id(),
+                            .service = driver.session().service(),
+                            .reason = name(Reason::target_refused)});
     if (!lost.starved || Worker::now() + kDialAgain >= dial->give_up_at) {
       spdlog::warn("session {}: target_refused: {}", id, lost.why);
       return driver.reset(Reason::target_refused);

@@ -149,6 +149,7 @@ void SessionDriver::welcomed(std::unique_ptr<Transport> link, const Welcome& wel
 
 void SessionDriver::refused(std::uint64_t generation, const Refused& refused) {
   last_error_ = "refused: " + std::string(name(refused.reason));
+  const LinesAbout about(log_subject(generation, name(refused.reason)));
   spdlog::warn("session {} generation {}: refused by the server: {}{}{}", to_string(session_.id()),
                generation, name(refused.reason), refused.text.empty() ? "" : ": ", refused.text);
   session_.refused(generation, refused.reason, Worker::now());
@@ -159,6 +160,7 @@ void SessionDriver::attempt_failed(std::uint64_t generation, bool rejected,
                                    const std::string& why) {
   // One line when a peer goes away, not one for each of its sessions' attempts.
   if (last_error_ != why) {
+    const LinesAbout about(log_subject(generation, {}));
     spdlog::log(rejected ? spdlog::level::warn : spdlog::level::info,
                 "session {} generation {}: no link: {}", to_string(session_.id()), generation, why);
   }
@@ -346,6 +348,7 @@ bool SessionDriver::feed_link(ConstBytes bytes) {
 // --- what went wrong
 
 void SessionDriver::application_failed(boost::system::error_code error) {
+  const LinesAbout about(log_subject(0, {}));
   spdlog::debug("session {}: application: {}", to_string(session_.id()), error.message());
   reset_and_close(application_);
   application_open_ = false;
@@ -500,6 +503,16 @@ void SessionDriver::publish(Event::Kind kind, std::uint64_t generation, std::str
   event.detail = std::move(detail);
   event.duration = duration;
   worker_.events().publish(event);
+}
+
+LogSubject SessionDriver::log_subject(std::uint64_t generation, std::string_view reason) const {
+  return {.session = session_.id(),
+          .generation = generation,
+          .tunnel = labels_.tunnel,
+          .service = session_.service(),
+          .peer = labels_.peer,
+          .identity = labels_.identity,
+          .reason = reason};
 }
 
 // --- waiting

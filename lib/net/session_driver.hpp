@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/asio/steady_timer.hpp>
 
 #include "control/session_history.hpp"
+#include "net/event_log.hpp"
 #include "net/transport.hpp"
 #include "net/worker.hpp"
 #include "session/session.hpp"
@@ -152,6 +154,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   void finish(Reason reason);
   void report_attached();
   void report_detached(std::uint64_t generation);
+  LogSubject log_subject(std::uint64_t generation, std::string_view reason) const;
   void publish(Event::Kind kind, std::uint64_t generation = 0, std::string reason = {},
                std::string detail = {}, std::optional<Duration> duration = {});
 

@@ -28,13 +28,13 @@ def notify(tmp_path):
 class Service:
     """backedpipd as a service manager starts it: its environment, and descriptors from 3 on."""
 
-    def __init__(self, directory, settings, environment=None, listening=None):
+    def __init__(self, directory, settings, environment=None, listening=None, journal=None):
         self.log_path = directory / "journal"
         self.control = Control(directory / "control.sock")
         settings = {"control": {"socket": "control.sock"}} | settings
         config = write_config(directory / "backedpipd.json", settings)
         listening = listening or {}
-        self._log = open(self.log_path, "ab")
+        self._log = journal.connect() if journal else open(self.log_path, "ab")
         status = os.fstat(self._log.fileno())
         variables = {"LISTEN_FDS": str(len(listening)), "LISTEN_FDNAMES": ":".join(listening),
                      "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"} | (environment or {})
@@ -228,6 +228,99 @@ def test_lines_for_the_journal_carry_their_priority_and_no_second_time(tmp_path,
             assert {"4": "warning", "6": "info"}[priority] == json.loads(text)["level"]
         else:
             assert not re.match(r"\d{4}-\d\d-\d\d", text)
+
+
+class Journal:
+    """What journald listens on: for lines of services, and for entries."""
+
+    def __init__(self, directory):
+        directory.mkdir()
+        self.entry_path = directory / "socket"
+        self._line_path = str(directory / "stdout")
+        self._lines = socket.create_server(self._line_path, family=socket.AF_UNIX)
+        self._entries = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._entries.bind(str(self.entry_path))
+        self._entries.settimeout(Deadline(10).left())
+        self.line_stream = None
+        self._read = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for sock in (self._lines, self._entries, self.line_stream):
+            sock.close()
+
+    def connect(self):
+        """Standard error of a service, as the manager makes it."""
+        stream = socket.socket(socket.AF_UNIX)
+        stream.connect(self._line_path)
+        self.line_stream, _ = self._lines.accept()
+        self.line_stream.settimeout(Deadline(10).left())
+        return stream
+
+    def entry(self, text, **wanted):
+        """The first that has the text and these fields, read so far or to come; each field must have one line."""
+        seen = 0
+        while True:
+            for entry in self._read[seen:]:
+                if text in entry["MESSAGE"] and wanted.items() <= entry.items():
+                    return entry
+            seen = len(self._read)
+            lines = self._entries.recv(65536).decode().splitlines()
+            self._read.append(dict(line.split("=", 1) for line in lines))
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_journal_gets_what_lines_are_about_in_fields(tmp_path, notify, form):
+    port, local = free_port(), free_port()
+    settings = client(f"127.0.0.1:{local}", port) | {"log": {"format": form}}
+    with Journal(tmp_path / "journal") as journal:
+        with Service(tmp_path, settings, {"NOTIFY_SOCKET": notify.getsockname()}, journal=journal) as service:
+            until(notify, "READY=1")
+            with socket.create_connection(("127.0.0.1", local)):
+                opened = journal.entry("opened", BACKEDPIPE_EVENT="open")
+                session = opened["BACKEDPIPE_SESSION"]
+                assert opened["PRIORITY"] == "6" and opened["SYSLOG_IDENTIFIER"] == "backedpipd"
+                down = journal.entry("down", BACKEDPIPE_EVENT="peer_down")
+                assert (down["BACKEDPIPE_PEER"], down["PRIORITY"]) == ("office", "4")
+                assert "BACKEDPIPE_SESSION" not in down
+            message = opened["MESSAGE"]
+            if form == "json":
+                message = json.loads(message)["message"]
+            assert message.startswith(f"session {session}: opened from 127.0.0.1:")
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(Deadline(10).left()) == 0
+        assert journal.line_stream.recv(1) == b""
+
+
+def test_lines_that_are_no_events_say_what_they_are_about_as_well(tmp_path, notify):
+    port, local = free_port(), free_port()
+    wrong = client(f"127.0.0.1:{local}", port)
+    wrong["tunnels"][0]["service"] = "missing"
+    with contextlib.ExitStack() as stack:
+        journals = {}
+        for name, settings in {"server": server(port), "client": wrong}.items():
+            (tmp_path / name).mkdir()
+            journals[name] = stack.enter_context(Journal(tmp_path / name / "journal"))
+            stack.enter_context(Service(tmp_path / name, settings, {"NOTIFY_SOCKET": notify.getsockname()},
+                                        journal=journals[name]))
+            until(notify, "READY=1")
+        with socket.create_connection(("127.0.0.1", local)):
+            session = journals["client"].entry("opened")["BACKEDPIPE_SESSION"]
+            for journal in journals.values():
+                refused = journal.entry(": refused ", BACKEDPIPE_SESSION=session, BACKEDPIPE_REASON="unknown_service")
+                assert "BACKEDPIPE_EVENT" not in refused and refused["PRIORITY"] == "4"
+                assert refused["BACKEDPIPE_GENERATION"] == "1" and refused["BACKEDPIPE_SERVICE"] == "missing"
+            assert refused["BACKEDPIPE_PEER"] == "office" and refused["BACKEDPIPE_TUNNEL"] == "echo"
+
+
+def test_lines_take_the_old_way_to_a_journal_that_takes_no_entries(tmp_path, notify):
+    with Journal(tmp_path / "journal") as journal:
+        journal.entry_path.unlink()
+        with Service(tmp_path, server(free_port()), {"NOTIFY_SOCKET": notify.getsockname()}, journal=journal):
+            until(notify, "READY=1")
+            assert re.search(rb"^<6>backedpipd \S+ starts$", journal.line_stream.recv(65536), re.M)
 
 
 def test_output_that_is_not_the_journal_keeps_its_time(tmp_path, notify):
