@@ -30,7 +30,7 @@ void raise_descriptor_limit() {
 }
 
 // One line about the sessions, for the service manager.
-std::string status_line(const Node& node) {
+std::string status_line(Node& node) {
   const Node::SessionCounts count = node.session_counts();
   return std::string(node.draining() ? "Draining. " : "") +
          "Sessions: " + std::to_string(count.connected) + " connected, " +

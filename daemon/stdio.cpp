@@ -76,17 +76,18 @@ class StdioSession {
   StdioSession(const Settings& settings, const StdioOptions& options)
       : options_(options),
         peer_(settings.peers.front()),
-        worker_(io_, settings.limits.max_memory_bytes, session_options(settings)),
+        commons_(io_, settings.limits.max_memory_bytes),
+        worker_(io_, commons_, 0, settings.limits.max_memory_bytes, session_options(settings)),
         client_(worker_),
         monitor_(io_),
         bridge_(io_, STDIN_FILENO, STDOUT_FILENO),
         notices_(io_, names_of(peer_), options.connect_timeout),
         signals_(io_),
         timer_(io_) {
-    PassedSockets none;
-    client_.use(client_.plan(settings, none));
-    worker_.events().listen(log_event);
-    worker_.events().listen([this](const Event& event) { hear(event); });
+    ListeningSockets none;
+    client_.use(client_.plan(settings, Client::read_security(settings), none));
+    commons_.events.listen_at_once(log_event);
+    commons_.events.listen([this](const Event& event) { hear(event); });
     if (options.quiet) notices_.silence();
   }
 
@@ -107,6 +108,7 @@ class StdioSession {
   const StdioOptions& options_;
   const PeerSettings& peer_;
   boost::asio::io_context io_{1};
+  Commons commons_;
   Worker worker_;
   Client client_;
   NetworkMonitor monitor_;
@@ -159,7 +161,10 @@ int StdioSession::run() {
     if (!is_ignored(signal)) signals_.add(signal);
   }
   await_signal();
-  monitor_.start([this](const NetworkChange& change) { apply(change, client_); });
+  monitor_.start([this](const NetworkChange& change) {
+    commons_.gates.kick_all();
+    log_change(change, {apply(change, client_)});
+  });
   after(options_.connect_timeout, &StdioSession::look_for_link);
   const TunnelSettings tunnel{
       .name = "stdio", .listen = {}, .peer = peer_.name, .service = options_.service};
@@ -255,7 +260,7 @@ void StdioSession::fail(const std::string& why) {
 std::string StdioSession::why_ended(std::string_view reason) const {
   const std::string peer = names_of(peer_);
   const std::string service = "service \"" + options_.service + "\"";
-  const std::string& rejection = client_.peers().at(peer_.name).rejection;
+  const std::string rejection = client_.peers().at(peer_.name).gate->view().rejection;
   if (reason == name(Reason::not_authorised)) {
     return rejection.empty() ? peer + " does not let us use " + service : rejection;
   }
@@ -273,9 +278,9 @@ std::string StdioSession::why_ended(std::string_view reason) const {
 }
 
 std::string StdioSession::why_no_link() const {
-  const PeerGate& gate = client_.peers().at(peer_.name).gate;
+  const SharedGate::View gate = client_.peers().at(peer_.name).gate->view();
   const std::string& why =
-      session_->last_error().empty() ? gate.last_error() : session_->last_error();
+      session_->last_error().empty() ? gate.last_error : session_->last_error();
   return "no link to " + names_of(peer_) + " within " + in_words(options_.connect_timeout) +
          (why.empty() ? "" : ": " + why);
 }

@@ -1,8 +1,8 @@
 #include "net/accept_failures.hpp"
 
 #include <chrono>
-#include <utility>
 
+#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 namespace backedpipe {
@@ -15,10 +15,14 @@ constexpr auto kOverAfter = std::chrono::seconds(1);
 }  // namespace
 
 void AcceptFailures::add(const Address& listener, const boost::system::error_code& error) {
-  if (!std::exchange(failing_, true)) {
+  if (!failing_.exchange(true)) {
     spdlog::error("listener {}: cannot accept: {}; connections wait until it works",
                   to_string(listener), error.message());
   }
+  boost::asio::post(home_, [this] { wait(); });
+}
+
+void AcceptFailures::wait() {
   over_.expires_after(kOverAfter);
   over_.async_wait([this](const boost::system::error_code& cancelled) {
     if (cancelled) return;

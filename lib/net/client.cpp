@@ -11,9 +11,6 @@
 
 namespace backedpipe {
 
-Client::Peer::Peer(Worker& worker)
-    : gate(worker.session_options().backoff, worker.random()), timer(worker.io()) {}
-
 Client::~Client() {
   // Who could not tell its server in time.
   for (const auto& [id, driver] : sessions_)
@@ -22,29 +19,37 @@ Client::~Client() {
 
 // --- settings
 
-Client::Plan Client::plan(const Settings& settings, PassedSockets& passed) const {
+Client::Security Client::read_security(const Settings& settings) {
+  Security security;
+  for (const PeerSettings& peer : settings.peers)
+    security.emplace(peer.name, load_security(peer));
+  return security;
+}
+
+Client::Plan Client::plan(const Settings& settings, const Security& security,
+                          ListeningSockets& sockets) const {
   Plan plan;
   plan.max_sessions = settings.limits.max_sessions;
   for (const PeerSettings& peer : settings.peers)
-    plan.peers.push_back({peer, load_security(peer)});
+    plan.peers.push_back({peer, security.at(peer.name)});
   for (const TunnelSettings& tunnel : settings.tunnels)
-    plan.tunnels.push_back({tunnel, tunnel_for(tunnel, passed)});
+    plan.tunnels.push_back({tunnel, tunnel_for(tunnel, sockets)});
   return plan;
 }
 
 // A socket that was passed belongs to the tunnel of its name; any other to its address.
 std::shared_ptr<Client::Tunnel> Client::tunnel_for(const TunnelSettings& wanted,
-                                                   PassedSockets& passed) const {
+                                                   ListeningSockets& sockets) const {
   for (const auto& tunnel : tunnels_) {
     if (tunnel->passed ? tunnel->settings.name == wanted.name
                        : tunnel->settings.listen == wanted.listen) {
       return tunnel;
     }
   }
-  const auto descriptor = passed.take(wanted.name);
-  return std::make_shared<Tunnel>(
-      Tunnel{wanted, std::make_shared<Listener>(worker_, wanted.listen, descriptor),
-             descriptor.has_value(), false});
+  const ListeningSocket socket = sockets.open(wanted.listen, wanted.name);
+  return std::make_shared<Tunnel>(Tunnel{
+      wanted, std::make_shared<Listener>(worker_.io(), worker_.commons().accept_failures, socket),
+      socket.passed, false});
 }
 
 void Client::use(Plan plan) {
@@ -63,6 +68,7 @@ void Client::use(Plan plan) {
   for (const auto& tunnel : before) {
     if (std::find(tunnels_.begin(), tunnels_.end(), tunnel) != tunnels_.end()) continue;
     tunnel->listener->stop();
+    if (!worker_.speaks_for_all()) continue;
     spdlog::info("tunnel {}: not listening on {} any more", tunnel->settings.name,
                  to_string(tunnel->listener->address()));
   }
@@ -74,11 +80,15 @@ void Client::use(Plan plan) {
 }
 
 void Client::use(Plan::PlannedPeer planned) {
-  const auto [at, is_new] = peers_.try_emplace(planned.settings.name, worker_);
+  const auto [at, is_new] = peers_.try_emplace(planned.settings.name);
   const std::string& name = at->first;
   Peer& peer = at->second;
-  if (planned.settings.security == Security::none &&
-      (is_new || peer.settings.security != Security::none)) {
+  if (is_new) {
+    peer.gate =
+        worker_.commons().gates.of(name, worker_.session_options().backoff, worker_.random());
+  }
+  if (worker_.speaks_for_all() && planned.settings.security == backedpipe::Security::none &&
+      (is_new || peer.settings.security != backedpipe::Security::none)) {
     spdlog::warn("peer {}: security is \"none\": links are neither encrypted nor authenticated",
                  name);
   }
@@ -124,6 +134,7 @@ void Client::listen(const std::shared_ptr<Tunnel>& tunnel) {
   tunnel->listener->start([this, weak = std::weak_ptr(tunnel)](StreamSocket socket) {
     if (const auto self = weak.lock()) open(self->settings, std::move(socket));
   });
+  if (!worker_.speaks_for_all()) return;
   spdlog::info("tunnel {}: listening on {} for service {} of peer {}", tunnel->settings.name,
                to_string(tunnel->listener->address()), tunnel->settings.service,
                tunnel->settings.peer);
@@ -144,9 +155,11 @@ void Client::stop() {
 
 std::shared_ptr<SessionDriver> Client::open(const TunnelSettings& tunnel,
                                             StreamSocket application) {
-  if (sessions_.size() >= max_sessions_) {
+  std::atomic<std::size_t>& count = worker_.commons().client_sessions;
+  if (const std::size_t before = count.fetch_add(1); before >= max_sessions_) {
+    --count;
     spdlog::warn("tunnel {}: session_limit: {} sessions already; reset the connection from {}",
-                 tunnel.name, sessions_.size(), remote_address(application));
+                 tunnel.name, before, remote_address(application));
     reset_and_close(application);
     return nullptr;
   }
@@ -184,78 +197,66 @@ void Client::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t
   if (const auto older = attempts_.find(session); older != attempts_.end()) {
     withdraw(peer, session, older->second.generation);
   }
-  attempts_[session] = {generation, nullptr};
-  peer.gate.request(session);
-  run(peer);
+  attempts_[session] = {generation, nullptr, 0};
+  peer.gate->request(session, worker_.io(), [this, session, generation](SharedGate::Dial dial) {
+    told(session, generation, dial);
+  });
 }
 
 void Client::give_up(SessionDriver& driver, std::uint64_t generation) {
-  Peer& peer = peers_.at(driver.labels().peer);
-  withdraw(peer, driver.session().id(), generation);
-  run(peer);
+  withdraw(peers_.at(driver.labels().peer), driver.session().id(), generation);
 }
 
-// Does what the gate says, and what follows from it.
-void Client::run(Peer& peer) {
-  while (const auto action = peer.gate.next_action(Worker::now())) {
-    if (action->kind == PeerGate::Action::Kind::dial) {
-      dial(peer, action->session);
-    } else if (const auto found = attempts_.find(action->session); found != attempts_.end()) {
-      if (found->second.dialer) std::exchange(found->second.dialer, nullptr)->cancel();
-    }
-  }
-  tell(peer);
-  arm(peer);
+// By the gate; perhaps about an attempt that was given up meanwhile.
+void Client::told(const SessionId& session, std::uint64_t generation, SharedGate::Dial dial) {
+  const auto found = attempts_.find(session);
+  if (found == attempts_.end() || found->second.generation != generation) return;
+  Attempt& attempt = found->second;
+  attempt.dial = dial;
+  if (attempt.dialer) std::exchange(attempt.dialer, nullptr)->cancel();
+  if (dial != 0) this->dial(peers_.at(sessions_.at(session)->labels().peer), session);
 }
 
 void Client::dial(Peer& peer, const SessionId& session) {
   Attempt& attempt = attempts_.at(session);
   const std::shared_ptr<SessionDriver> driver = sessions_.at(session);
   const std::uint64_t generation = attempt.generation;
+  const SharedGate::Dial dial = attempt.dial;
   LinkDialer::Handlers handlers;
-  handlers.hello = [this, &peer, driver, session, generation] {
-    peer.gate.answered(session, Worker::now());
-    run(peer);
+  handlers.hello = [this, &peer, driver, session, generation, dial] {
+    peer.gate->answered(session, dial);
     auto hello = driver->hello(generation);
-    if (!hello) {
-      withdraw(peer, session, generation);
-      run(peer);
-    }
+    if (!hello) withdraw(peer, session, generation);
     return hello;
   };
   handlers.welcomed = [this, &peer, driver, session, generation](std::unique_ptr<Transport> link,
                                                                  const Welcome& welcome,
                                                                  ConstBytes early) {
-    peer.rejection.clear();
+    peer.gate->accepted();
     withdraw(peer, session, generation);
-    run(peer);
     driver->welcomed(std::move(link), welcome, early);
   };
   handlers.refused = [this, &peer, driver, session, generation](const Refused& refused) {
     withdraw(peer, session, generation);
-    run(peer);
     driver->refused(generation, refused);
   };
-  handlers.failed = [this, &peer, driver, session, generation](bool rejected,
-                                                               const std::string& why) {
-    const TimePoint now = Worker::now();
+  handlers.failed = [this, &peer, driver, session, generation, dial](bool rejected,
+                                                                     const std::string& why) {
     // Who rejects us is there.
     if (rejected) {
-      peer.gate.answered(session, now);
-      peer.rejection = why;
+      peer.gate->answered(session, dial);
+      peer.gate->rejected(why);
     }
-    if (peer.gate.failed(session, why, now)) {
+    if (peer.gate->failed(session, dial, why)) {
       // The session need not know: it is dialled for again when its turn comes.
       attempts_.at(session).dialer.reset();
-      return run(peer);
+      return;
     }
     withdraw(peer, session, generation);
-    run(peer);
     driver->attempt_failed(generation, rejected, why);
   };
-  handlers.struggling = [this, &peer, session](const std::string& why) {
-    peer.gate.struggling(session, why, Worker::now());
-    run(peer);
+  handlers.struggling = [&peer, session, dial](const std::string& why) {
+    peer.gate->struggling(session, dial, why);
   };
   const auto dialer = std::make_shared<LinkDialer>(
       worker_.io(), peer.settings.endpoints, peer.factory, worker_.session_options().liveness.dead,
@@ -270,57 +271,16 @@ void Client::withdraw(Peer& peer, const SessionId& session, std::uint64_t genera
   if (found == attempts_.end() || found->second.generation != generation) return;
   if (const auto dialer = std::move(found->second.dialer)) dialer->cancel();
   attempts_.erase(found);
-  peer.gate.withdraw(session);
-}
-
-// One line when a peer goes away and one when it is back, whatever number of sessions it has.
-void Client::tell(Peer& peer) {
-  const PeerGate::State before = std::exchange(peer.told, peer.gate.state());
-  if (peer.told == before) return;
-  Event event;
-  event.time = std::chrono::system_clock::now();
-  event.peer = peer.settings.name;
-  if (peer.told == PeerGate::State::down) {
-    event.kind = Event::Kind::peer_down;
-    event.reason = "unreachable";
-    event.detail = peer.gate.last_error();
-  } else if (before == PeerGate::State::down) {
-    event.kind = Event::Kind::peer_up;
-    event.duration = Worker::now() - peer.gate.down_since();
-  } else {
-    return;
-  }
-  worker_.events().publish(event);
-}
-
-void Client::arm(Peer& peer) {
-  const auto due = peer.gate.deadline();
-  if (due == peer.timer_at) return;
-  peer.timer_at = due;
-  peer.timer.cancel();
-  if (!due) return;
-  peer.timer.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*due));
-  peer.timer.async_wait([this, name = peer.settings.name](const boost::system::error_code& error) {
-    const auto found = peers_.find(name);
-    if (error || found == peers_.end()) return;
-    found->second.timer_at.reset();
-    run(found->second);
-  });
+  peer.gate->withdraw(session);
 }
 
 bool Client::reconnect(const std::shared_ptr<SessionDriver>& driver) {
-  Peer& peer = peers_.at(driver->labels().peer);
   // First, or the dial that the session begins now would be begun anew.
-  peer.gate.kick(Worker::now());
-  run(peer);
+  peers_.at(driver->labels().peer).gate->kick();
   return driver->reconnect();
 }
 
 void Client::network_changed() {
-  for (auto& [name, peer] : peers_) {
-    peer.gate.kick(Worker::now());
-    run(peer);
-  }
   const Sessions sessions = sessions_;
   for (const auto& [id, driver] : sessions) {
     if (driver->session().next_attempt()) driver->try_now();
@@ -339,6 +299,7 @@ void Client::ended(SessionDriver& driver, Reason) {
     give_up(driver, attempt->second.generation);
   }
   sessions_.erase(driver.session().id());
+  --worker_.commons().client_sessions;
   const auto peer = peers_.find(driver.labels().peer);
   if (peer == peers_.end() || !peer->second.retired) return;
   // Later: who ends the session may be in the middle of using its peer.

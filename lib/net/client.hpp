@@ -1,24 +1,23 @@
 // Client: the dialling side of a daemon. Listens for applications on its tunnels and keeps a
 // session to the tunnel's peer for each of them. Whether a peer can be reached is found out for all
-// of its sessions together, by its gate.
+// of its sessions together, by its gate. One for each worker, on its thread; plan() and what only
+// looks may also be called from elsewhere while that thread waits or does not run yet.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
-
-#include <boost/asio/steady_timer.hpp>
 
 #include "config/settings.hpp"
 #include "net/endpoint_cache.hpp"
 #include "net/link_security.hpp"
 #include "net/listener.hpp"
-#include "net/passed_sockets.hpp"
+#include "net/listening_sockets.hpp"
 #include "net/session_driver.hpp"
-#include "session/peer_gate.hpp"
+#include "net/shared_gate.hpp"
 
 namespace backedpipe {
 
@@ -27,23 +26,17 @@ class LinkDialer;
 class Client final : public SessionOwner {
  public:
   struct Peer {
-    explicit Peer(Worker& worker);
-
     PeerSettings settings;
     bool retired = false;  // not in the settings any more; goes with the last of its sessions
     std::shared_ptr<const TransportFactory> factory;
     std::shared_ptr<EndpointCache> cache = std::make_shared<EndpointCache>();
     std::string identity;
-    PeerGate gate;
-    PeerGate::State told = PeerGate::State::unknown;  // in the log
-    std::string rejection;  // why it is of no use, if it does not accept us
-    boost::asio::steady_timer timer;
-    std::optional<TimePoint> timer_at;
+    std::shared_ptr<SharedGate> gate;
   };
   struct Tunnel {
     TunnelSettings settings;
     std::shared_ptr<Listener> listener;
-    bool passed = false;  // the listener's socket is from whoever started the daemon
+    bool passed = false;  // see ListeningSocket
     bool started = false;
   };
   // What settings come to: all that can go wrong was tried, and nothing of it is used yet.
@@ -65,9 +58,12 @@ class Client final : public SessionOwner {
   explicit Client(Worker& worker) : worker_(worker) {}
   ~Client() override;
 
-  // Reads key and certificate files and binds the listeners that there are not yet; throws
+  // How the peers in the settings are secured, by name; read once for all workers. Throws
   // std::runtime_error with a sentence about what is wrong.
-  Plan plan(const Settings& settings, PassedSockets& passed) const;
+  using Security = std::map<std::string, LinkSecurity>;
+  static Security read_security(const Settings& settings);
+  // Binds the listeners that there are not yet; throws as above.
+  Plan plan(const Settings& settings, const Security& security, ListeningSockets& sockets) const;
   // From now on these are the settings. Sessions and links stay as they are: a session whose peer
   // is gone goes on being dialled for as before.
   void use(Plan plan);
@@ -85,13 +81,18 @@ class Client final : public SessionOwner {
 
   // An operator's wish. As Session::reconnect(), and the session's peer is dialled at once.
   bool reconnect(const std::shared_ptr<SessionDriver>& driver);
-  // The network is not what it was: whoever waits for a link tries at once. What becomes of the
-  // links that there are is for others to decide.
+  // The network is not what it was: whoever waits for a link tries at once, the gates having been
+  // kicked. What becomes of the links that there are is for others to decide.
   void network_changed();
 
   const std::unordered_map<std::string, Peer>& peers() const { return peers_; }
   const std::vector<std::shared_ptr<Tunnel>>& tunnels() const { return tunnels_; }
   const Sessions& sessions() const { return sessions_; }
+  // Null when there is none.
+  std::shared_ptr<SessionDriver> find(const SessionId& id) const {
+    const auto found = sessions_.find(id);
+    return found == sessions_.end() ? nullptr : found->second;
+  }
   const SessionTotals& totals() const { return totals_; }
 
   void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
@@ -105,19 +106,18 @@ class Client final : public SessionOwner {
   struct Attempt {
     std::uint64_t generation = 0;
     std::shared_ptr<LinkDialer> dialer;  // none while it waits at the gate
+    SharedGate::Dial dial = 0;           // what the gate calls it
   };
 
-  std::shared_ptr<Tunnel> tunnel_for(const TunnelSettings& wanted, PassedSockets& passed) const;
+  std::shared_ptr<Tunnel> tunnel_for(const TunnelSettings& wanted, ListeningSockets& sockets) const;
   void use(Plan::PlannedPeer planned);
   bool has_sessions(const std::string& peer) const;
   void forget_retired();
   void listen(const std::shared_ptr<Tunnel>& tunnel);
   SessionId new_session_id();
-  void run(Peer& peer);
+  void told(const SessionId& session, std::uint64_t generation, SharedGate::Dial dial);
   void dial(Peer& peer, const SessionId& session);
   void withdraw(Peer& peer, const SessionId& session, std::uint64_t generation);
-  void tell(Peer& peer);
-  void arm(Peer& peer);
 
   Worker& worker_;
   std::size_t max_sessions_ = 0;

@@ -1,10 +1,13 @@
 #include "net/control_server.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <grp.h>
+#include <iterator>
+#include <numeric>
 #include <stdexcept>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +20,7 @@
 #include "control/line_buffer.hpp"
 #include "control/request.hpp"
 #include "net/event_log.hpp"
+#include "net/shard_snapshots.hpp"
 
 namespace backedpipe {
 namespace {
@@ -46,38 +50,6 @@ void set_permissions(const ControlSettings& settings) {
   if (::chmod(path.c_str(), settings.mode) != 0) {
     refuse(std::string("cannot set its mode: ") + std::strerror(errno));
   }
-}
-
-SessionSnapshot snapshot_of(const SessionDriver& driver) {
-  const Session& session = driver.session();
-  const BackedPipe& pipe = session.pipe();
-  const SessionDriver::Labels& labels = driver.labels();
-  SessionSnapshot snapshot;
-  snapshot.id = session.id();
-  snapshot.role = session.role();
-  snapshot.tunnel = labels.tunnel;
-  snapshot.service = session.service();
-  snapshot.link = driver.link_address();
-  snapshot.peer = session.role() == Role::client ? labels.peer : driver.last_link_address();
-  snapshot.identity = labels.identity;
-  // To a user, waiting for the next attempt and being in the middle of one are the same thing.
-  snapshot.state = session.role() == Role::client && pipe.state() == PipeState::disconnected
-                       ? PipeState::reconnecting
-                       : pipe.state();
-  snapshot.generation = pipe.generation();
-  snapshot.reconnects = session.links() > 0 ? session.links() - 1 : 0;
-  snapshot.created_at = driver.created_at();
-  snapshot.state_since = driver.state_since();
-  snapshot.application = labels.application;
-  snapshot.bytes_in = driver.bytes_in();
-  snapshot.bytes_out = driver.bytes_out();
-  snapshot.unacked = pipe.writer().ring().size();
-  snapshot.buffered = pipe.writer().ring().size() + pipe.reader().ring().size();
-  snapshot.window = pipe.reader().window().size_bytes();
-  snapshot.rtt = pipe.round_trip();
-  snapshot.last_error = driver.last_error();
-  snapshot.suspect = session.suspect();
-  return snapshot;
 }
 
 }  // namespace
@@ -182,13 +154,9 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
   std::uint64_t dropped_count_ = 0;
 };
 
-ControlServer::ControlServer(Worker& worker, const ControlSettings& settings, Client& client,
-                             Server& server, Operations& operations)
-    : worker_(worker),
-      client_(client),
-      server_(server),
-      operations_(operations),
-      started_at_(Worker::now()) {
+ControlServer::ControlServer(boost::asio::io_context& io, Commons& commons, Shards& shards,
+                             const ControlSettings& settings, Operations& operations)
+    : commons_(commons), shards_(shards), operations_(operations), started_at_(Worker::now()) {
   // A directory below /run is gone after each boot.
   std::error_code ignored;
   std::filesystem::create_directory(std::filesystem::path(*settings.socket).parent_path(), ignored);
@@ -197,7 +165,8 @@ ControlServer::ControlServer(Worker& worker, const ControlSettings& settings, Cl
   try {
     Address address;
     address.unix_path = *settings.socket;
-    listener_ = std::make_shared<Listener>(worker, address);
+    listener_ =
+        std::make_shared<Listener>(io, commons.accept_failures, ListeningSockets().open(address));
   } catch (...) {
     ::umask(before);
     throw;
@@ -207,7 +176,7 @@ ControlServer::ControlServer(Worker& worker, const ControlSettings& settings, Cl
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
   instance_ = host.data();
-  worker_.events().listen([this](const Event& event) { tell(event); });
+  commons.events.listen([this](const Event& event) { tell(event); });
 }
 
 ControlServer::~ControlServer() = default;
@@ -272,139 +241,63 @@ StatusSnapshot ControlServer::status() {
   status.instance = instance_;
   status.draining = operations_.draining();
   status.uptime = std::chrono::duration_cast<std::chrono::seconds>(Worker::now() - started_at_);
-  for (const SessionTotals* totals : {&client_.totals(), &server_.totals()}) {
-    status.totals.sessions_opened += totals->opened;
-    status.totals.sessions_ended += totals->ended;
-    status.totals.attaches += totals->attaches;
-    status.totals.bytes_in += totals->bytes_in;
-    status.totals.bytes_out += totals->bytes_out;
-    status.totals.replayed_bytes += totals->replayed_bytes;
-  }
-  for (const SessionSnapshot& session : sessions()) {
-    switch (session.state) {
-      case PipeState::connected:
-        ++status.connected;
-        break;
-      case PipeState::reconnecting:
-        ++status.reconnecting;
-        break;
-      default:
-        ++status.disconnected;
-        break;
-    }
-    status.totals.bytes_in += session.bytes_in;
-    status.totals.bytes_out += session.bytes_out;
-  }
-
-  for (const auto& tunnel : client_.tunnels()) {
-    status.tunnels.push_back({.name = tunnel->settings.name,
-                              .listen = to_string(tunnel->listener->address()),
-                              .peer = tunnel->settings.peer,
-                              .service = tunnel->settings.service});
-  }
-  for (const auto& [name, peer] : client_.peers()) {
-    PeerSnapshot snapshot;
-    snapshot.name = name;
-    snapshot.security = std::string(to_string(peer.settings.security));
-    for (const Endpoint& endpoint : peer.settings.endpoints) {
-      snapshot.endpoints.push_back(to_string(endpoint));
-    }
-    const PeerGate& gate = peer.gate;
-    snapshot.state = gate.state();
-    snapshot.last_error = peer.rejection.empty() ? gate.last_error() : peer.rejection;
-    if (gate.probing()) {
-      snapshot.next_attempt = std::chrono::system_clock::now();
-    } else if (const auto at = gate.next_probe()) {
-      snapshot.next_attempt = std::chrono::system_clock::now() +
-                              std::chrono::duration_cast<WallTime::duration>(*at - Worker::now());
-    }
-    snapshot.waiting = gate.waiting();
-    snapshot.dialling = gate.dialling();
-    snapshot.dials = peer.cache->dials;
-    status.peers.push_back(std::move(snapshot));
-  }
-  for (const auto& [id, driver] : client_.sessions()) {
-    const SessionDriver::Labels& labels = driver->labels();
-    for (TunnelSnapshot& tunnel : status.tunnels)
-      tunnel.sessions += tunnel.name == labels.tunnel;
-    for (PeerSnapshot& peer : status.peers)
-      peer.sessions += peer.name == labels.peer;
-    status.totals.replayed_bytes += driver->session().pipe().replayed_bytes();
-  }
-  for (const auto& entry : server_.entries()) {
-    status.listeners.push_back({.listen = to_string(entry->listener->address()),
-                                .security = std::string(to_string(entry->settings.security)),
-                                .handshakes = entry->pending});
-  }
-  for (const auto& [id, driver] : server_.sessions()) {
-    for (ListenerSnapshot& listener : status.listeners) {
-      listener.sessions += listener.listen == driver->labels().listener;
-    }
-    status.totals.replayed_bytes += driver->session().pipe().replayed_bytes();
-  }
-
-  status.totals.handshakes_failed = server_.handshakes_failed();
-  status.totals.segments_in_use = worker_.pool().segments_in_use();
-  status.totals.segment_bytes = worker_.pool().segment_bytes();
-  status.totals.memory_limit = worker_.pool().segment_count() * worker_.pool().segment_bytes();
+  for (const StatusSnapshot& part : shards_.gather(status_of))
+    add(status, part);
+  status.totals.segments_in_use = commons_.memory.in_use();
+  status.totals.segment_bytes = SegmentPool::kDefaultSegmentBytes;
+  status.totals.memory_limit = commons_.memory.segment_count() * SegmentPool::kDefaultSegmentBytes;
   return status;
 }
 
 std::vector<SessionSnapshot> ControlServer::sessions() {
-  std::vector<SessionSnapshot> sessions;
-  sessions.reserve(client_.sessions().size() + server_.sessions().size());
-  for (const auto& [id, driver] : client_.sessions())
-    sessions.push_back(describe(*driver));
-  for (const auto& [id, driver] : server_.sessions())
-    sessions.push_back(describe(*driver));
-  return sessions;
-}
-
-SessionSnapshot ControlServer::describe(const SessionDriver& driver) const {
-  SessionSnapshot snapshot = snapshot_of(driver);
-  if (snapshot.role == Role::client && snapshot.state != PipeState::connected) {
-    // What keeps it waiting is known to its peer only.
-    const PeerGate& gate = client_.peers().at(driver.labels().peer).gate;
-    if (gate.state() == PeerState::down) snapshot.last_error = gate.last_error();
+  std::vector<SessionSnapshot> all;
+  for (std::vector<SessionSnapshot>& part : shards_.gather(sessions_of)) {
+    all.insert(all.end(), std::make_move_iterator(part.begin()),
+               std::make_move_iterator(part.end()));
   }
-  return snapshot;
-}
-
-std::shared_ptr<SessionDriver> ControlServer::find(const SessionId& id) const {
-  for (const auto* sessions : {&client_.sessions(), &server_.sessions()}) {
-    if (const auto found = sessions->find(id); found != sessions->end()) return found->second;
-  }
-  return nullptr;
+  return all;
 }
 
 std::optional<SessionSnapshot> ControlServer::session(const SessionId& id) {
-  const auto driver = find(id);
-  if (!driver) return std::nullopt;
-  SessionSnapshot snapshot = describe(*driver);
-  snapshot.history = driver->history().links();
-  return snapshot;
+  for (auto& found : shards_.gather([&id](const Shard& shard) { return session_of(shard, id); })) {
+    if (found) return std::move(found);
+  }
+  return std::nullopt;
 }
 
 ReconnectOutcome ControlServer::reconnect(const SessionId& id) {
-  const auto driver = find(id);
-  if (!driver) return ReconnectOutcome::not_found;
-  if (driver->session().role() == Role::server) return ReconnectOutcome::not_here;
-  return client_.reconnect(driver) ? ReconnectOutcome::done : ReconnectOutcome::not_found;
+  const auto outcomes = shards_.gather([&id](Shard& shard) {
+    if (const auto driver = shard.client.find(id)) {
+      return shard.client.reconnect(driver) ? ReconnectOutcome::done : ReconnectOutcome::not_found;
+    }
+    return shard.server.find(id) ? ReconnectOutcome::not_here : ReconnectOutcome::not_found;
+  });
+  // The client's side first, where one daemon is both.
+  for (const auto wanted : {ReconnectOutcome::done, ReconnectOutcome::not_here}) {
+    if (std::find(outcomes.begin(), outcomes.end(), wanted) != outcomes.end()) return wanted;
+  }
+  return ReconnectOutcome::not_found;
 }
 
 std::size_t ControlServer::reconnect_all() {
-  std::size_t count = 0;
-  const Client::Sessions sessions = client_.sessions();
-  for (const auto& [id, driver] : sessions)
-    count += client_.reconnect(driver) ? 1 : 0;
-  return count;
+  const auto counts = shards_.gather([](Shard& shard) {
+    std::size_t count = 0;
+    const Client::Sessions sessions = shard.client.sessions();
+    for (const auto& [id, driver] : sessions)
+      count += shard.client.reconnect(driver) ? 1 : 0;
+    return count;
+  });
+  return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
 }
 
 bool ControlServer::close(const SessionId& id) {
-  const auto driver = find(id);
-  if (!driver) return false;
-  driver->reset(Reason::closed_by_operator);
-  return true;
+  const auto closed = shards_.gather([&id](Shard& shard) {
+    auto driver = shard.client.find(id);
+    if (!driver) driver = shard.server.find(id);
+    if (driver) driver->reset(Reason::closed_by_operator);
+    return driver != nullptr;
+  });
+  return std::find(closed.begin(), closed.end(), true) != closed.end();
 }
 
 }  // namespace backedpipe

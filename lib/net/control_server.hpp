@@ -1,5 +1,6 @@
-// ControlServer: the control socket. Reads one JSON-RPC request a line, answers from the daemon's
-// state. Access is a matter of the socket's permissions; nothing secret can be asked for.
+// ControlServer: the control socket. Reads one JSON-RPC request a line, answers from what
+// it gathers from the workers. Access is a matter of the socket's permissions; nothing secret can
+// be asked for.
 #pragma once
 
 #include <chrono>
@@ -12,9 +13,8 @@
 #include "config/settings.hpp"
 #include "control/control_target.hpp"
 #include "control/operations.hpp"
-#include "net/client.hpp"
 #include "net/listener.hpp"
-#include "net/server.hpp"
+#include "net/shards.hpp"
 
 namespace backedpipe {
 
@@ -22,8 +22,8 @@ class ControlServer final : public ControlTarget {
  public:
   // Makes the socket with the permissions and the group that the settings ask for. Throws
   // std::runtime_error with a sentence about what is wrong.
-  ControlServer(Worker& worker, const ControlSettings& settings, Client& client, Server& server,
-                Operations& operations);
+  ControlServer(boost::asio::io_context& io, Commons& commons, Shards& shards,
+                const ControlSettings& settings, Operations& operations);
   ~ControlServer() override;
 
   void start();
@@ -49,12 +49,9 @@ class ControlServer final : public ControlTarget {
   void accepted(StreamSocket socket);
   std::string answer(const std::string& line, Connection& connection);
   void tell(const Event& event);
-  std::shared_ptr<SessionDriver> find(const SessionId& id) const;
-  SessionSnapshot describe(const SessionDriver& driver) const;
 
-  Worker& worker_;
-  Client& client_;
-  Server& server_;
+  Commons& commons_;
+  Shards& shards_;
   Operations& operations_;
   std::shared_ptr<Listener> listener_;
   std::list<std::weak_ptr<Connection>> connections_;

@@ -1,10 +1,14 @@
-// EventFeed: tells the log, the control socket and the metrics what happens. One for each worker,
-// on its thread; what listens is there as long as the feed, or longer than anything is published.
+// EventFeed: tells the log, the control socket and the metrics what happens. One for the process;
+// whatever thread something happens on publishes it. What listens is there as long as the feed, and
+// longer than anything is published.
 #pragma once
 
 #include <functional>
 #include <utility>
 #include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 
 #include "control/event.hpp"
 
@@ -14,14 +18,27 @@ class EventFeed {
  public:
   using Listener = std::function<void(const Event&)>;
 
+  // `home` is where listen() is called and its listeners are.
+  explicit EventFeed(boost::asio::io_context& home) : home_(home) {}
+
+  // Hears each event a little later, on the thread of `home`, in the order in which they happened
+  // on their threads.
   void listen(Listener listener) { listeners_.push_back(std::move(listener)); }
+  // Hears each event at once, on the thread on which it happens. Before anything is published.
+  void listen_at_once(Listener listener) { at_once_.push_back(std::move(listener)); }
 
   void publish(const Event& event) const {
-    for (const Listener& listener : listeners_)
+    for (const Listener& listener : at_once_)
       listener(event);
+    boost::asio::post(home_, [this, event] {
+      for (const Listener& listener : listeners_)
+        listener(event);
+    });
   }
 
  private:
+  boost::asio::io_context& home_;
+  std::vector<Listener> at_once_;
   std::vector<Listener> listeners_;
 };
 

@@ -122,8 +122,10 @@ class HttpServer::Connection : public std::enable_shared_from_this<Connection> {
   std::array<char, 1024> rest_;
 };
 
-HttpServer::HttpServer(Worker& worker, const Address& listen, Pages pages)
-    : pages_(std::move(pages)), listener_(std::make_shared<Listener>(worker, listen)) {}
+HttpServer::HttpServer(boost::asio::io_context& io, AcceptFailures& failures, const Address& listen,
+                       Pages pages)
+    : pages_(std::move(pages)),
+      listener_(std::make_shared<Listener>(io, failures, ListeningSockets().open(listen))) {}
 
 HttpServer::~HttpServer() {
   listener_->stop();

@@ -1,6 +1,6 @@
 // HttpServer: answers GET and HEAD for a few fixed pages, for monitoring. Whoever reaches its
 // address may ask, and nothing that is sent can cost more than a connection of bounded size for a
-// bounded time. Part of a Node, on the thread of its worker.
+// bounded time. Part of a Node, on the thread that directs it.
 #pragma once
 
 #include <functional>
@@ -27,7 +27,8 @@ class HttpServer {
   using Pages = std::function<std::optional<Page>(std::string_view path)>;
 
   // Binds at once; throws std::runtime_error with a sentence that names the address.
-  HttpServer(Worker& worker, const Address& listen, Pages pages);
+  HttpServer(boost::asio::io_context& io, AcceptFailures& failures, const Address& listen,
+             Pages pages);
   ~HttpServer();
 
   void start();

@@ -11,6 +11,8 @@ namespace {
 // Segments are freed one by one; with a few more there is something to share.
 constexpr auto kWakeAfter = std::chrono::milliseconds(2);
 constexpr std::size_t kAtOnce = 64;
+// What other pools give back to the budget is not told here.
+constexpr auto kLookEvery = std::chrono::milliseconds(20);
 
 }  // namespace
 
@@ -21,12 +23,22 @@ void MemoryWaiters::add(std::function<void()> wake) {
 
 void MemoryWaiters::watch() {
   if (std::exchange(watching_, true)) return;
-  pool_.when_freed([this] {
-    watching_ = false;
-    // Everybody has a turn: what one may not have, another may.
-    to_wake_ = waiting_.size();
-    wake_later();
+  pool_.when_freed([this] { freed(); });
+  if (pool_.shares_budget()) look_later();
+}
+
+void MemoryWaiters::look_later() {
+  look_timer_.expires_after(kLookEvery);
+  look_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error && watching_) freed();
   });
+}
+
+void MemoryWaiters::freed() {
+  watching_ = false;
+  // Everybody has a turn: what one may not have, another may.
+  to_wake_ = waiting_.size();
+  wake_later();
 }
 
 void MemoryWaiters::wake_later() {

@@ -15,18 +15,22 @@ namespace backedpipe {
 
 class MemoryWaiters {
  public:
-  MemoryWaiters(boost::asio::io_context& io, SegmentPool& pool) : pool_(pool), timer_(io) {}
+  MemoryWaiters(boost::asio::io_context& io, SegmentPool& pool)
+      : pool_(pool), timer_(io), look_timer_(io) {}
 
   // Calls `wake` once, soon after memory was freed.
   void add(std::function<void()> wake);
 
  private:
   void watch();
+  void look_later();
+  void freed();
   void wake_later();
   void wake_some();
 
   SegmentPool& pool_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer look_timer_;
   std::deque<std::function<void()>> waiting_;  // the longest waiting first
   std::size_t to_wake_ = 0;  // those from the front who wait since before memory was freed
   bool watching_ = false;

@@ -53,19 +53,38 @@ class Families {
 
 // What the sessions of one role come to, with those that have ended.
 struct Sum {
-  std::string role;
   std::uint64_t connected = 0;
   std::uint64_t away = 0;
   std::uint64_t suspect = 0;
   std::uint64_t unacknowledged_bytes = 0;
   std::uint64_t buffered_bytes = 0;
   SessionTotals totals;
+
+  Sum& operator+=(const Sum& other) {
+    connected += other.connected;
+    away += other.away;
+    suspect += other.suspect;
+    unacknowledged_bytes += other.unacknowledged_bytes;
+    buffered_bytes += other.buffered_bytes;
+    totals += other.totals;
+    return *this;
+  }
 };
 
+// What one worker, or all of them, have to tell.
+struct Report {
+  std::array<Sum, 2> of;  // by role
+  std::map<std::string, std::uint64_t> handshake_failures;
+  std::uint64_t pending_handshakes = 0;
+  std::map<std::string, std::uint64_t> dials;  // by peer
+  std::map<std::string, bool> down;            // by peer
+};
+
+constexpr std::array kRoles{"client", "server"};
+
 template <typename Sessions>
-Sum sum_of(const char* role, const SessionTotals& totals, const Sessions& sessions) {
+Sum sum_of(const SessionTotals& totals, const Sessions& sessions) {
   Sum sum;
-  sum.role = role;
   sum.totals = totals;
   for (const auto& [id, driver] : sessions) {
     const BackedPipe& pipe = driver->session().pipe();
@@ -82,14 +101,44 @@ Sum sum_of(const char* role, const SessionTotals& totals, const Sessions& sessio
   return sum;
 }
 
+Report report_of(Shard& shard) {
+  Report report;
+  report.of = {sum_of(shard.client.totals(), shard.client.sessions()),
+               sum_of(shard.server.totals(), shard.server.sessions())};
+  for (const auto& [reason, count] : shard.server.handshake_failures())
+    report.handshake_failures[std::string(reason)] = count;
+  for (const auto& entry : shard.server.entries())
+    report.pending_handshakes += entry->pending;
+  for (const auto& [name, peer] : shard.client.peers()) {
+    report.dials[name] = peer.cache->dials;
+    report.down[name] = peer.gate->view().state == PeerGate::State::down;
+  }
+  return report;
+}
+
+Report sum_of(const std::vector<Report>& parts) {
+  Report sum;
+  for (const Report& part : parts) {
+    for (std::size_t i = 0; i < sum.of.size(); ++i)
+      sum.of[i] += part.of[i];
+    for (const auto& [reason, count] : part.handshake_failures)
+      sum.handshake_failures[reason] += count;
+    sum.pending_handshakes += part.pending_handshakes;
+    for (const auto& [name, count] : part.dials)
+      sum.dials[name] += count;
+    sum.down.insert(part.down.begin(), part.down.end());
+  }
+  return sum;
+}
+
 }  // namespace
 
-Metrics::Metrics(Worker& worker, const Client& client, const Server& server)
-    : worker_(worker), client_(client), server_(server), reconnect_seconds_(kReconnectSeconds) {
+Metrics::Metrics(Commons& commons, Shards& shards)
+    : commons_(commons), shards_(shards), reconnect_seconds_(kReconnectSeconds) {
   // There from the beginning: a rate needs a value before the first event.
   for (Of& of : of_)
     of.attaches = {{"open", 0}, {"resume", 0}, {"takeover", 0}};
-  worker.events().listen([this](const Event& event) { count(event); });
+  commons.events.listen([this](const Event& event) { count(event); });
 }
 
 void Metrics::count(const Event& event) {
@@ -113,29 +162,29 @@ void Metrics::count(const Event& event) {
   }
 }
 
-std::string Metrics::text() const {
-  const std::array sums{sum_of("client", client_.totals(), client_.sessions()),
-                        sum_of("server", server_.totals(), server_.sessions())};
+std::string Metrics::text() {
+  const Report report = sum_of(shards_.gather(report_of));
+  const auto& sums = report.of;
   Families out;
   const auto by_role = [&](auto value) {
-    for (const Sum& sum : sums)
-      out.add({{"role", sum.role}}, value(sum));
+    for (std::size_t i = 0; i < sums.size(); ++i)
+      out.add({{"role", kRoles[i]}}, value(sums[i]));
   };
   const auto by_reason = [&](Counts Of::*counts) {
     for (std::size_t i = 0; i < sums.size(); ++i) {
       for (const auto& [reason, count] : of_[i].*counts)
-        out.add({{"role", sums[i].role}, {"reason", reason}}, count);
+        out.add({{"role", kRoles[i]}, {"reason", reason}}, count);
     }
   };
 
   out.gauge("backedpipe_build_info", "The version of this daemon; always 1.");
   out.add({{"version", BACKEDPIPE_VERSION}}, 1.0);
   out.gauge("backedpipe_sessions", "Sessions there are.");
-  for (const Sum& sum : sums) {
+  for (std::size_t i = 0; i < sums.size(); ++i) {
     // To a user, a client's session waits and dials in one.
-    const char* const away = sum.role == "client" ? "reconnecting" : "disconnected";
-    out.add({{"role", sum.role}, {"state", "connected"}}, sum.connected);
-    out.add({{"role", sum.role}, {"state", away}}, sum.away);
+    const char* const away = i == 0 ? "reconnecting" : "disconnected";
+    out.add({{"role", kRoles[i]}, {"state", "connected"}}, sums[i].connected);
+    out.add({{"role", kRoles[i]}, {"state", away}}, sums[i].away);
   }
   out.gauge("backedpipe_suspect_sessions", "Connected sessions whose link owes an answer.");
   by_role([](const Sum& sum) { return sum.suspect; });
@@ -163,29 +212,28 @@ std::string Metrics::text() const {
   out.gauge("backedpipe_buffered_bytes", "Bytes held for sessions, in both directions.");
   by_role([](const Sum& sum) { return sum.buffered_bytes; });
 
-  const SegmentPool& pool = worker_.pool();
+  const MemoryBudget& memory = commons_.memory;
+  constexpr std::uint64_t kSegmentBytes = SegmentPool::kDefaultSegmentBytes;
   out.gauge("backedpipe_buffer_memory_bytes", "Memory in use for buffers.")
-      .add({}, std::uint64_t{pool.segments_in_use() * pool.segment_bytes()});
+      .add({}, memory.in_use() * kSegmentBytes);
   out.gauge("backedpipe_buffer_memory_limit_bytes", "Memory that buffers may use.")
-      .add({}, std::uint64_t{pool.segment_count() * pool.segment_bytes()});
+      .add({}, memory.segment_count() * kSegmentBytes);
 
   out.counter("backedpipe_handshake_failures_total",
               "Links that were refused or did not get through the handshake.");
-  for (const auto& [reason, count] : server_.handshake_failures())
-    out.add({{"reason", std::string(reason)}}, count);
-  std::uint64_t pending = 0;
-  for (const auto& entry : server_.entries())
-    pending += entry->pending;
-  out.gauge("backedpipe_pending_handshakes", "Handshakes under way.").add({}, pending);
+  for (const auto& [reason, count] : report.handshake_failures)
+    out.add({{"reason", reason}}, count);
+  out.gauge("backedpipe_pending_handshakes", "Handshakes under way.")
+      .add({}, report.pending_handshakes);
 
-  if (!client_.peers().empty()) {
+  if (!report.down.empty()) {
     out.gauge("backedpipe_peer_up",
               "1: the peer answered when last dialled, or was not dialled yet. 0: it did not.");
-    for (const auto& [name, peer] : client_.peers())
-      out.add({{"peer", name}}, peer.gate.state() == PeerGate::State::down ? 0.0 : 1.0);
+    for (const auto& [name, down] : report.down)
+      out.add({{"peer", name}}, down ? 0.0 : 1.0);
     out.counter("backedpipe_dials_total", "Attempts to reach a peer.");
-    for (const auto& [name, peer] : client_.peers())
-      out.add({{"peer", name}}, peer.cache->dials);
+    for (const auto& [name, count] : report.dials)
+      out.add({{"peer", name}}, count);
   }
   return out.text();
 }

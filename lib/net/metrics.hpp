@@ -1,6 +1,6 @@
 // Metrics: what a daemon has done and holds, in Prometheus' text format. Counts what nobody else
-// counts from the events; the rest is read when somebody asks. Part of a Node, on the thread of its
-// worker.
+// counts from the events; the rest is gathered when somebody asks. Part of a Node, on the thread
+// that directs it.
 #pragma once
 
 #include <array>
@@ -10,17 +10,15 @@
 #include <string>
 
 #include "control/event.hpp"
-#include "net/client.hpp"
-#include "net/server.hpp"
-#include "net/worker.hpp"
+#include "net/shards.hpp"
 
 namespace backedpipe {
 
 class Metrics {
  public:
-  Metrics(Worker& worker, const Client& client, const Server& server);
+  Metrics(Commons& commons, Shards& shards);
 
-  std::string text() const;
+  std::string text();
 
  private:
   using Counts = std::map<std::string, std::uint64_t>;  // by reason
@@ -34,9 +32,8 @@ class Metrics {
 
   void count(const Event& event);
 
-  Worker& worker_;
-  const Client& client_;
-  const Server& server_;
+  Commons& commons_;
+  Shards& shards_;
   std::array<Of, 2> of_;  // by role
   prometheus::Histogram reconnect_seconds_;
 };

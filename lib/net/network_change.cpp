@@ -65,15 +65,14 @@ LinkDoubt doubt(const NetworkChange& change, const LinkFacts& link) {
   return link.owed_for && *link.owed_for >= patience ? LinkDoubt::distrust : LinkDoubt::ask;
 }
 
-void apply(const NetworkChange& change, Client& client) {
+Doubted apply(const NetworkChange& change, Client& client) {
   client.network_changed();
+  Doubted doubted;
   const auto addresses = LocalAddresses::now();
-  if (!addresses) return;
+  if (!addresses) return doubted;
   std::vector<std::shared_ptr<SessionDriver>> drivers;
   for (const auto& [id, driver] : client.sessions())
     drivers.push_back(driver);
-  std::size_t distrusted = 0;
-  std::size_t asked = 0;
   for (const auto& driver : drivers) {
     const auto local = driver->local_address();
     if (!local) continue;
@@ -82,18 +81,28 @@ void apply(const NetworkChange& change, Client& client) {
         break;
       case LinkDoubt::ask:
         driver->ask();
-        ++asked;
+        ++doubted.asked_count;
         break;
       case LinkDoubt::distrust:
         driver->distrust();
-        ++distrusted;
+        ++doubted.distrusted_count;
         break;
     }
   }
-  spdlog::log(change.resumed || distrusted > 0 ? spdlog::level::info : spdlog::level::debug,
+  return doubted;
+}
+
+void log_change(const NetworkChange& change, const std::vector<Doubted>& doubted) {
+  Doubted sum;
+  for (const Doubted& part : doubted) {
+    sum.distrusted_count += part.distrusted_count;
+    sum.asked_count += part.asked_count;
+  }
+  const bool matters = change.resumed || sum.distrusted_count > 0;
+  spdlog::log(matters ? spdlog::level::info : spdlog::level::debug,
               "{}: {} links no longer trusted, {} asked whether they answer",
-              change.resumed ? "resumed from suspend" : "the network has changed", distrusted,
-              asked);
+              change.resumed ? "resumed from suspend" : "the network has changed",
+              sum.distrusted_count, sum.asked_count);
 }
 
 }  // namespace backedpipe

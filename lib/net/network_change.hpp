@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "pipe/time.hpp"
 
@@ -61,7 +62,15 @@ enum class LinkDoubt { none, ask, distrust };
 // Ask: whether it still answers. Distrust: another link is to be tried beside it now.
 LinkDoubt doubt(const NetworkChange& change, const LinkFacts& link);
 
-// Lets a client's peers and links know: on the client's thread.
-void apply(const NetworkChange& change, Client& client);
+// How many links have lost our trust, or have to show that they deserve it.
+struct Doubted {
+  std::size_t distrusted_count = 0;
+  std::size_t asked_count = 0;
+};
+
+// Lets a client's links know: on the client's thread, once the gates know.
+Doubted apply(const NetworkChange& change, Client& client);
+// One line for the log, about the clients of all workers.
+void log_change(const NetworkChange& change, const std::vector<Doubted>& doubted);
 
 }  // namespace backedpipe

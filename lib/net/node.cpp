@@ -1,6 +1,9 @@
 #include "net/node.hpp"
 
+#include <algorithm>
 #include <exception>
+#include <numeric>
+#include <thread>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -17,6 +20,7 @@ using std::chrono::milliseconds;
 constexpr auto kRefuseFor = milliseconds(250);
 // How long a client's sessions have to tell their servers.
 constexpr auto kCloseFor = milliseconds(1000);
+constexpr auto kTombstoneSweep = std::chrono::seconds(10);
 constexpr auto kLookEvery = milliseconds(10);
 constexpr auto kLookForSessionsEvery = milliseconds(100);
 
@@ -38,39 +42,49 @@ std::vector<std::string> keep_until_restart(const Settings& running, Settings& f
   return differ;
 }
 
+std::size_t worker_count(const Settings& settings) {
+  return settings.workers > 0 ? settings.workers
+                              : std::max(1U, std::thread::hardware_concurrency());
+}
+
 }  // namespace
 
 Node::Node(boost::asio::io_context& io, Settings settings, PassedSockets passed, Reread reread)
     : settings_(std::move(settings)),
       reread_(std::move(reread)),
-      worker_(io, settings_.limits.max_memory_bytes, session_options(settings_)),
-      client_(worker_),
-      server_(worker_),
+      commons_(io, settings_.limits.max_memory_bytes),
+      shards_(commons_, worker_count(settings_), settings_.limits.max_memory_bytes,
+              session_options(settings_)),
       monitor_(io),
-      metrics_(worker_, client_, server_),
-      timer_(io) {
-  worker_.events().listen(log_event);
-  client_.use(client_.plan(settings_, passed));
-  server_.use(server_.plan(settings_, passed));
+      metrics_(commons_, shards_),
+      timer_(io),
+      tombstone_timer_(io) {
+  commons_.events.listen_at_once(log_event);
+  ListeningSockets sockets(passed);
+  use(settings_, sockets);
   passed.require_all_taken();
   if (settings_.control.socket) {
-    control_ = std::make_unique<ControlServer>(worker_, settings_.control, client_, server_, *this);
+    control_ = std::make_unique<ControlServer>(io, commons_, shards_, settings_.control, *this);
   }
   if (settings_.metrics.listen) {
-    http_ = std::make_unique<HttpServer>(worker_, *settings_.metrics.listen,
+    http_ = std::make_unique<HttpServer>(io, commons_.accept_failures, *settings_.metrics.listen,
                                          [this](std::string_view path) { return page(path); });
   }
 }
 
-Node::~Node() = default;
+Node::~Node() {
+  // Whatever they refer to is still there.
+  shards_.stop();
+}
 
 void Node::start() {
-  if (settings_.workers > 1) {
-    spdlog::warn("workers: {} asked for; this version runs one", settings_.workers);
-  }
-  client_.start();
+  shards_.start();
+  shards_.gather([](Shard& shard) {
+    shard.client.start();
+    shard.server.start();
+  });
   watch_network();
-  server_.start();
+  forget_tombstones_later();
   if (control_) control_->start();
   if (http_) http_->start();
   ready_ = true;
@@ -78,8 +92,35 @@ void Node::start() {
 
 // Only who dials can do anything about it.
 void Node::watch_network() {
-  if (client_.tunnels().empty() || std::exchange(watching_network_, true)) return;
-  monitor_.start([this](const NetworkChange& change) { apply(change, client_); });
+  if (settings_.tunnels.empty() || std::exchange(watching_network_, true)) return;
+  monitor_.start([this](const NetworkChange& change) {
+    commons_.gates.kick_all();
+    log_change(change,
+               shards_.gather([&change](Shard& shard) { return apply(change, shard.client); }));
+  });
+}
+
+// All of it is checked, and every listener bound, before any of it is used. Throws.
+void Node::use(const Settings& settings, ListeningSockets& sockets) {
+  const Client::Security of_peers = Client::read_security(settings);
+  const Server::Security of_listeners = Server::read_security(settings);
+  std::vector<std::pair<Client::Plan, Server::Plan>> plans;
+  for (const auto& shard : shards_.all()) {
+    Client::Plan plan = shard->client.plan(settings, of_peers, sockets);
+    plans.emplace_back(std::move(plan), shard->server.plan(settings, of_listeners, sockets));
+  }
+  const Limits& limits = settings.limits;
+  commons_.directory.limit(
+      {.max_sessions = limits.max_sessions,
+       .max_sessions_per_identity = limits.max_sessions_per_identity.value_or(limits.max_sessions)},
+      limits.max_handshakes);
+  shards_.gather([&](Shard& shard) {
+    auto& [of_client, of_server] = plans[shard.worker.number()];
+    shard.worker.use(session_options(settings));
+    shard.client.use(std::move(of_client));
+    shard.server.use(std::move(of_server));
+  });
+  commons_.gates.kick_all();
 }
 
 ReloadOutcome Node::reload() {
@@ -92,16 +133,10 @@ ReloadOutcome Node::reload() {
   try {
     Settings fresh = reread_();
     outcome.after_restart = keep_until_restart(settings_, fresh);
-    // All of it before any of it is used.
-    PassedSockets none;
-    Client::Plan of_client = client_.plan(fresh, none);
-    Server::Plan of_server = server_.plan(fresh, none);
-    const bool new_level = settings_.log.level != fresh.log.level;
+    ListeningSockets sockets;
+    use(fresh, sockets);
+    if (settings_.log.level != fresh.log.level) set_log_level(fresh.log.level);
     settings_ = std::move(fresh);
-    if (new_level) set_log_level(settings_.log.level);
-    worker_.use(session_options(settings_));
-    client_.use(std::move(of_client));
-    server_.use(std::move(of_server));
     watch_network();
   } catch (const std::exception& error) {
     return refuse(error.what());
@@ -123,24 +158,29 @@ DrainOutcome Node::drain(std::optional<Duration> timeout) {
   spdlog::info("draining: {} sessions, {} s at most", outcome.sessions,
                std::chrono::duration_cast<std::chrono::seconds>(wait).count());
   if (already) return outcome;
-  client_.drain();
-  server_.drain();
+  shards_.gather([](Shard& shard) {
+    shard.client.drain();
+    shard.server.drain();
+  });
   // Not at once: whoever asked is to have his answer first.
   look_whether_drained_later();
   return outcome;
 }
 
 // Those with a link, and those that may just be about to have one again.
-std::size_t Node::sessions_to_wait_for() const {
+std::size_t Node::sessions_to_wait_for() {
   const TimePoint recently = Worker::now() - settings_.liveness.dead;
-  std::size_t count = 0;
-  for (const auto* sessions : {&client_.sessions(), &server_.sessions()}) {
-    for (const auto& [id, driver] : *sessions) {
-      count += driver->session().pipe().state() == PipeState::connected ||
-               driver->without_link_since() > recently;
+  const auto counts = shards_.gather([recently](Shard& shard) {
+    std::size_t count = 0;
+    for (const auto* sessions : {&shard.client.sessions(), &shard.server.sessions()}) {
+      for (const auto& [id, driver] : *sessions) {
+        count += driver->session().pipe().state() == PipeState::connected ||
+                 driver->without_link_since() > recently;
+      }
     }
-  }
-  return count;
+    return count;
+  });
+  return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
 }
 
 void Node::look_whether_drained() {
@@ -163,27 +203,48 @@ void Node::look_whether_drained_later() {
 void Node::stop(std::function<void()> stopped) {
   stopped_ = std::move(stopped);
   stop_began_ = Worker::now();
-  spdlog::info("stopping: {} sessions", client_.sessions().size() + server_.sessions().size());
+  const SessionCounts counts = session_counts();
+  spdlog::info("stopping: {} sessions", counts.connected + counts.away);
   monitor_.stop();
+  tombstone_timer_.cancel();
   ready_ = false;
   if (control_) control_->stop();
-  client_.stop();
-  server_.stop();
+  shards_.gather([](Shard& shard) {
+    shard.client.stop();
+    shard.server.stop();
+  });
   look_whether_stopped();
 }
 
-Node::SessionCounts Node::session_counts() const {
-  SessionCounts counts;
-  for (const auto* sessions : {&client_.sessions(), &server_.sessions()}) {
-    for (const auto& [id, driver] : *sessions) {
-      const bool connected = driver->session().pipe().state() == PipeState::connected;
-      ++(connected ? counts.connected : counts.away);
-    }
-  }
-  return counts;
+void Node::forget_tombstones_later() {
+  tombstone_timer_.expires_after(kTombstoneSweep);
+  tombstone_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    commons_.directory.tick(Worker::now());
+    forget_tombstones_later();
+  });
 }
 
-std::optional<HttpServer::Page> Node::page(std::string_view path) const {
+Node::SessionCounts Node::session_counts() {
+  const auto parts = shards_.gather([](Shard& shard) {
+    SessionCounts counts;
+    for (const auto* sessions : {&shard.client.sessions(), &shard.server.sessions()}) {
+      for (const auto& [id, driver] : *sessions) {
+        const bool connected = driver->session().pipe().state() == PipeState::connected;
+        ++(connected ? counts.connected : counts.away);
+      }
+    }
+    return counts;
+  });
+  SessionCounts sum;
+  for (const SessionCounts& part : parts) {
+    sum.connected += part.connected;
+    sum.away += part.away;
+  }
+  return sum;
+}
+
+std::optional<HttpServer::Page> Node::page(std::string_view path) {
   HttpServer::Page page;
   if (path == "/metrics") {
     page.content_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -202,8 +263,8 @@ std::optional<HttpServer::Page> Node::page(std::string_view path) const {
 
 void Node::look_whether_stopped() {
   const Duration since = Worker::now() - stop_began_;
-  const bool told = client_.sessions().empty() || since >= kCloseFor;
-  const bool refused = server_.entries().empty() || since >= kRefuseFor;
+  const bool told = commons_.client_sessions == 0 || since >= kCloseFor;
+  const bool refused = settings_.accept.empty() || since >= kRefuseFor;
   if (told && refused) {
     spdlog::info("stopped");
     std::exchange(stopped_, nullptr)();

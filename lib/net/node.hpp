@@ -1,5 +1,6 @@
-// Node: one daemon's worth of everything, put together from its settings: memory, both sides, the
-// control socket. Lives in main() on the thread that runs the io_context.
+// Node: one daemon's worth of everything, put together from its settings: workers, with both sides
+// on each, and what directs and watches them. Lives in main() on the thread that runs the
+// io_context, which does nothing for sessions.
 #pragma once
 
 #include <chrono>
@@ -15,14 +16,12 @@
 
 #include "config/settings.hpp"
 #include "control/operations.hpp"
-#include "net/client.hpp"
 #include "net/control_server.hpp"
 #include "net/http_server.hpp"
 #include "net/metrics.hpp"
 #include "net/network_monitor.hpp"
 #include "net/passed_sockets.hpp"
-#include "net/server.hpp"
-#include "net/worker.hpp"
+#include "net/shards.hpp"
 
 namespace backedpipe {
 
@@ -57,21 +56,22 @@ class Node final : public Operations {
     std::size_t connected = 0;
     std::size_t away = 0;  // no link at present
   };
-  SessionCounts session_counts() const;
+  SessionCounts session_counts();
 
  private:
   void watch_network();
-  std::size_t sessions_to_wait_for() const;
+  void use(const Settings& settings, ListeningSockets& sockets);
+  void forget_tombstones_later();
+  std::size_t sessions_to_wait_for();
   void look_whether_drained();
   void look_whether_drained_later();
   void look_whether_stopped();
-  std::optional<HttpServer::Page> page(std::string_view path) const;
+  std::optional<HttpServer::Page> page(std::string_view path);
 
   Settings settings_;
   Reread reread_;
-  Worker worker_;
-  Client client_;
-  Server server_;
+  Commons commons_;
+  Shards shards_;
   NetworkMonitor monitor_;
   std::unique_ptr<ControlServer> control_;
   Metrics metrics_;
@@ -81,6 +81,7 @@ class Node final : public Operations {
   std::optional<TimePoint> drain_until_;
   std::function<void()> drained_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer tombstone_timer_;
   TimePoint stop_began_{};
   std::function<void()> stopped_;
 };

@@ -6,6 +6,14 @@
 
 namespace backedpipe {
 
+void refuse_link(std::unique_ptr<Transport> transport, const Refused& refused) {
+  const std::vector<std::byte> answer = encode(refused);
+  const std::array<ConstBytes, 1> pieces{ConstBytes(answer)};
+  // A few bytes into an empty send buffer: if they do not fit now, the peer is gone.
+  transport->write(pieces);
+  close_gracefully(std::move(transport));
+}
+
 PendingLink::PendingLink(std::unique_ptr<Transport> transport, Heard heard, Over over)
     : transport_(std::move(transport)),
       heard_(std::move(heard)),
@@ -73,23 +81,15 @@ void PendingLink::hear() {
       const Reason reason = reason_of(received.error()).value_or(Reason::protocol_error);
       const auto self = shared_from_this();
       const std::string failure = std::string(name(reason)) + ": not a HELLO of this protocol";
-      refuse({.reason = reason, .text = received.error().message()});
+      refuse_link(std::move(transport_), {.reason = reason, .text = received.error().message()});
       return finish(End::failed, failure);
     }
     if (!handshake_.complete()) continue;
     const auto self = shared_from_this();
     const Refused refused = heard_(transport_, handshake_.hello(), input);
-    if (transport_) refuse(refused);
+    if (transport_) refuse_link(std::move(transport_), refused);
     return finish(End::heard);
   }
-}
-
-void PendingLink::refuse(const Refused& refused) {
-  handshake_.answer(refused);
-  const std::array<ConstBytes, 1> pieces{handshake_.outgoing()};
-  // A few bytes into an empty send buffer: if they do not fit now, the peer is gone.
-  transport_->write(pieces);
-  close_gracefully(std::move(transport_));
 }
 
 void PendingLink::finish(End end, const std::string& why) {

@@ -18,6 +18,9 @@
 
 namespace backedpipe {
 
+// Answers a HELLO with a refusal and closes the link.
+void refuse_link(std::unique_ptr<Transport> transport, const Refused& refused);
+
 class PendingLink : public std::enable_shared_from_this<PendingLink> {
  public:
   // The HELLO is there. The receiver takes the transport, or leaves it and returns why not.
@@ -41,7 +44,6 @@ class PendingLink : public std::enable_shared_from_this<PendingLink> {
  private:
   void shake_hands();
   void hear();
-  void refuse(const Refused& refused);
   void finish(End end, const std::string& why = {});
   void wait(IoResult::Status status, void (PendingLink::*then)());
 

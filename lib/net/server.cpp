@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include "net/event_log.hpp"
@@ -15,53 +16,53 @@ namespace {
 constexpr Duration kTargetTimeout = std::chrono::seconds(10);
 // How soon it is dialled again when that failed for want of file descriptors.
 constexpr auto kDialAgain = std::chrono::milliseconds(100);
-constexpr auto kTombstoneSweep = std::chrono::seconds(10);
 
 }  // namespace
-
-Server::Server(Worker& worker)
-    : worker_(worker), registry_({}), admission_(1), tombstone_timer_(worker.io()) {}
 
 Server::~Server() = default;
 
 // --- settings
 
-Server::Plan Server::plan(const Settings& settings, PassedSockets& passed) const {
-  Plan plan;
-  plan.limits = settings.limits;
-  plan.services = settings.services;
-  // The files first: they are what is wrong most often.
+Server::Security Server::read_security(const Settings& settings) {
+  Security security;
   for (const AcceptSettings& accept : settings.accept)
-    plan.entries.push_back({accept, load_security(accept), nullptr});
-  for (Plan::PlannedEntry& planned : plan.entries)
-    planned.entry = entry_for(planned.settings, passed);
+    security.push_back(load_security(accept));
+  return security;
+}
+
+Server::Plan Server::plan(const Settings& settings, const Security& security,
+                          ListeningSockets& sockets) const {
+  Plan plan;
+  plan.services = settings.services;
+  for (std::size_t i = 0; i < settings.accept.size(); ++i) {
+    const AcceptSettings& accept = settings.accept[i];
+    plan.entries.push_back({accept, security[i], entry_for(accept, sockets)});
+  }
   return plan;
 }
 
 std::shared_ptr<Server::Entry> Server::entry_for(const AcceptSettings& wanted,
-                                                 PassedSockets& passed) const {
+                                                 ListeningSockets& sockets) const {
   for (const auto& entry : entries_) {
     if (entry->settings.listen == wanted.listen) return entry;
   }
-  const auto descriptor = passed.take(PassedSockets::name_of_link_listener(wanted.listen));
-  return std::make_shared<Entry>(
-      Entry{wanted, std::make_shared<Listener>(worker_, wanted.listen, descriptor)});
+  const ListeningSocket socket =
+      sockets.open(wanted.listen, PassedSockets::name_of_link_listener(wanted.listen));
+  return std::make_shared<Entry>(Entry{
+      wanted, std::make_shared<Listener>(worker_.io(), worker_.commons().accept_failures, socket)});
 }
 
 void Server::use(Plan plan) {
-  registry_.limit({.max_sessions = plan.limits.max_sessions,
-                   .max_sessions_per_identity =
-                       plan.limits.max_sessions_per_identity.value_or(plan.limits.max_sessions)});
-  admission_.limit(plan.limits.max_handshakes);
   services_ = std::move(plan.services);
 
   const auto before = std::exchange(entries_, {});
   for (Plan::PlannedEntry& planned : plan.entries) {
     Entry& entry = *planned.entry;
-    const bool was_open = entry.factory && entry.settings.security == Security::none;
+    const bool was_open = entry.factory && entry.settings.security == backedpipe::Security::none;
     entry.settings = std::move(planned.settings);
     entry.factory = std::move(planned.security.factory);
-    if (entry.settings.security == Security::none && !was_open) {
+    if (worker_.speaks_for_all() && entry.settings.security == backedpipe::Security::none &&
+        !was_open) {
       spdlog::warn(
           "listener {}: security is \"none\": links are neither encrypted nor authenticated",
           to_string(entry.settings.listen));
@@ -71,6 +72,7 @@ void Server::use(Plan plan) {
   for (const auto& entry : before) {
     if (std::find(entries_.begin(), entries_.end(), entry) != entries_.end()) continue;
     entry->listener->stop();
+    if (!worker_.speaks_for_all()) continue;
     spdlog::info("not listening for links on {} any more", to_string(entry->listener->address()));
   }
   if (!listening_) return;
@@ -82,7 +84,6 @@ void Server::start() {
   listening_ = true;
   for (const auto& entry : entries_)
     listen(entry);
-  forget_tombstones_later();
 }
 
 void Server::listen(const std::shared_ptr<Entry>& entry) {
@@ -90,13 +91,13 @@ void Server::listen(const std::shared_ptr<Entry>& entry) {
   entry->listener->start([this, weak = std::weak_ptr(entry)](StreamSocket socket) {
     if (const auto self = weak.lock()) accepted(self, std::move(socket));
   });
+  if (!worker_.speaks_for_all()) return;
   spdlog::info("listening for links on {} (security {})", to_string(entry->listener->address()),
                to_string(entry->settings.security));
 }
 
 void Server::stop() {
   stopping_ = true;
-  tombstone_timer_.cancel();
   const Sessions sessions = std::move(sessions_);
   sessions_.clear();
   for (const auto& [id, driver] : sessions)
@@ -109,15 +110,14 @@ void Server::accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket) 
   const std::string source = remote_address(socket);
   const std::string host = remote_host(socket);
   prepare_link_socket(socket, worker_.session_options().liveness.dead);
-  const Admission::Admitted admitted = admission_.enter(host);
-  if (admitted.evicted) {
-    if (const auto evicted = pending_.find(*admitted.evicted); evicted != pending_.end()) {
-      const auto keep = evicted->second;
-      keep->evict();
-    }
+  const SessionDirectory::Entered entered = worker_.commons().directory.enter(host, *this);
+  if (entered.evicted) {
+    Server& there = *entered.evicted->second;
+    boost::asio::post(there.worker_.io(),
+                      [&there, evicted = entered.evicted->first] { there.make_room_for(evicted); });
   }
   ++entry->pending;
-  const Admission::Ticket ticket = admitted.ticket;
+  const Admission::Ticket ticket = entered.ticket;
   auto link = std::make_shared<PendingLink>(
       entry->factory->wrap(std::move(socket)),
       [this, entry](std::unique_ptr<Transport>& transport, const Hello& hello, ConstBytes early) {
@@ -125,7 +125,7 @@ void Server::accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket) 
       },
       [this, entry, ticket, source](PendingLink::End end, const std::string& why) {
         --entry->pending;
-        admission_.leave(ticket);
+        worker_.commons().directory.leave(ticket);
         pending_.erase(ticket);
         handshake_over(*entry, source, end, why);
       });
@@ -168,51 +168,95 @@ Refused Server::heard(const Entry& entry, std::unique_ptr<Transport>& transport,
   const bool exists = find_service(hello.service) != nullptr;
   // Which services there are is told only to those who may use all of them, or where everybody
   // may ask: others get one and the same answer.
-  const bool may_know = accept.security == Security::none || accept.allows(identity, kAnyName);
+  const bool may_know =
+      accept.security == backedpipe::Security::none || accept.allows(identity, kAnyName);
   if (!exists && may_know) {
     verdict = Reason::unknown_service;
   } else if (!exists || !accept.allows(identity, hello.service)) {
     verdict = Reason::not_authorised;
   }
-  const SessionRegistry::Decision decision = registry_.decide(hello, identity, verdict);
-  std::shared_ptr<SessionDriver> driver;
-  switch (decision.verdict) {
+  const SessionDirectory::Ruling ruling =
+      worker_.commons().directory.rule(hello, identity, verdict, *this, draining_, Worker::now());
+  switch (ruling.verdict) {
     case SessionRegistry::Verdict::refuse: {
       std::string text;
-      if (decision.reason == Reason::unknown_service) {
+      if (ruling.reason == Reason::unknown_service) {
         text = "no service named \"" + hello.service + "\"";
-      } else if (decision.reason == Reason::not_authorised) {
+      } else if (ruling.reason == Reason::shutting_down) {
+        text = "the server is being drained";
+      } else if (ruling.reason == Reason::not_authorised) {
         text = hello.open ? "\"" + identity + "\" may not use service \"" + hello.service + "\""
                           : "the session belongs to another identity";
       }
       return refuse(
-          hello, identity, source, decision.reason, text,
+          hello, identity, source, ruling.reason, text,
           verdict == Reason::not_authorised && !exists ? " (there is no such service)" : "");
     }
     case SessionRegistry::Verdict::open:
-      if (draining_) {
-        return refuse(hello, identity, source, Reason::shutting_down,
-                      "the server is being drained");
+      if (ruling.evicted) {
+        Server& there = *ruling.evicted->second;
+        boost::asio::post(there.worker_.io(),
+                          [&there, evicted = ruling.evicted->first] { there.expire(evicted); });
       }
-      if (decision.to_evict) {
-        const auto evicted = sessions_.find(*decision.to_evict);
-        if (evicted != sessions_.end()) {
-          const auto keep = evicted->second;
-          keep->reset(Reason::expired);
-        }
-      }
-      driver = open(entry, hello, identity);
-      break;
+      return attach(*open(entry, hello, identity), transport, hello, true, early);
     case SessionRegistry::Verdict::resume:
-      driver = sessions_.at(hello.session);
       break;
   }
-  const bool created = decision.verdict == SessionRegistry::Verdict::open;
-  if (const auto attached = driver->attach(transport, hello, created, early); !attached) {
-    const Reason reason = reason_of(attached.error()).value_or(Reason::unknown_session);
-    return refuse(hello, identity, source, reason, {});
+  if (ruling.holder == this) {
+    return attach(*sessions_.at(hello.session), transport, hello, false, early);
   }
+  hand_over(std::move(transport), hello, early, *ruling.holder);
   return {};
+}
+
+Refused Server::attach(SessionDriver& driver, std::unique_ptr<Transport>& transport,
+                       const Hello& hello, bool created, ConstBytes early) {
+  const std::string identity(transport->identity());
+  const std::string source = remote_address(transport->socket());
+  const auto attached = driver.attach(transport, hello, created, early);
+  if (attached) return {};
+  return refuse(hello, identity, source,
+                reason_of(attached.error()).value_or(Reason::unknown_session), {});
+}
+
+// The session lives on another worker's thread, and so does its link from now on.
+void Server::hand_over(std::unique_ptr<Transport> transport, const Hello& hello, ConstBytes early,
+                       Server& holder) {
+  if (!transport->move_to(holder.worker_.io())) return;
+  boost::asio::post(holder.worker_.io(),
+                    [&holder, link = std::move(transport), hello,
+                     bytes = std::vector<std::byte>(early.begin(), early.end())]() mutable {
+                      holder.take_over(std::move(link), hello, bytes);
+                    });
+}
+
+void Server::take_over(std::unique_ptr<Transport> transport, const Hello& hello, ConstBytes early) {
+  const auto found = sessions_.find(hello.session);
+  Refused refused;
+  if (found != sessions_.end()) {
+    // It may end, and with it its entry.
+    const auto driver = found->second;
+    refused = attach(*driver, transport, hello, false, early);
+  } else {
+    // It has ended on the way here: the next attempt is told how.
+    refused = refuse(hello, transport->identity(), remote_address(transport->socket()),
+                     stopping_ ? Reason::shutting_down : Reason::overloaded, {});
+  }
+  if (transport) refuse_link(std::move(transport), refused);
+}
+
+void Server::make_room_for(Admission::Ticket ticket) {
+  const auto found = pending_.find(ticket);
+  if (found == pending_.end()) return;
+  const auto evicted = found->second;
+  evicted->evict();
+}
+
+void Server::expire(const SessionId& session) {
+  const auto found = sessions_.find(session);
+  if (found == sessions_.end()) return;
+  const auto evicted = found->second;
+  evicted->reset(Reason::expired);
 }
 
 Refused Server::refuse(const Hello& hello, std::string_view identity, const std::string& source,
@@ -250,7 +294,6 @@ std::shared_ptr<SessionDriver> Server::open(const Entry& entry, const Hello& hel
                             .identity = identity,
                             .application = to_string(service.target),
                             .listener = to_string(entry.listener->address())});
-  registry_.add(hello.session, identity, hello.service, Worker::now());
   sessions_.emplace(hello.session, driver);
   ++totals_.opened;
   driver->announce();
@@ -304,26 +347,17 @@ void Server::give_up(SessionDriver&, std::uint64_t) {}
 
 void Server::attached(SessionDriver& driver) {
   ++totals_.attaches;
-  registry_.attached(driver.session().id());
+  worker_.commons().directory.attached(driver.session().id());
 }
 
 void Server::detached(SessionDriver& driver) {
-  registry_.detached(driver.session().id(), Worker::now());
+  worker_.commons().directory.detached(driver.session().id(), Worker::now());
 }
 
 void Server::ended(SessionDriver& driver, Reason reason) {
   totals_.retire(driver);
-  registry_.end(driver.session().id(), reason, Worker::now());
+  worker_.commons().directory.end(driver.session().id(), reason, Worker::now());
   sessions_.erase(driver.session().id());
-}
-
-void Server::forget_tombstones_later() {
-  tombstone_timer_.expires_after(kTombstoneSweep);
-  tombstone_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
-    registry_.tick(Worker::now());
-    forget_tombstones_later();
-  });
 }
 
 }  // namespace backedpipe

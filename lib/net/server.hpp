@@ -1,5 +1,6 @@
 // Server: the accepting side of a daemon. Listens for links, lets sessions be opened and resumed by
-// those who may, and dials the services' targets.
+// those who may, and dials the services' targets. One for each worker, on its thread, as Client. A
+// link that resumes a session of another worker is handed over to it after its handshake.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +17,11 @@
 #include "net/connector.hpp"
 #include "net/link_security.hpp"
 #include "net/listener.hpp"
-#include "net/passed_sockets.hpp"
+#include "net/listening_sockets.hpp"
 #include "net/pending_link.hpp"
 #include "net/repeated_warning.hpp"
 #include "net/session_driver.hpp"
 #include "session/admission.hpp"
-#include "session/registry.hpp"
 
 namespace backedpipe {
 
@@ -42,18 +42,19 @@ class Server final : public SessionOwner {
       LinkSecurity security;
       std::shared_ptr<Entry> entry;  // one that there is, or a new one
     };
-    Limits limits;
     std::vector<ServiceSettings> services;
     std::vector<PlannedEntry> entries;
   };
   using Sessions = std::unordered_map<SessionId, std::shared_ptr<SessionDriver>>;
 
-  explicit Server(Worker& worker);
+  explicit Server(Worker& worker) : worker_(worker) {}
   ~Server() override;
 
   // As those of Client. Who has opened a session may resume it, also where the new settings would
   // not let him open it.
-  Plan plan(const Settings& settings, PassedSockets& passed) const;
+  using Security = std::vector<LinkSecurity>;  // of the listeners in the settings
+  static Security read_security(const Settings& settings);
+  Plan plan(const Settings& settings, const Security& security, ListeningSockets& sockets) const;
   void use(Plan plan);
 
   void start();
@@ -65,6 +66,11 @@ class Server final : public SessionOwner {
 
   const std::vector<std::shared_ptr<Entry>>& entries() const { return entries_; }
   const Sessions& sessions() const { return sessions_; }
+  // Null when there is none.
+  std::shared_ptr<SessionDriver> find(const SessionId& id) const {
+    const auto found = sessions_.find(id);
+    return found == sessions_.end() ? nullptr : found->second;
+  }
   std::uint64_t handshakes_failed() const;
   // By the name of the reason with which they were refused; "handshake": they did not get that far.
   const std::map<std::string_view, std::uint64_t>& handshake_failures() const {
@@ -88,7 +94,7 @@ class Server final : public SessionOwner {
     bool said = false;
   };
 
-  std::shared_ptr<Entry> entry_for(const AcceptSettings& wanted, PassedSockets& passed) const;
+  std::shared_ptr<Entry> entry_for(const AcceptSettings& wanted, ListeningSockets& sockets) const;
   void listen(const std::shared_ptr<Entry>& entry);
   const ServiceSettings* find_service(std::string_view name) const;
   void accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket);
@@ -100,17 +106,20 @@ class Server final : public SessionOwner {
                  Reason reason, const std::string& text, const std::string& log_only = {});
   std::shared_ptr<SessionDriver> open(const Entry& entry, const Hello& hello,
                                       const std::string& identity);
+  void hand_over(std::unique_ptr<Transport> transport, const Hello& hello, ConstBytes early,
+                 Server& holder);
+  void take_over(std::unique_ptr<Transport> transport, const Hello& hello, ConstBytes early);
+  Refused attach(SessionDriver& driver, std::unique_ptr<Transport>& transport, const Hello& hello,
+                 bool created, ConstBytes early);
+  void make_room_for(Admission::Ticket ticket);
+  void expire(const SessionId& session);
   void dial_target(const std::shared_ptr<TargetDial>& dial);
-  void forget_tombstones_later();
 
   Worker& worker_;
   std::vector<ServiceSettings> services_;
   std::vector<std::shared_ptr<Entry>> entries_;
-  SessionRegistry registry_;
-  Admission admission_;
   std::unordered_map<Admission::Ticket, std::shared_ptr<PendingLink>> pending_;
   Sessions sessions_;
-  boost::asio::steady_timer tombstone_timer_;
   bool listening_ = false;
   bool draining_ = false;
   bool stopping_ = false;

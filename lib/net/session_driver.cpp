@@ -40,6 +40,16 @@ void SessionTotals::retire(const SessionDriver& driver) {
   replayed_bytes += driver.session().pipe().replayed_bytes();
 }
 
+SessionTotals& SessionTotals::operator+=(const SessionTotals& other) {
+  opened += other.opened;
+  ended += other.ended;
+  attaches += other.attaches;
+  bytes_in += other.bytes_in;
+  bytes_out += other.bytes_out;
+  replayed_bytes += other.replayed_bytes;
+  return *this;
+}
+
 SessionDriver::SessionDriver(Worker& worker, SessionOwner& owner, Session::Identity identity,
                              Labels labels)
     : worker_(worker),

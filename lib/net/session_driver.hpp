@@ -36,6 +36,7 @@ struct SessionTotals {
 
   // Takes over the numbers of a session that ends.
   void retire(const SessionDriver& driver);
+  SessionTotals& operator+=(const SessionTotals& other);
 };
 
 // Who the driver belongs to: the tunnels of a client, or the services of a server.

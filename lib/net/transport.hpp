@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include <boost/asio/io_context.hpp>
+
 #include "net/stream.hpp"
 
 namespace backedpipe {
@@ -37,6 +39,10 @@ class Transport {
   // After a failed handshake: what the log should say (on the accepting side, with the identity
   // claimed). Empty: nothing better than the error.
   virtual std::string failure() const { return {}; }
+
+  // To another thread, from that of the socket: from now on readiness is told on `io`. False: the
+  // socket could not be moved, and the link is lost.
+  bool move_to(boost::asio::io_context& io);
 
   StreamSocket& socket() { return socket_; }
   const StreamSocket& socket() const { return socket_; }

@@ -7,9 +7,8 @@
 
 #include <boost/asio/io_context.hpp>
 
-#include "net/accept_failures.hpp"
 #include "net/arena.hpp"
-#include "net/event_feed.hpp"
+#include "net/commons.hpp"
 #include "net/memory_waiters.hpp"
 #include "pipe/segment_pool.hpp"
 #include "session/session.hpp"
@@ -18,20 +17,26 @@ namespace backedpipe {
 
 class Worker {
  public:
-  Worker(boost::asio::io_context& io, std::size_t memory_bytes, const SessionOptions& options)
+  // Its arena is address space for `arena_bytes`; how much of it may be used is the commons'
+  // matter. Number 0 speaks for all where they would say the same.
+  Worker(boost::asio::io_context& io, Commons& commons, std::size_t number, std::size_t arena_bytes,
+         const SessionOptions& options)
       : io_(io),
-        arena_(memory_bytes),
-        pool_(arena_.bytes()),
+        commons_(commons),
+        number_(number),
+        arena_(arena_bytes),
+        pool_(arena_.bytes(), commons.memory),
         memory_waiters_(io, pool_),
-        accept_failures_(io),
         session_options_(options),
         scratch_(kScratchBytes) {}
 
   boost::asio::io_context& io() { return io_; }
+  Commons& commons() { return commons_; }
+  std::size_t number() const { return number_; }
+  bool speaks_for_all() const { return number_ == 0; }
   SegmentPool& pool() { return pool_; }
   MemoryWaiters& memory_waiters() { return memory_waiters_; }
-  AcceptFailures& accept_failures() { return accept_failures_; }
-  EventFeed& events() { return events_; }
+  EventFeed& events() { return commons_.events; }
   const SessionOptions& session_options() const { return session_options_; }
   // For the sessions that begin from now on.
   void use(const SessionOptions& options) { session_options_ = options; }
@@ -48,11 +53,11 @@ class Worker {
   static constexpr std::size_t kScratchBytes = std::size_t{256} << 10;
 
   boost::asio::io_context& io_;
+  Commons& commons_;
+  std::size_t number_;
   AnonymousArena arena_;
   SegmentPool pool_;
   MemoryWaiters memory_waiters_;
-  AcceptFailures accept_failures_;
-  EventFeed events_;
   SessionOptions session_options_;
   std::vector<std::byte> scratch_;
   std::random_device entropy_;

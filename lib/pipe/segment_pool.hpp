@@ -1,5 +1,6 @@
 // SegmentPool hands out equal pieces of one arena of memory, by index. One pool belongs to one
-// worker and is used on its thread only; every ring of that worker takes its storage from it. The
+// worker and is used on its thread only; every ring of that worker takes its storage from it. How
+// many segments all workers together have in use is a matter of the budget that they share. The
 // arena's memory belongs to whoever made the pool and must outlive it.
 #pragma once
 
@@ -10,6 +11,8 @@
 #include <span>
 #include <utility>
 #include <vector>
+
+#include "pipe/memory_budget.hpp"
 
 namespace backedpipe {
 
@@ -28,6 +31,9 @@ class SegmentPool {
   // is not used; an arena without a single segment is allowed and always exhausted.
   explicit SegmentPool(std::span<std::byte> arena,
                        std::size_t segment_bytes = kDefaultSegmentBytes);
+  // The same, with a budget that others take from too; it must outlive the pool.
+  SegmentPool(std::span<std::byte> arena, MemoryBudget& budget,
+              std::size_t segment_bytes = kDefaultSegmentBytes);
   SegmentPool(const SegmentPool&) = delete;
   SegmentPool& operator=(const SegmentPool&) = delete;
 
@@ -51,11 +57,13 @@ class SegmentPool {
   const std::byte* data(SegmentIndex segment) const { return arena_.data() + offset_of(segment); }
 
   std::size_t segment_bytes() const { return segment_bytes_; }
-  std::size_t segments_in_use() const { return in_use_; }
-  std::size_t segment_count() const { return segment_count_; }
+  // Of the whole budget.
+  std::size_t segments_in_use() const { return budget_->in_use(); }
+  std::size_t segment_count() const { return budget_->segment_count(); }
+  bool shares_budget() const { return !own_budget_; }
 
   // Memory is getting short: windows go back to their first size.
-  bool scarce() const { return in_use_ > segment_count_ / 2; }
+  bool scarce() const { return budget_->in_use() > budget_->segment_count() / 2; }
 
  private:
   std::size_t left_for(Use use) const;
@@ -65,9 +73,8 @@ class SegmentPool {
 
   std::span<std::byte> arena_;
   std::size_t segment_bytes_;
-  std::size_t segment_count_;
-  std::size_t in_use_ = 0;
-  std::size_t outbound_ = 0;  // of those
+  std::optional<OwnBudget> own_budget_;
+  MemoryBudget* budget_;
   SegmentIndex untouched_ =
       0;  // segments from here on have never been used: their pages are not there
   std::vector<SegmentIndex> free_;

@@ -1,0 +1,56 @@
+#include "net/shards.hpp"
+
+#include <algorithm>
+#include <exception>
+
+#include <spdlog/spdlog.h>
+
+namespace backedpipe {
+namespace {
+
+// Each worker could come to use all of the memory, and address space is finite as well.
+constexpr std::size_t kMostAddressSpace = std::size_t{1} << 45;
+
+void run(boost::asio::io_context& io) {
+  while (true) {
+    try {
+      io.run();
+      return;
+    } catch (const std::exception& error) {
+      // Out of memory, say, while one connection was set up: that one is lost, the others are not.
+      spdlog::error("an event was dropped: {}", error.what());
+    }
+  }
+}
+
+}  // namespace
+
+Shards::Shards(Commons& commons, std::size_t count, std::size_t memory_bytes,
+               const SessionOptions& options) {
+  for (std::size_t i = 0; i < count; ++i) {
+    shards_.push_back(std::make_unique<Shard>(
+        commons, i, std::min(memory_bytes, kMostAddressSpace / count), options));
+  }
+}
+
+Shards::~Shards() {
+  stop();
+}
+
+void Shards::start() {
+  for (const auto& shard : shards_) {
+    work_.emplace_back(shard->io.get_executor());
+    threads_.emplace_back([&io = shard->io] { run(io); });
+  }
+}
+
+void Shards::stop() {
+  for (const auto& shard : shards_)
+    shard->io.stop();
+  for (std::thread& thread : threads_)
+    thread.join();
+  threads_.clear();
+  work_.clear();
+}
+
+}  // namespace backedpipe
