@@ -67,18 +67,23 @@ class TlsTransport final : public Transport {
     IoResult result;
     std::size_t skip = 0;
     while (!pieces.empty()) {
-      const ConstBytes chunk = next_chunk(pieces, skip);
+      ConstBytes chunk = next_record(pieces, skip);
+      // Not more than was stuck: what leaves in a call that gets stuck again right behind it is not
+      // counted by that call.
+      if (stuck_bytes_ > 0) chunk = chunk.first(stuck_bytes_);
       ERR_clear_error();
       std::size_t count = 0;
       const int done = SSL_write_ex(ssl_.get(), chunk.data(), chunk.size(), &count);
       if (done != 1) {
         const IoResult stopped = blocked_or_failed(done);
+        stuck_bytes_ = chunk.size();
         // What went out before counts, also if the link has broken since: the other side may have
         // it. The error comes again with the next call.
         if (result.bytes == 0) return stopped;
         result.drained = stopped.status != IoResult::Status::failed;
         return result;
       }
+      stuck_bytes_ = 0;
       result.bytes += count;
       for (skip += count; !pieces.empty() && skip >= pieces.front().size();) {
         skip -= pieces.front().size();
@@ -102,13 +107,12 @@ class TlsTransport final : public Transport {
   std::string failure() const override { return peer_.failure; }
 
  private:
-  // What to encrypt next: full records straight from where the bytes are, small pieces gathered so
+  // What to encrypt next: a full record straight from where the bytes are, small pieces gathered so
   // that a frame's header shares a record with its payload.
-  static ConstBytes next_chunk(std::span<const ConstBytes> pieces, std::size_t skip) {
+  static ConstBytes next_record(std::span<const ConstBytes> pieces, std::size_t skip) {
     const ConstBytes first = pieces.front().subspan(skip);
+    if (first.size() >= kRecordBytes) return first.first(kRecordBytes);
     if (pieces.size() == 1) return first;
-    if (first.size() >= kRecordBytes)
-      return first.first(first.size() / kRecordBytes * kRecordBytes);
     static thread_local std::array<std::byte, kRecordBytes> gathered;
     std::size_t count = 0;
     for (const ConstBytes piece : pieces) {
@@ -152,6 +156,7 @@ class TlsTransport final : public Transport {
   std::shared_ptr<const TlsContext> context_;
   TlsPeer peer_;
   SslPtr ssl_;
+  std::size_t stuck_bytes_ = 0;  // of a write that could not be completed: to be offered again
   bool authenticated_ = false;
   bool rejected_ = false;
 };
