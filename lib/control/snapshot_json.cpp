@@ -72,6 +72,10 @@ OrderedJson to_json(const ListenerSnapshot& listener) {
           {"sessions", listener.sessions}};
 }
 
+OrderedJson to_json(const WorkerSnapshot& worker) {
+  return {{"sessions", worker.sessions}};
+}
+
 OrderedJson to_json(const Totals& totals) {
   return {{"sessions_opened", totals.sessions_opened},
           {"sessions_ended", totals.sessions_ended},
@@ -80,6 +84,7 @@ OrderedJson to_json(const Totals& totals) {
           {"bytes_out", totals.bytes_out},
           {"replayed_bytes", totals.replayed_bytes},
           {"handshakes_failed", totals.handshakes_failed},
+          {"links_handed_over", totals.links_handed_over},
           {"segments_in_use", totals.segments_in_use},
           {"segment_bytes", totals.segment_bytes},
           {"memory_limit", totals.memory_limit}};
@@ -124,6 +129,7 @@ OrderedJson to_json(const StatusSnapshot& status) {
           {"tunnels", list_of(status.tunnels)},
           {"peers", list_of(status.peers)},
           {"listeners", list_of(status.listeners)},
+          {"workers", list_of(status.workers)},
           {"totals", to_json(status.totals)}};
 }
 

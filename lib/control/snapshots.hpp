@@ -90,6 +90,10 @@ struct ListenerSnapshot {
   std::uint64_t sessions = 0;
 };
 
+struct WorkerSnapshot {
+  std::uint64_t sessions = 0;
+};
+
 // Since the daemon was started, but for the last three.
 struct Totals {
   std::uint64_t sessions_opened = 0;
@@ -99,6 +103,7 @@ struct Totals {
   std::uint64_t bytes_out = 0;
   std::uint64_t replayed_bytes = 0;
   std::uint64_t handshakes_failed = 0;
+  std::uint64_t links_handed_over = 0;  // to the worker of the session that they resume
   std::uint64_t segments_in_use = 0;
   std::uint64_t segment_bytes = 0;  // the size of one
   std::uint64_t memory_limit = 0;   // bytes
@@ -116,6 +121,7 @@ struct StatusSnapshot {
   std::vector<TunnelSnapshot> tunnels;
   std::vector<PeerSnapshot> peers;
   std::vector<ListenerSnapshot> listeners;
+  std::vector<WorkerSnapshot> workers;
   Totals totals;
 };
 

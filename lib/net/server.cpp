@@ -223,6 +223,7 @@ Refused Server::attach(SessionDriver& driver, std::unique_ptr<Transport>& transp
 void Server::hand_over(std::unique_ptr<Transport> transport, const Hello& hello, ConstBytes early,
                        Server& holder) {
   if (!transport->move_to(holder.worker_.io())) return;
+  ++links_handed_over_;
   boost::asio::post(holder.worker_.io(),
                     [&holder, link = std::move(transport), hello,
                      bytes = std::vector<std::byte>(early.begin(), early.end())]() mutable {

@@ -72,6 +72,8 @@ class Server final : public SessionOwner {
     return found == sessions_.end() ? nullptr : found->second;
   }
   std::uint64_t handshakes_failed() const;
+  // To other workers.
+  std::uint64_t links_handed_over() const { return links_handed_over_; }
   // By the name of the reason with which they were refused; "handshake": they did not get that far.
   const std::map<std::string_view, std::uint64_t>& handshake_failures() const {
     return handshake_failures_;
@@ -124,6 +126,7 @@ class Server final : public SessionOwner {
   bool draining_ = false;
   bool stopping_ = false;
   std::map<std::string_view, std::uint64_t> handshake_failures_;
+  std::uint64_t links_handed_over_ = 0;
   SessionTotals totals_;
 };
 

@@ -113,6 +113,8 @@ StatusSnapshot status_of(const Shard& shard) {
     status.totals.replayed_bytes += totals->replayed_bytes;
   }
   status.totals.handshakes_failed = shard.server.handshakes_failed();
+  status.totals.links_handed_over = shard.server.links_handed_over();
+  status.workers.push_back({shard.client.sessions().size() + shard.server.sessions().size()});
 
   for (const auto& tunnel : shard.client.tunnels()) {
     status.tunnels.push_back({.name = tunnel->settings.name,
@@ -157,6 +159,8 @@ void add(StatusSnapshot& sum, const StatusSnapshot& part) {
   sum.totals.bytes_out += part.totals.bytes_out;
   sum.totals.replayed_bytes += part.totals.replayed_bytes;
   sum.totals.handshakes_failed += part.totals.handshakes_failed;
+  sum.totals.links_handed_over += part.totals.links_handed_over;
+  sum.workers.insert(sum.workers.end(), part.workers.begin(), part.workers.end());
   if (sum.tunnels.empty()) {
     sum.tunnels = part.tunnels;
   } else {

@@ -123,7 +123,7 @@ TEST(StatusJson, HasTheDocumentedFields) {
   status.listeners.emplace_back();
   const OrderedJson json = to_json(status);
   EXPECT_EQ(names_of(json), (Names{"version", "pid", "instance", "uptime_s", "draining", "sessions",
-                                   "tunnels", "peers", "listeners", "totals"}));
+                                   "tunnels", "peers", "listeners", "workers", "totals"}));
   EXPECT_EQ(names_of(json.at("sessions")), (Names{"connected", "disconnected", "reconnecting"}));
   EXPECT_EQ(names_of(json.at("tunnels").at(0)),
             (Names{"name", "listen", "peer", "service", "sessions"}));
@@ -134,8 +134,8 @@ TEST(StatusJson, HasTheDocumentedFields) {
             (Names{"listen", "security", "handshakes", "sessions"}));
   EXPECT_EQ(names_of(json.at("totals")),
             (Names{"sessions_opened", "sessions_ended", "attaches", "bytes_in", "bytes_out",
-                   "replayed_bytes", "handshakes_failed", "segments_in_use", "segment_bytes",
-                   "memory_limit"}));
+                   "replayed_bytes", "handshakes_failed", "links_handed_over", "segments_in_use",
+                   "segment_bytes", "memory_limit"}));
 }
 
 TEST(StatusJson, HasEmptyListsRatherThanNone) {
