@@ -99,9 +99,7 @@ void Client::use(Plan::PlannedPeer planned) {
         name, peer.identity, planned.security.identity);
   }
   if (!is_new && planned.settings.endpoints != peer.settings.endpoints) {
-    const auto dials = peer.cache->dials;
-    peer.cache = std::make_shared<EndpointCache>();
-    peer.cache->dials = dials;
+    peer.gate->cache()->forget();
   }
   peer.settings = std::move(planned.settings);
   peer.factory = std::move(planned.security.factory);
@@ -260,7 +258,7 @@ void Client::dial(Peer& peer, const SessionId& session) {
   };
   const auto dialer = std::make_shared<LinkDialer>(
       worker_.io(), peer.settings.endpoints, peer.factory, worker_.session_options().liveness.dead,
-      std::move(handlers), peer.cache);
+      std::move(handlers), peer.gate->cache());
   attempt.dialer = dialer;
   dialer->start();
 }

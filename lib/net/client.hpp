@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "config/settings.hpp"
-#include "net/endpoint_cache.hpp"
 #include "net/link_security.hpp"
 #include "net/listener.hpp"
 #include "net/listening_sockets.hpp"
@@ -29,7 +28,6 @@ class Client final : public SessionOwner {
     PeerSettings settings;
     bool retired = false;  // not in the settings any more; goes with the last of its sessions
     std::shared_ptr<const TransportFactory> factory;
-    std::shared_ptr<EndpointCache> cache = std::make_shared<EndpointCache>();
     std::string identity;
     std::shared_ptr<SharedGate> gate;
   };

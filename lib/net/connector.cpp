@@ -91,7 +91,8 @@ void Connector::start() {
   const TimePoint now = Worker::now();
   RaceOptions options;
   options.pace = pace_;
-  options.stagger = stagger_after(cache_->took);
+  learned_ = cache_->learned();
+  options.stagger = stagger_after(learned_.took);
   race_.emplace(options, now, names_.size());
   for (const auto& [index, endpoint] : known)
     enter(index, endpoint);
@@ -147,8 +148,8 @@ void Connector::arm() {
 // --- who takes part
 
 std::size_t Connector::rank(std::size_t index, const StreamSocket::endpoint_type& endpoint) const {
-  if (endpoint == cache_->last_good) return 0;
-  return endpoint == cache_->last_bad ? addresses_.size() + 1 : index + 1;
+  if (endpoint == learned_.last_good) return 0;
+  return endpoint == learned_.last_bad ? addresses_.size() + 1 : index + 1;
 }
 
 void Connector::enter(std::size_t index, const StreamSocket::endpoint_type& endpoint) {
@@ -191,15 +192,14 @@ void Connector::answered(Name& name, boost::system::error_code error,
   name.asking = false;
   starved_ |= is_starvation(error);
   name.error = error ? "cannot connect to " + to_string(address) + ": " + error.message() : "";
-  NameResolver::Addresses& remembered = cache_->addresses_of[address.host];
   if (!error) {
-    remembered = addresses;
+    cache_->remember(address.host, addresses);
     for (std::size_t id = 0; id < entrants_.size(); ++id) {
       if (entrants_[id].index == name.index) race_->withdraw(id);
     }
     enter_all(name.index, addresses);
   } else if (!name.answered) {
-    enter_all(name.index, remembered);
+    enter_all(name.index, cache_->addresses_of(address.host));
   }
   if (!std::exchange(name.answered, true)) race_->resolved();
   step();
@@ -209,10 +209,8 @@ void Connector::answered(Name& name, boost::system::error_code error,
 void Connector::recall() {
   if (std::exchange(recalled_, true)) return;
   for (const Name& name : names_) {
-    const auto known = cache_->addresses_of.find(addresses_[name.index].host);
-    if (!name.answered && known != cache_->addresses_of.end()) {
-      enter_all(name.index, known->second);
-    }
+    if (name.answered) continue;
+    enter_all(name.index, cache_->addresses_of(addresses_[name.index].host));
   }
 }
 
@@ -220,7 +218,7 @@ void Connector::recall() {
 
 void Connector::begin(const EndpointRace::Start& start) {
   if (start.instead_of) racers_.erase(*start.instead_of);
-  ++cache_->dials;
+  cache_->count_dial();
   Racer& racer =
       racers_.emplace(start.racer, Racer{start.address, Worker::now(), StreamSocket(io_), nullptr})
           .first->second;
@@ -301,7 +299,7 @@ void Connector::win(RacerId id) {
   Racer& racer = racers_.at(id);
   const Entrant& entrant = entrants_[racer.entrant];
   const Duration took = Worker::now() - racer.started;
-  cache_->took = took;
+  cache_->note_took(took);
   Won won{std::move(racer.transport), entrant.endpoint, entrant.label, took};
   // Handlers may drop the last reference to this.
   const auto self = shared_from_this();

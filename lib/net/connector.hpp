@@ -101,6 +101,7 @@ class Connector : public std::enable_shared_from_this<Connector> {
   std::vector<Address> addresses_;
   Handlers handlers_;
   std::shared_ptr<EndpointCache> cache_;
+  EndpointCache::Learned learned_;  // as it was at the start
   std::optional<Duration> pace_;
   std::vector<Name> names_;
   std::optional<TimePoint> ask_at_;  // names once more

@@ -128,7 +128,7 @@ void LinkDialer::hear_answer() {
       return fail(false, where_ + " does not speak this protocol: " + received.error().message());
     }
     if (!handshake_->complete()) continue;
-    note(true);
+    cache_->note(endpoint_, true);
     // Handlers may drop the last reference to this.
     const auto self = shared_from_this();
     const Handlers handlers = std::move(handlers_);
@@ -143,17 +143,9 @@ void LinkDialer::hear_answer() {
   }
 }
 
-// Remembers what the winner was good for.
-void LinkDialer::note(bool good) {
-  StreamSocket::endpoint_type& same = good ? cache_->last_good : cache_->last_bad;
-  StreamSocket::endpoint_type& other = good ? cache_->last_bad : cache_->last_good;
-  same = endpoint_;
-  if (other == endpoint_) other = {};
-}
-
 void LinkDialer::fail(bool rejected, const std::string& why) {
   if (over_) return;
-  if (transport_) note(false);
+  if (transport_) cache_->note(endpoint_, false);
   const auto self = shared_from_this();
   const Handlers handlers = std::move(handlers_);
   stop();

@@ -44,7 +44,6 @@ class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
   void connected(Connector::Won won);
   void say_hello();
   void hear_answer();
-  void note(bool good);
   void fail(bool rejected, const std::string& why);
   void wait(IoResult::Status status, void (LinkDialer::*then)());
   void stop();

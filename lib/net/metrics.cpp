@@ -110,7 +110,7 @@ Report report_of(Shard& shard) {
   for (const auto& entry : shard.server.entries())
     report.pending_handshakes += entry->pending;
   for (const auto& [name, peer] : shard.client.peers()) {
-    report.dials[name] = peer.cache->dials;
+    report.dials[name] = peer.gate->cache()->dials();
     report.down[name] = peer.gate->view().state == PeerGate::State::down;
   }
   return report;
@@ -124,8 +124,8 @@ Report sum_of(const std::vector<Report>& parts) {
     for (const auto& [reason, count] : part.handshake_failures)
       sum.handshake_failures[reason] += count;
     sum.pending_handshakes += part.pending_handshakes;
-    for (const auto& [name, count] : part.dials)
-      sum.dials[name] += count;
+    // The same for all.
+    sum.dials.insert(part.dials.begin(), part.dials.end());
     sum.down.insert(part.down.begin(), part.down.end());
   }
   return sum;

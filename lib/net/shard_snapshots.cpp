@@ -63,7 +63,7 @@ PeerSnapshot snapshot_of(const std::string& name, const Client::Peer& peer) {
   }
   snapshot.waiting = gate.waiting;
   snapshot.dialling = gate.dialling;
-  snapshot.dials = peer.cache->dials;
+  snapshot.dials = peer.gate->cache()->dials();
   return snapshot;
 }
 
@@ -183,7 +183,6 @@ void add(StatusSnapshot& sum, const StatusSnapshot& part) {
       sum.peers.push_back(peer);
     } else {
       known->sessions += peer.sessions;
-      known->dials += peer.dials;
     }
   }
 }

@@ -1,4 +1,5 @@
-// SharedGate: the PeerGate of one peer for the sessions of all workers. Whoever asks for a link is
+// SharedGate: the PeerGate of one peer for the sessions of all workers, and what they have learned
+// about its endpoints. Whoever asks for a link is
 // told on its own thread when to dial; what comes of the dial it tells from there. Used from any
 // thread; the lock is held for a few steps of the gate, once or twice for each attempt at a link,
 // and never while anybody is told anything.
@@ -15,6 +16,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "net/endpoint_cache.hpp"
 #include "net/event_feed.hpp"
 #include "session/peer_gate.hpp"
 
@@ -56,6 +58,7 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
   void accepted();
 
   View view() const;
+  const std::shared_ptr<EndpointCache>& cache() const { return cache_; }
 
  private:
   struct Asker {
@@ -72,6 +75,7 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
   boost::asio::io_context& home_;
   EventFeed& events_;
   const std::string peer_;
+  const std::shared_ptr<EndpointCache> cache_ = std::make_shared<EndpointCache>();
   mutable std::mutex mutex_;
   PeerGate gate_;
   std::string rejection_;
