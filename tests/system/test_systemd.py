@@ -8,7 +8,7 @@ import pytest
 
 from support.daemon import keygen, run
 from support.machine import must, package
-from support.waiting import Deadline
+from support.waiting import Deadline, wait_until
 
 SERVER = "10.79.0.1"
 LIVENESS = {"ping": "200ms", "suspect": "300ms", "dead": "1s"}
@@ -22,10 +22,14 @@ def server_settings(**changes):
             "services": {"ssh": {"target": "127.0.0.1:22"}}} | changes
 
 
-def client_settings(port=2222, name="backedpipd", key="office.key"):
+def client_settings(port=2222, name="backedpipd", key="office.key", **changes):
     return {"control": {"socket": f"/run/{name}/control.sock", "group": "backedpipd"}, "liveness": LIVENESS,
             "peers": {"office": {"endpoints": [f"{SERVER}:7700"], "key_file": key}},
-            "tunnels": [{"name": "ssh", "listen": f"127.0.0.1:{port}", "peer": "office", "service": "ssh"}]}
+            "tunnels": [tunnel("ssh", port)]} | changes
+
+
+def tunnel(name, port):
+    return {"name": name, "listen": f"127.0.0.1:{port}", "peer": "office", "service": "ssh"}
 
 
 def configure(machine, settings, unit="backedpipd"):
@@ -203,14 +207,14 @@ def test_systemd_listens_for_the_daemon(pair):
 
 def test_a_second_instance_runs_beside_the_first(pair):
     _, client = pair
-    client.write("/etc/backedpipd/second.json", json.dumps(client_settings(2223, "backedpipd-second")))
-    client.run("systemctl", "start", "backedpipd@second")
+    client.write("/etc/backedpipd/office.json", json.dumps(client_settings(2223, "backedpipd-office")))
+    client.run("systemctl", "start", "backedpipd@office")
     with Shell(client, port=2223) as shell:
         shell.echo("through the second")
-        status = json.loads(client.run("backedpipctl", "--socket", "/run/backedpipd-second/control.sock", "--json",
+        status = json.loads(client.run("backedpipctl", "--socket", "/run/backedpipd-office/control.sock", "--json",
                                        "status"))
         assert status["sessions"]["connected"] == 1
-    client.run("systemctl", "stop", "backedpipd@second")
+    client.run("systemctl", "stop", "backedpipd@office")
     assert client.show("backedpipd", "ActiveState")["ActiveState"] == "active"
     client.run("backedpipctl", "status")
 
@@ -228,6 +232,39 @@ def test_keys_can_be_credentials_that_only_root_can_read(pair):
     with Shell(client, port=2224) as shell:
         shell.echo("with a credential")
     client.run("systemctl", "stop", "backedpipd@secret")
+
+
+def test_the_unit_has_lines_for_keys_that_only_root_can_read(pair):
+    """In a copy of the unit they are taken out of their comments as they stand there."""
+    server, client = pair
+    server.write("/root/clients.keys", KEY_LINE, mode="0600")
+    text, count = re.subn(r"^#(?=LoadCredential=|ExecReload=)", "",
+                          server.run("cat", "/usr/lib/systemd/system/backedpipd@.service"), flags=re.MULTILINE)
+    assert count == 3
+    server.write("/etc/systemd/system/backedpipd@vault.service", text)
+    accept = {"listen": "0.0.0.0:7701", "key_file": "/run/credentials/backedpipd@vault.service/clients.keys",
+              "allow": {"*": ["ssh"]}}
+    server.write("/etc/backedpipd/vault.json", json.dumps(server_settings(
+        accept=[accept], control={"socket": "/run/backedpipd-vault/control.sock"})))
+    server.run("systemctl", "daemon-reload")
+    done = server.try_run("systemctl", "start", "backedpipd@vault")
+    assert done.returncode == 0, server.journal("backedpipd@vault")
+    assert server.try_run("runuser", "-u", "backedpipd", "--", "cat", "/root/clients.keys").returncode != 0
+    settings = client_settings(2226, "backedpipd-vault")
+    settings["peers"]["office"]["endpoints"] = [f"{SERVER}:7701"]
+    client.write("/etc/backedpipd/vault.json", json.dumps(settings))
+    client.run("systemctl", "start", "backedpipd@vault")
+    with Shell(client, port=2226) as shell:
+        shell.echo("with the lines of the unit")
+        pid = server.show("backedpipd@vault", "MainPID")
+        server.run("systemctl", "reload", "backedpipd@vault")
+        wait_until(lambda: "reload: 0 tunnels" in server.journal("backedpipd@vault"), 20, "the reload")
+        assert server.show("backedpipd@vault", "MainPID") == pid
+        shell.echo("after a reload")
+    client.run("systemctl", "stop", "backedpipd@vault")
+    server.run("systemctl", "stop", "backedpipd@vault")
+    server.run("rm", "/etc/systemd/system/backedpipd@vault.service", "/etc/backedpipd/vault.json")
+    server.run("systemctl", "daemon-reload")
 
 
 def test_a_wrong_configuration_is_told_in_the_journal(pair):
@@ -264,6 +301,97 @@ def test_a_reload_lets_a_new_client_in_and_keeps_sessions(pair):
         assert server.show("backedpipd", "MainPID") == pid
     server.write("/etc/backedpipd/clients.keys", KEY_LINE, **OWNER)
     client.run("systemctl", "stop", "backedpipd@new")
+
+
+def test_a_reload_adds_a_tunnel_while_a_session_lives(pair):
+    server, client = pair
+    with Shell(client) as shell:
+        shell.echo("before")
+        pid = client.show("backedpipd", "MainPID")
+        client.write("/etc/backedpipd/backedpipd.json",
+                     json.dumps(client_settings(tunnels=[tunnel("ssh", 2222), tunnel("more", 2227)])))
+        client.run("systemctl", "reload", "backedpipd")
+        client.wait_show("backedpipd", ActiveState="active", SubState="running")
+        with Shell(client, port=2227) as other:
+            other.echo("through the new tunnel")
+            shell.echo("beside it")
+        # And takes it away again.
+        client.write("/etc/backedpipd/backedpipd.json", json.dumps(client_settings()))
+        client.run("systemctl", "reload", "backedpipd")
+        client.wait_show("backedpipd", ActiveState="active", SubState="running")
+        assert run(*ssh(client, "true", port=2227), timeout=30).returncode != 0
+        shell.echo("after")
+        assert client.show("backedpipd", "MainPID") == pid
+
+
+def test_a_daemon_that_has_drained_is_inactive_and_stays_so(pair):
+    _, client = pair
+    client.write("/etc/backedpipd/drained.json", json.dumps(client_settings(2228, "backedpipd-drained")))
+    client.run("systemctl", "start", "backedpipd@drained")
+    with Shell(client, port=2228) as shell:
+        shell.echo("before")
+        client.run("backedpipctl", "--socket", "/run/backedpipd-drained/control.sock", "drain", "--no-wait")
+        client.wait_show("backedpipd@drained", ActiveState="active",
+                         StatusText="Draining. Sessions: 1 connected, 0 without a link")
+        assert run(*ssh(client, "true", port=2228), timeout=30).returncode != 0
+        shell.echo("nobody is cut off")
+    client.wait_show("backedpipd@drained", ActiveState="inactive", SubState="dead", Result="success", NRestarts="0",
+                     ExecMainStatus="0")
+    # Restart= would have had its second by now.
+    since = Deadline(2)
+    while not since.passed():
+        assert client.show("backedpipd@drained", "ActiveState")["ActiveState"] == "inactive"
+
+
+# -- the journal ------------------------------------------------------------------------------
+
+
+def entries(machine, *matches):
+    return [json.loads(line) for line in machine.run("journalctl", "-o", "json", *matches).splitlines()]
+
+
+def test_one_command_tells_what_happened_to_a_session(pair):
+    server, client = pair
+    with Shell(client) as shell:
+        shell.echo("before")
+        session = only_session(client)["id"]
+        client.run("backedpipctl", "reconnect", session)
+        wait_until(lambda: only_session(client)["generation"] > 1, 20, "another link")
+        shell.echo("after")
+    for machine in pair:
+        story = wait_until(lambda: next((found for found in [entries(machine, f"BACKEDPIPE_SESSION={session}")]
+                                         if found and found[-1].get("BACKEDPIPE_EVENT") == "close"), None),
+                           20, "the end of the session")
+        events = [entry["BACKEDPIPE_EVENT"] for entry in story if "BACKEDPIPE_EVENT" in entry]
+        assert events[:2] == ["open", "attach"] and events[-2] in ("attach", "takeover") and events[-1] == "close"
+        assert all(session in entry["MESSAGE"] for entry in story)
+        assert {entry["_SYSTEMD_UNIT"] for entry in story} == {"backedpipd.service"}
+        assert {entry["SYSLOG_IDENTIFIER"] for entry in story} == {"backedpipd"}
+        # Together with what it was asked for in the manual.
+        told = machine.run("journalctl", "-u", "backedpipd", f"BACKEDPIPE_SESSION={session}", "--since", "-10min",
+                           "-o", "cat").splitlines()
+        assert told == [entry["MESSAGE"] for entry in story]
+    # Nothing took the other way, which has no fields.
+    assert entries(client, "-u", "backedpipd", "_TRANSPORT=journal") and not [
+        entry for entry in entries(client, "_SYSTEMD_UNIT=backedpipd.service", "_TRANSPORT=stdout")
+        if entry["MESSAGE"].startswith("session ")]
+
+
+def test_json_in_the_journal_has_priorities_and_fields_as_well(pair):
+    _, client = pair
+    settings = client_settings(2229, "backedpipd-json", log={"format": "json"})
+    settings["peers"]["office"]["endpoints"] = [f"{SERVER}:1"]
+    client.write("/etc/backedpipd/json.json", json.dumps(settings))
+    client.run("systemctl", "start", "backedpipd@json")
+    with Shell(client, port=2229):
+        down = wait_until(lambda: entries(client, "-u", "backedpipd@json", "BACKEDPIPE_EVENT=peer_down"), 20,
+                          "the peer to be down")[0]
+    assert (down["PRIORITY"], down["BACKEDPIPE_PEER"]) == ("4", "office")
+    message = json.loads(down["MESSAGE"])
+    assert (message["level"], message["event"]["event"], message["event"]["peer"]) == ("warning", "peer_down", "office")
+    for entry in entries(client, "_SYSTEMD_UNIT=backedpipd@json.service"):
+        assert {"warning": "4", "info": "6"}[json.loads(entry["MESSAGE"])["level"]] == entry["PRIORITY"]
+    client.run("systemctl", "stop", "backedpipd@json")
 
 
 # -- the life of the package ------------------------------------------------------------------
