@@ -76,7 +76,8 @@ void run(const Command& command) {
   await_reload();
   spdlog::info("backedpipd {} starts", BACKEDPIPE_VERSION);
   node.start();
-  manager.ready([&node] { return status_line(node); });
+  manager.ready([&node] { return status_line(node); },
+                [&node](std::function<void()> all_are) { node.ask(std::move(all_are)); });
   while (true) {
     try {
       io.run();

@@ -1,7 +1,7 @@
 // ServiceManager: tells who started the daemon (systemd, or whatever else speaks its notification
 // protocol, sd_notify(3)) how it is. Silent when nobody asked, by NOTIFY_SOCKET, to be told. Lives
-// in main() on the thread that runs the io_context: the watchdog is fed by a timer of that loop, so
-// that a loop that is stuck is noticed.
+// in main() on the thread that runs the io_context: the watchdog is fed by that loop, and only when
+// all others have answered since it was fed last, so that a loop that is stuck is noticed.
 #pragma once
 
 #include <chrono>
@@ -23,9 +23,14 @@ class ServiceManager {
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
 
-  // Everything is bound. From now on the watchdog is fed, and `status` is asked for one line about
-  // the daemon at most once a second, which is passed on when it has changed.
-  void ready(std::function<std::string()> status);
+  // Asks every thread of the daemon whether it is alive, without waiting; `all_are` is called on
+  // this thread when each has answered, and never if one does not.
+  using Ask = std::function<void(std::function<void()> all_are)>;
+
+  // Everything is bound. From now on the watchdog is fed, as long as `ask` is answered, and
+  // `status` is asked for one line about the daemon at most once a second, which is passed on when
+  // it has changed.
+  void ready(std::function<std::string()> status, Ask ask);
   // New settings are being read; reloaded() ends it.
   void reloading();
   void reloaded();
@@ -44,6 +49,7 @@ class ServiceManager {
   boost::asio::steady_timer watchdog_timer_;
   boost::asio::steady_timer status_timer_;
   std::function<std::string()> status_;
+  Ask ask_;
   std::string last_status_;
 };
 

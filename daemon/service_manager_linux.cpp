@@ -57,7 +57,7 @@ int connect_to(std::string_view path) {
 std::chrono::microseconds watchdog_interval() {
   const std::string_view pid = environment("WATCHDOG_PID");
   if (!pid.empty() && number(pid) != static_cast<std::uint64_t>(::getpid())) return {};
-  // Half of what is allowed, as sd_watchdog_enabled(3) recommends.
+  // Half of what is allowed, as sd_watchdog_enabled(3) recommends; the answers come in no time.
   return std::chrono::microseconds(number(environment("WATCHDOG_USEC")) / 2);
 }
 
@@ -81,9 +81,10 @@ ServiceManager::~ServiceManager() {
   if (told()) ::close(socket_);
 }
 
-void ServiceManager::ready(std::function<std::string()> status) {
+void ServiceManager::ready(std::function<std::string()> status, Ask ask) {
   if (!told()) return;
   status_ = std::move(status);
+  ask_ = std::move(ask);
   last_status_ = status_();
   send("READY=1\nSTATUS=" + last_status_, Wait::yes);
   if (watchdog_interval_.count() > 0) feed_watchdog();
@@ -117,7 +118,7 @@ void ServiceManager::feed_watchdog() {
   send("WATCHDOG=1", Wait::no);
   watchdog_timer_.expires_after(watchdog_interval_);
   watchdog_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) feed_watchdog();
+    if (!error) ask_([this] { feed_watchdog(); });
   });
 }
 

@@ -8,7 +8,7 @@ ServiceManager::ServiceManager(boost::asio::io_context& io)
 
 ServiceManager::~ServiceManager() = default;
 
-void ServiceManager::ready(std::function<std::string()>) {}
+void ServiceManager::ready(std::function<std::string()>, Ask) {}
 void ServiceManager::reloading() {}
 void ServiceManager::reloaded() {}
 void ServiceManager::stopping() {}

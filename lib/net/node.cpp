@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include "net/event_log.hpp"
@@ -222,6 +223,12 @@ void Node::forget_tombstones_later() {
     if (error) return;
     commons_.directory.tick(Worker::now());
     forget_tombstones_later();
+  });
+}
+
+void Node::ask(std::function<void()> all_are) {
+  shards_.ask([home = timer_.get_executor(), all_are = std::move(all_are)] {
+    boost::asio::post(home, all_are);
   });
 }
 

@@ -52,6 +52,9 @@ class Node final : public Operations {
   // `stopped`.
   void stop(std::function<void()> stopped);
 
+  // Calls `all_are` on this thread when every worker has answered that it is alive; does not wait.
+  void ask(std::function<void()> all_are);
+
   struct SessionCounts {
     std::size_t connected = 0;
     std::size_t away = 0;  // no link at present

@@ -1,6 +1,7 @@
 #include "net/shards.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 
 #include <spdlog/spdlog.h>
@@ -41,6 +42,15 @@ void Shards::start() {
   for (const auto& shard : shards_) {
     work_.emplace_back(shard->io.get_executor());
     threads_.emplace_back([&io = shard->io] { run(io); });
+  }
+}
+
+void Shards::ask(const std::function<void()>& all_are) {
+  const auto left = std::make_shared<std::atomic<std::size_t>>(size());
+  for (const auto& shard : shards_) {
+    boost::asio::post(shard->io, [left, all_are] {
+      if (--*left == 0) all_are();
+    });
   }
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <future>
 #include <memory>
 #include <thread>
@@ -48,6 +49,10 @@ class Shards {
   std::size_t size() const { return shards_.size(); }
   // Safe while the threads do not run, or for what may be called from elsewhere.
   const std::vector<std::unique_ptr<Shard>>& all() const { return shards_; }
+
+  // Calls `all_are` when each thread has got round to answering that it is alive, on that of the
+  // last one. Does not wait: that one does not answer is what it is there for.
+  void ask(const std::function<void()>& all_are);
 
   // Calls `what(shard)` on each thread, at the same time, and returns when all have; the results in
   // order. An exception comes out here.

@@ -13,7 +13,8 @@ import pytest
 from support.daemon import Control, binary, keygen, write_config, write_private
 from support.ports import free_port
 from support.targets import EchoTarget
-from support.waiting import Deadline
+from support.threads import StoppedThread, threads
+from support.waiting import Deadline, wait_until
 
 
 @pytest.fixture
@@ -82,6 +83,18 @@ def until(notify, text):
     return messages
 
 
+def require_silence(notify):
+    """Nothing for longer than any watchdog here allows."""
+    notify.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            notify.recv(4096)
+    notify.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        notify.recv(4096)
+    notify.settimeout(Deadline(10).left())
+
+
 def test_ready_comes_when_everything_listens_and_stopping_at_the_end(tmp_path, notify):
     port = free_port()
     with Service(tmp_path, server(port), {"NOTIFY_SOCKET": notify.getsockname()}) as service:
@@ -124,15 +137,18 @@ def test_the_watchdog_is_fed_until_the_daemon_is_stuck(tmp_path, notify):
             until(notify, "WATCHDOG=1")
         service.process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, service.process.pid, os.WSTOPPED)
-        notify.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                notify.recv(4096)
-        notify.settimeout(0.5)
-        with pytest.raises(TimeoutError):
-            notify.recv(4096)
+        require_silence(notify)
         service.process.send_signal(signal.SIGCONT)
-        notify.settimeout(Deadline(10).left())
+        until(notify, "WATCHDOG=1")
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+def test_the_watchdog_is_not_fed_while_one_worker_is_stuck(tmp_path, notify, worker):
+    environment = {"NOTIFY_SOCKET": notify.getsockname(), "WATCHDOG_USEC": "200000"}
+    with Service(tmp_path, server(free_port()) | {"workers": 2}, environment) as service:
+        until(notify, "READY=1")
+        with StoppedThread(threads(service.process.pid)[-2:][worker]):
+            require_silence(notify)
         until(notify, "WATCHDOG=1")
 
 
@@ -155,6 +171,28 @@ def test_listeners_are_taken_from_the_manager_by_name(tmp_path, notify, start):
                 assert application.recv(5) == b"hello"
             listen = service.control.status()["tunnels"][0]["listen"]
             assert listen == f"127.0.0.1:{local.getsockname()[1]}"
+
+
+def test_one_passed_socket_is_shared_by_all_workers(tmp_path, notify, start):
+    target = start(EchoTarget())
+    (tmp_path / "server").mkdir()
+    (tmp_path / "client").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as link, socket.create_server(("127.0.0.1", 0)) as local:
+        port = free_port()
+        from_server = server(port, "%s:%d" % target.address) | {"workers": 3}
+        with (Service(tmp_path / "server", from_server, listening={f"accept-{port}": link}),
+              Service(tmp_path / "client", client(f"127.0.0.1:{free_port()}", link.getsockname()[1]) | {"workers": 3},
+                      {"NOTIFY_SOCKET": notify.getsockname()}, listening={"echo": local}) as service,
+              contextlib.ExitStack() as stack):
+            until(notify, "READY=1")
+            # With all workers waiting for one socket, chance says which of them gets a connection.
+            def all_have_some():
+                application = stack.enter_context(socket.create_connection(local.getsockname()))
+                application.sendall(b"hello")
+                assert application.recv(5) == b"hello"
+                return all(worker["sessions"] > 0 for worker in service.control.status()["workers"])
+
+            wait_until(all_have_some, 20, "each worker to have a session")
 
 
 def test_a_unix_socket_of_the_manager_stays_when_the_daemon_ends(tmp_path, notify):

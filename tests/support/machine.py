@@ -120,6 +120,18 @@ class Machine:
     def run(self, *command, timeout=60):
         return must(*self.command(*command), timeout=timeout)
 
+    def pid_outside(self, pid):
+        """What a process of the machine is called out here."""
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                numbers = re.search(r"^NSpid:(.*)", (folder / "status").read_text(), re.MULTILINE)[1].split()
+                if numbers[-1] == str(pid) and self._is_inside(folder):
+                    return int(folder.name)
+        raise AssertionError(f"no process {pid} on {self.name}")
+
+    def _is_inside(self, folder):
+        return os.readlink(folder / "ns" / "pid") == os.readlink(f"/proc/{self.leader}/ns/pid")
+
     def write(self, path, text, owner="root:root", mode="0644"):
         """A file inside; written through its own view, so that mounts over the tree are in place."""
         done = subprocess.run(self.command("sh", "-c", 'umask 077; mkdir -p "$(dirname "$1")"; cat >"$1" && '

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <sys/socket.h>
@@ -69,13 +70,15 @@ std::size_t count(const std::vector<std::string>& messages, const std::string& m
 class ServiceManagerTest : public testing::TestWithParam<std::string> {
  protected:
   boost::asio::io_context io;
+  // Threads that answer at once.
+  static void alive(const std::function<void()>& all_are) { all_are(); }
 };
 
 TEST_P(ServiceManagerTest, SaysReadyOnceWithTheFirstStatus) {
   const Manager system(own_name(GetParam()));
   ServiceManager manager(io);
   EXPECT_TRUE(system.heard().empty());
-  manager.ready([] { return std::string("3 sessions"); });
+  manager.ready([] { return std::string("3 sessions"); }, alive);
   EXPECT_EQ(system.heard(), std::vector<std::string>{"READY=1\nSTATUS=3 sessions"});
 }
 
@@ -87,7 +90,7 @@ TEST_F(ServiceManagerTest, PassesAStatusOnWhenItHasChangedOnly) {
   const Manager system(own_name("@"));
   ServiceManager manager(io);
   int asked = 0;
-  manager.ready([&] { return std::string(++asked < 3 ? "none" : "one"); });
+  manager.ready([&] { return std::string(++asked < 3 ? "none" : "one"); }, alive);
   while (asked < 3)
     io.run_one();
   EXPECT_EQ(system.heard(), (std::vector<std::string>{"READY=1\nSTATUS=none", "STATUS=one"}));
@@ -98,7 +101,7 @@ TEST_F(ServiceManagerTest, FeedsTheWatchdogTwiceInItsTime) {
   ::setenv("WATCHDOG_PID", std::to_string(::getpid()).c_str(), 1);
   const Manager system(own_name("@"));
   ServiceManager manager(io);
-  manager.ready([] { return std::string(); });
+  manager.ready([] { return std::string(); }, alive);
   // The first at once; then one each 50 ms, or later when the machine is busy.
   const auto began = std::chrono::steady_clock::now();
   std::size_t fed = count(system.heard(), "WATCHDOG=1");
@@ -111,12 +114,31 @@ TEST_F(ServiceManagerTest, FeedsTheWatchdogTwiceInItsTime) {
   EXPECT_GE(std::chrono::steady_clock::now() - began, milliseconds(190));
 }
 
+TEST_F(ServiceManagerTest, FeedsNoWatchdogUntilAllThreadsHaveAnswered) {
+  ::setenv("WATCHDOG_USEC", "20000", 1);
+  const Manager system(own_name("@"));
+  ServiceManager manager(io);
+  std::vector<std::function<void()>> asked;
+  manager.ready([] { return std::string(); },
+                [&](std::function<void()> all_are) { asked.push_back(std::move(all_are)); });
+  EXPECT_EQ(count(system.heard(), "WATCHDOG=1"), 1U);
+  // Ten times the time between two feeds, and nobody is asked again who has not answered.
+  io.run_for(milliseconds(100));
+  EXPECT_EQ(count(system.heard(), "WATCHDOG=1"), 0U);
+  ASSERT_EQ(asked.size(), 1U);
+  asked.front()();
+  EXPECT_EQ(count(system.heard(), "WATCHDOG=1"), 1U);
+  while (asked.size() < 2)
+    io.run_one();
+  EXPECT_EQ(count(system.heard(), "WATCHDOG=1"), 0U);
+}
+
 TEST_F(ServiceManagerTest, FeedsNoWatchdogThatIsSomebodyElses) {
   ::setenv("WATCHDOG_USEC", "20000", 1);
   ::setenv("WATCHDOG_PID", "1", 1);
   const Manager system(own_name("@"));
   ServiceManager manager(io);
-  manager.ready([] { return std::string(); });
+  manager.ready([] { return std::string(); }, alive);
   io.run_for(milliseconds(100));
   EXPECT_EQ(count(system.heard(), "WATCHDOG=1"), 0U);
 }
@@ -141,7 +163,7 @@ TEST_F(ServiceManagerTest, SaysThatItStopsAndNothingMoreOfItsState) {
   const Manager system(own_name("@"));
   ServiceManager manager(io);
   int asked = 0;
-  manager.ready([&] { return std::to_string(++asked); });
+  manager.ready([&] { return std::to_string(++asked); }, alive);
   manager.stopping();
   io.run_for(milliseconds(1200));
   EXPECT_EQ(asked, 1);
@@ -153,7 +175,7 @@ TEST_F(ServiceManagerTest, AStuckManagerDoesNotHoldUpTheLoop) {
   ::setenv("WATCHDOG_USEC", "2000", 1);
   const Manager system(own_name("@"));
   ServiceManager manager(io);
-  manager.ready([] { return std::string(); });
+  manager.ready([] { return std::string(); }, alive);
   // Nobody reads: the queue of the socket is full after some hundred messages at most.
   for (int i = 0; i < 2000; ++i)
     manager.reloading();
@@ -164,7 +186,7 @@ TEST_F(ServiceManagerTest, AStuckManagerDoesNotHoldUpTheLoop) {
 TEST_F(ServiceManagerTest, IsSilentWhenNobodyAsks) {
   ServiceManager manager(io);
   int asked = 0;
-  manager.ready([&] { return std::to_string(++asked); });
+  manager.ready([&] { return std::to_string(++asked); }, alive);
   manager.reloading();
   manager.stopping();
   EXPECT_EQ(io.run(), 0U);
