@@ -19,14 +19,14 @@ Client::~Client() {
 
 // --- settings
 
-Client::Security Client::read_security(const Settings& settings) {
-  Security security;
+Client::SecurityOfPeers Client::read_security(const Settings& settings) {
+  SecurityOfPeers security;
   for (const PeerSettings& peer : settings.peers)
     security.emplace(peer.name, load_security(peer));
   return security;
 }
 
-Client::Plan Client::plan(const Settings& settings, const Security& security,
+Client::Plan Client::plan(const Settings& settings, const SecurityOfPeers& security,
                           ListeningSockets& sockets) const {
   Plan plan;
   plan.max_sessions = settings.limits.max_sessions;
@@ -87,8 +87,8 @@ void Client::use(Plan::PlannedPeer planned) {
     peer.gate =
         worker_.commons().gates.of(name, worker_.session_options().backoff, worker_.random());
   }
-  if (worker_.speaks_for_all() && planned.settings.security == backedpipe::Security::none &&
-      (is_new || peer.settings.security != backedpipe::Security::none)) {
+  if (worker_.speaks_for_all() && planned.settings.security == Security::none &&
+      (is_new || peer.settings.security != Security::none)) {
     spdlog::warn("peer {}: security is \"none\": links are neither encrypted nor authenticated",
                  name);
   }

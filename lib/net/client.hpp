@@ -58,10 +58,11 @@ class Client final : public SessionOwner {
 
   // How the peers in the settings are secured, by name; read once for all workers. Throws
   // std::runtime_error with a sentence about what is wrong.
-  using Security = std::map<std::string, LinkSecurity>;
-  static Security read_security(const Settings& settings);
+  using SecurityOfPeers = std::map<std::string, LinkSecurity>;
+  static SecurityOfPeers read_security(const Settings& settings);
   // Binds the listeners that there are not yet; throws as above.
-  Plan plan(const Settings& settings, const Security& security, ListeningSockets& sockets) const;
+  Plan plan(const Settings& settings, const SecurityOfPeers& security,
+            ListeningSockets& sockets) const;
   // From now on these are the settings. Sessions and links stay as they are: a session whose peer
   // is gone goes on being dialled for as before.
   void use(Plan plan);

@@ -103,8 +103,8 @@ void Node::watch_network() {
 
 // All of it is checked, and every listener bound, before any of it is used. Throws.
 void Node::use(const Settings& settings, ListeningSockets& sockets) {
-  const Client::Security of_peers = Client::read_security(settings);
-  const Server::Security of_listeners = Server::read_security(settings);
+  const Client::SecurityOfPeers of_peers = Client::read_security(settings);
+  const Server::SecurityOfListeners of_listeners = Server::read_security(settings);
   std::vector<std::pair<Client::Plan, Server::Plan>> plans;
   for (const auto& shard : shards_.all()) {
     Client::Plan plan = shard->client.plan(settings, of_peers, sockets);

@@ -23,14 +23,14 @@ Server::~Server() = default;
 
 // --- settings
 
-Server::Security Server::read_security(const Settings& settings) {
-  Security security;
+Server::SecurityOfListeners Server::read_security(const Settings& settings) {
+  SecurityOfListeners security;
   for (const AcceptSettings& accept : settings.accept)
     security.push_back(load_security(accept));
   return security;
 }
 
-Server::Plan Server::plan(const Settings& settings, const Security& security,
+Server::Plan Server::plan(const Settings& settings, const SecurityOfListeners& security,
                           ListeningSockets& sockets) const {
   Plan plan;
   plan.services = settings.services;
@@ -58,11 +58,10 @@ void Server::use(Plan plan) {
   const auto before = std::exchange(entries_, {});
   for (Plan::PlannedEntry& planned : plan.entries) {
     Entry& entry = *planned.entry;
-    const bool was_open = entry.factory && entry.settings.security == backedpipe::Security::none;
+    const bool was_open = entry.factory && entry.settings.security == Security::none;
     entry.settings = std::move(planned.settings);
     entry.factory = std::move(planned.security.factory);
-    if (worker_.speaks_for_all() && entry.settings.security == backedpipe::Security::none &&
-        !was_open) {
+    if (worker_.speaks_for_all() && entry.settings.security == Security::none && !was_open) {
       spdlog::warn(
           "listener {}: security is \"none\": links are neither encrypted nor authenticated",
           to_string(entry.settings.listen));
@@ -168,8 +167,7 @@ Refused Server::heard(const Entry& entry, std::unique_ptr<Transport>& transport,
   const bool exists = find_service(hello.service) != nullptr;
   // Which services there are is told only to those who may use all of them, or where everybody
   // may ask: others get one and the same answer.
-  const bool may_know =
-      accept.security == backedpipe::Security::none || accept.allows(identity, kAnyName);
+  const bool may_know = accept.security == Security::none || accept.allows(identity, kAnyName);
   if (!exists && may_know) {
     verdict = Reason::unknown_service;
   } else if (!exists || !accept.allows(identity, hello.service)) {

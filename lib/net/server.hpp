@@ -52,9 +52,10 @@ class Server final : public SessionOwner {
 
   // As those of Client. Who has opened a session may resume it, also where the new settings would
   // not let him open it.
-  using Security = std::vector<LinkSecurity>;  // of the listeners in the settings
-  static Security read_security(const Settings& settings);
-  Plan plan(const Settings& settings, const Security& security, ListeningSockets& sockets) const;
+  using SecurityOfListeners = std::vector<LinkSecurity>;  // of the listeners in the settings
+  static SecurityOfListeners read_security(const Settings& settings);
+  Plan plan(const Settings& settings, const SecurityOfListeners& security,
+            ListeningSockets& sockets) const;
   void use(Plan plan);
 
   void start();
