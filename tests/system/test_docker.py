@@ -191,13 +191,15 @@ def test_the_healthcheck_turns_and_comes_back(docker, stage, image):
         docker("rm", "-f", "sick")
 
 
-def test_it_ends_at_once_when_told_to_as_the_first_process(docker, stage):
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_it_ends_at_once_when_told_to_as_the_first_process(docker, stage, side):
+    container = f"backedpipd_{side}_1"
     began = time.monotonic()
-    docker("stop", "-t", "30", "backedpipd_server_1")
+    docker("stop", "-t", "30", container)
     assert time.monotonic() - began < 15
-    assert docker("inspect", "-f", "{{.State.ExitCode}} {{.State.OOMKilled}}", "backedpipd_server_1") == "0 false"
-    docker("start", "backedpipd_server_1")
-    wait_health(docker, "backedpipd_server_1", "healthy")
+    assert docker("inspect", "-f", "{{.State.ExitCode}} {{.State.OOMKilled}}", container) == "0 false"
+    docker("start", container)
+    wait_health(docker, container, "healthy")
     with Shell(stage) as shell:
         shell.send("after a restart")
         shell.expect("after a restart")

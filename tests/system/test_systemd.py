@@ -207,8 +207,14 @@ def test_systemd_listens_for_the_daemon(pair):
         assert server.show("backedpipd", "ActiveState")["ActiveState"] == "active"
         listeners = json.loads(server.run("backedpipctl", "--json", "status"))["listeners"]
         assert [entry["sessions"] for entry in listeners] == [1]
-        # The one on the port is systemd's, which is for IPv6 as well.
+        # The one on the port is systemd's, which is for IPv6 as well, and which all workers share.
         assert re.findall(r"(\S+):7700\s", server.run("ss", "-Hltn")) == ["*"]
+        server.run("systemctl", "reload", "backedpipd")
+        server.wait_show("backedpipd", ActiveState="active", SubState="running")
+        with contextlib.ExitStack() as stack:
+            for number in range(8):
+                stack.enter_context(Shell(client)).echo(f"{number} after a reload")
+        shell.echo("still the first")
     # A restart turns nobody away: who comes meanwhile waits in the queue.
     server.run("systemctl", "restart", "backedpipd")
     with Shell(client) as shell:
@@ -383,6 +389,9 @@ def test_one_command_tells_what_happened_to_a_session(pair):
         told = machine.run("journalctl", "-u", "backedpipd", f"BACKEDPIPE_SESSION={session}", "--since", "-10min",
                            "-o", "cat").splitlines()
         assert told == [entry["MESSAGE"] for entry in story]
+        assert session in machine.run("journalctl", "-F", "BACKEDPIPE_SESSION").split()
+        lost = machine.run("journalctl", "-u", "backedpipd", "BACKEDPIPE_EVENT=detach", "--since", "today", "-o", "cat")
+        assert lost and all(": detached: " in line for line in lost.splitlines())
     # Nothing took the other way, which has no fields.
     assert entries(client, "-u", "backedpipd", "_TRANSPORT=journal") and not [
         entry for entry in entries(client, "_SYSTEMD_UNIT=backedpipd.service", "_TRANSPORT=stdout")
