@@ -17,7 +17,6 @@ TlsContext::TlsContext(Role role, const char* cipher_suites)
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_num_tickets(context, 0);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_read_ahead(context, 1);
 }
 
 }  // namespace backedpipe

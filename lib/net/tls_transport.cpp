@@ -4,12 +4,15 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
 #include <boost/asio/ssl/error.hpp>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+
+#include "net/tls_wire.hpp"
 
 namespace backedpipe {
 namespace {
@@ -33,9 +36,8 @@ class TlsTransport final : public Transport {
       : Transport(std::move(socket)),
         context_(std::move(context)),
         ssl_(SSL_new(context_->native())) {
-    if (!ssl_ || SSL_set_fd(ssl_.get(), fd()) != 1) {
-      throw std::runtime_error("TLS: out of memory");
-    }
+    if (!ssl_) throw std::runtime_error("TLS: out of memory");
+    wire_.attach(ssl_.get());
     SSL_set_app_data(ssl_.get(), &peer_);
     context_->role() == TlsContext::Role::server ? SSL_set_accept_state(ssl_.get())
                                                  : SSL_set_connect_state(ssl_.get());
@@ -44,6 +46,7 @@ class TlsTransport final : public Transport {
 
   IoResult handshake() override {
     ERR_clear_error();
+    const TlsWire::Receiving receiving(wire_, fd(), TlsWire::Reads::any, 0);
     const int done = SSL_do_handshake(ssl_.get());
     if (done != 1) return blocked_or_failed(done);
     if (!context_->authenticated(ssl_.get())) {
@@ -55,47 +58,80 @@ class TlsTransport final : public Transport {
     return {};
   }
 
+  // All records that one read from the socket brings.
   IoResult read(MutableBytes into) override {
-    ERR_clear_error();
-    std::size_t count = 0;
-    const int done = SSL_read_ex(ssl_.get(), into.data(), into.size(), &count);
-    if (done != 1) return blocked_or_failed(done);
-    return {IoResult::Status::ok, count, false, {}};
+    IoResult result;
+    if (read_end_) return *read_end_;
+    const TlsWire::Receiving receiving(wire_, fd(), TlsWire::Reads::one, into.size());
+    while (result.bytes < into.size()) {
+      ERR_clear_error();
+      std::size_t count = 0;
+      const MutableBytes room = into.subspan(result.bytes);
+      const int done = SSL_read_ex(ssl_.get(), room.data(), room.size(), &count);
+      result.bytes += count;
+      if (done == 1) continue;
+      const IoResult stopped = blocked_or_failed(done);
+      if (stopped.status == IoResult::Status::want_read) {
+        if (result.bytes == 0 && !wire_.drained()) {
+          wire_.allow_another_read();
+          continue;
+        }
+        if (result.bytes == 0) return stopped;
+        result.drained = wire_.drained();
+        return result;
+      }
+      if (stopped.status != IoResult::Status::want_write) read_end_ = stopped;
+      if (result.bytes == 0) return stopped;
+      return result;
+    }
+    return result;
   }
 
   IoResult write(std::span<const ConstBytes> pieces) override {
     IoResult result;
-    std::size_t skip = 0;
+    const auto send = [&] {
+      const IoResult sent = wire_.send(fd());
+      result.bytes += sent.bytes;
+      return sent;
+    };
+    // What went out before counts, also if the link has broken since: the other side may have it.
+    // The error comes again with the next call.
+    const auto stop = [&](const IoResult& stopped) {
+      if (result.bytes == 0) return stopped;
+      result.drained = stopped.status != IoResult::Status::failed;
+      return result;
+    };
+
+    if (wire_.stuck()) {
+      const IoResult sent = send();
+      if (wire_.stuck()) return stop(sent);
+    }
+    // What was stuck is at the front of what is offered.
+    std::size_t skip = result.bytes;
+    skip_taken(pieces, skip);
     while (!pieces.empty()) {
-      ConstBytes chunk = next_record(pieces, skip);
-      // Not more than was stuck: what leaves in a call that gets stuck again right behind it is not
-      // counted by that call.
-      if (stuck_bytes_ > 0) chunk = chunk.first(stuck_bytes_);
-      ERR_clear_error();
-      std::size_t count = 0;
-      const int done = SSL_write_ex(ssl_.get(), chunk.data(), chunk.size(), &count);
-      if (done != 1) {
-        const IoResult stopped = blocked_or_failed(done);
-        stuck_bytes_ = chunk.size();
-        // What went out before counts, also if the link has broken since: the other side may have
-        // it. The error comes again with the next call.
-        if (result.bytes == 0) return stopped;
-        result.drained = stopped.status != IoResult::Status::failed;
-        return result;
+      wire_.gather(fd());
+      while (!pieces.empty() && !wire_.full()) {
+        const ConstBytes chunk = next_record(pieces, skip);
+        ERR_clear_error();
+        std::size_t count = 0;
+        const int done = SSL_write_ex(ssl_.get(), chunk.data(), chunk.size(), &count);
+        if (done != 1) return stop(blocked_or_failed(done));
+        wire_.end_record(count);
+        skip += count;
+        skip_taken(pieces, skip);
       }
-      stuck_bytes_ = 0;
-      result.bytes += count;
-      for (skip += count; !pieces.empty() && skip >= pieces.front().size();) {
-        skip -= pieces.front().size();
-        pieces = pieces.subspan(1);
-      }
+      const IoResult sent = send();
+      if (wire_.stuck()) return stop(sent);
     }
     return result;
   }
 
   void shutdown() override {
     ERR_clear_error();
-    SSL_shutdown(ssl_.get());
+    if (wire_.stuck()) wire_.send(fd());
+    const TlsWire::Receiving receiving(wire_, fd(), TlsWire::Reads::one, 0);
+    if (!wire_.stuck()) SSL_shutdown(ssl_.get());
     boost::system::error_code ignored;
     socket().shutdown(boost::asio::socket_base::shutdown_send, ignored);
   }
@@ -107,6 +143,13 @@ class TlsTransport final : public Transport {
   std::string failure() const override { return peer_.failure; }
 
  private:
+  static void skip_taken(std::span<const ConstBytes>& pieces, std::size_t& skip) {
+    while (!pieces.empty() && skip >= pieces.front().size()) {
+      skip -= pieces.front().size();
+      pieces = pieces.subspan(1);
+    }
+  }
+
   // What to encrypt next: a full record straight from where the bytes are, small pieces gathered so
   // that a frame's header shares a record with its payload.
   static ConstBytes next_record(std::span<const ConstBytes> pieces, std::size_t skip) {
@@ -155,8 +198,9 @@ class TlsTransport final : public Transport {
 
   std::shared_ptr<const TlsContext> context_;
   TlsPeer peer_;
+  TlsWire wire_;
   SslPtr ssl_;
-  std::size_t stuck_bytes_ = 0;  // of a write that could not be completed: to be offered again
+  std::optional<IoResult> read_end_;  // comes with the next read, behind the bytes before it
   bool authenticated_ = false;
   bool rejected_ = false;
 };

@@ -110,6 +110,80 @@ TEST_F(TlsTransportTest, PiecesOfAnySizeArriveInOrder) {
   EXPECT_EQ(received, sent);
 }
 
+// All links of a thread share the buffers on their way to and from their sockets. What a socket
+// does not take, and what a reader has no room for, must stay with the link it belongs to.
+TEST_F(TlsTransportTest, LinksOfOneThreadKeepTheirBytesApart) {
+  struct Link {
+    std::unique_ptr<Transport> from;
+    std::unique_ptr<Transport> to;
+    std::vector<std::byte> bytes;
+    std::size_t sent = 0;
+    std::size_t received = 0;
+  };
+  std::minstd_rand random(1);
+  std::array<Link, 3> links;
+  for (Link& link : links) {
+    connect(key_of("laptop", 7), key_of("laptop", 7));
+    ASSERT_TRUE(shake_hands());
+    const int room = 100'000;
+    ::setsockopt(client_->socket().native_handle(), SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    link.from = std::move(client_);
+    link.to = std::move(server_);
+    link.bytes.resize(std::size_t{4} << 20);
+    for (std::byte& byte : link.bytes)
+      byte = static_cast<std::byte>(random());
+  }
+  std::size_t unfinished = links.size();
+  while (unfinished > 0) {
+    Link& link = links[random() % links.size()];
+    const ConstBytes rest = ConstBytes(link.bytes).subspan(link.sent);
+    const std::size_t first = std::min<std::size_t>(random() % 60'000 + 1, rest.size());
+    if (!rest.empty()) {
+      link.sent += link.from->write(std::array{rest.first(first), rest.subspan(first)}).bytes;
+    }
+    std::vector<std::byte> buffer(random() % 2 == 0 ? random() % 600 + 1 : random() % 200'000 + 1);
+    const IoResult result = link.to->read(buffer);
+    ASSERT_TRUE(result.status == IoResult::Status::ok ||
+                result.status == IoResult::Status::want_read);
+    ASSERT_TRUE(std::equal(buffer.begin(),
+                           buffer.begin() + static_cast<std::ptrdiff_t>(result.bytes),
+                           link.bytes.begin() + static_cast<std::ptrdiff_t>(link.received)));
+    if (result.bytes == 0) continue;
+    link.received += result.bytes;
+    ASSERT_LE(link.received, link.sent);
+    if (link.received == link.bytes.size()) --unfinished;
+  }
+}
+
+TEST_F(TlsTransportTest, OneReadBringsManyRecords) {
+  connect(key_of("laptop", 7), key_of("laptop", 7));
+  ASSERT_TRUE(shake_hands());
+  const std::vector<std::byte> bytes(100'000, std::byte{5});
+  for (std::size_t at = 0; at < 5000; at += 1000)
+    ASSERT_EQ(client_->write(std::array{ConstBytes(bytes).subspan(at, 1000)}).bytes, 1000);
+  ASSERT_EQ(client_->write(std::array{ConstBytes(bytes).subspan(5000)}).bytes, 95'000);
+  std::vector<std::byte> buffer(200'000);
+  const IoResult all = server_->read(buffer);
+  EXPECT_EQ(all.bytes, 100'000);
+  EXPECT_TRUE(all.drained) << "an attempt to read again at once would be for nothing";
+  buffer.resize(all.bytes);
+  EXPECT_EQ(buffer, bytes);
+}
+
+TEST_F(TlsTransportTest, TheBytesBeforeTheEndComeBeforeIt) {
+  connect(key_of("laptop", 7), key_of("laptop", 7));
+  ASSERT_TRUE(shake_hands());
+  const std::vector<std::byte> bytes(20'000, std::byte{5});
+  ASSERT_EQ(client_->write(std::array{ConstBytes(bytes)}).bytes, 20'000);
+  client_->shutdown();
+  client_.reset();
+  std::vector<std::byte> buffer(100'000);
+  const IoResult data = server_->read(buffer);
+  EXPECT_EQ(data.status, IoResult::Status::ok);
+  EXPECT_EQ(data.bytes, 20'000);
+  EXPECT_EQ(server_->read(buffer).status, IoResult::Status::closed);
+}
+
 // What the other side may have received must have been counted as sent, or its acknowledgement
 // would be taken for one of bytes that never left.
 TEST_F(TlsTransportTest, AWriteThatFailsHalfWayCountsWhatWentOutBefore) {
