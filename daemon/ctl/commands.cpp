@@ -7,8 +7,6 @@
 #include <cstdlib>
 #include <iostream>
 #include <string>
-#include <sys/random.h>
-#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -17,11 +15,11 @@
 
 #include "config/check_files.hpp"
 #include "config/load_settings.hpp"
-#include "config/psk_key.hpp"
 #include "daemon/ctl/daemon_call.hpp"
 #include "daemon/ctl/drain.hpp"
 #include "daemon/ctl/events.hpp"
 #include "daemon/ctl/fields.hpp"
+#include "daemon/ctl/keygen.hpp"
 #include "daemon/ctl/session_order.hpp"
 #include "daemon/ctl/text.hpp"
 #include "daemon/ctl/views.hpp"
@@ -137,47 +135,6 @@ ExitCode ask_daemon(const Options& options) {
   return status && any_peer_is_down(*result) ? ExitCode::peer_down : ExitCode::done;
 }
 
-bool fill_from_kernel(PskKey& key) {
-  std::size_t filled = 0;
-  while (filled < key.bytes.size()) {
-    const ssize_t got = ::getrandom(key.bytes.data() + filled, key.bytes.size() - filled, 0);
-    if (got < 0 && errno != EINTR) return false;
-    if (got > 0) filled += static_cast<std::size_t>(got);
-  }
-  return true;
-}
-
-// On standard error, about where the key has gone.
-void advise_on_key(const std::string& identity) {
-  struct stat output {};
-  if (::isatty(STDOUT_FILENO) == 1) {
-    std::cerr << "\nBoth ends need the same line, in a file that nobody else can read. Without a "
-                 "screen in between:\n"
-                 "  (umask 077; backedpipctl keygen "
-              << identity
-              << " > client.key)      # on the client\n"
-                 "  (umask 077; cat client.key >> clients.keys)      # on the server, after "
-                 "copying it there\n";
-  } else if (::fstat(STDOUT_FILENO, &output) == 0 && S_ISREG(output.st_mode) &&
-             (output.st_mode & 077U) != 0) {
-    std::cerr << "backedpipctl: other users can read or write the file that the key went to, and "
-                 "backedpipd will refuse it: change its mode to 0600 (chmod 600)\n";
-  }
-}
-
-ExitCode keygen(const std::string& identity) {
-  PskKey key;
-  if (!fill_from_kernel(key)) {
-    return fail(ExitCode::failed,
-                "no random bytes from the kernel: " + std::generic_category().message(errno));
-  }
-  std::string line = format_key_line(identity, key);
-  std::cout << line << '\n';
-  wipe(line);
-  advise_on_key(identity);
-  return ExitCode::done;
-}
-
 Json to_json(const ConfigErrors& errors) {
   Json list = Json::array();
   for (const ConfigError& error : errors) {
@@ -236,7 +193,7 @@ ExitCode run(const Options& options) {
       break;
     }
     case Command::keygen:
-      code = keygen(options.argument);
+      code = keygen(options);
       break;
     case Command::check:
       code = check(options);

@@ -61,6 +61,8 @@ po::options_description known_options() {
   add("reverse", "");
   add("timeout", po::value<std::string>());
   add("no-wait", "");
+  add("client", po::value<std::string>());
+  add("server", po::value<std::string>());
   add("interval", po::value<std::string>());
   add("help,h", "");
   add("version", "");
@@ -171,6 +173,22 @@ std::string read_drain(const po::variables_map& given, Options& options) {
   return {};
 }
 
+// Where a new key goes; a problem, or empty.
+std::string read_key_files(const po::variables_map& given, Options& options) {
+  for (const auto& [name, file] :
+       {std::pair{"client", &options.client_file}, std::pair{"server", &options.server_file}}) {
+    if (given.count(name) == 0) continue;
+    const std::string option = std::string("--") + name;
+    if (options.command != Command::keygen) return option + " belongs to 'keygen'";
+    *file = given[name].as<std::string>();
+    if ((*file)->empty()) return option + " needs the name of a file";
+  }
+  if (options.client_file && options.client_file == options.server_file) {
+    return "--client and --server are the files of two machines: give two names";
+  }
+  return {};
+}
+
 // How often to look; a problem, or empty.
 std::string read_interval(const po::variables_map& given, Options& options) {
   if (given.count("interval") == 0) return {};
@@ -216,6 +234,8 @@ Checked<Options> interpret(const po::variables_map& given) {
   if (!selection.empty()) return Failure::failure(std::move(selection));
   std::string drain = read_drain(given, options);
   if (!drain.empty()) return Failure::failure(std::move(drain));
+  std::string key_files = read_key_files(given, options);
+  if (!key_files.empty()) return Failure::failure(std::move(key_files));
   std::string interval = read_interval(given, options);
   if (!interval.empty()) return Failure::failure(std::move(interval));
   if (options.json && form->command == Command::watch) {
@@ -280,7 +300,7 @@ Commands:
   drain                take in no new session, and end when the last one has; waits for it
   log-level [LEVEL]    what is logged from now on: trace, debug, info, warning, error or
                        off; without a LEVEL says what it is
-  keygen IDENTITY      print a new key line for a key file
+  keygen IDENTITY      make a new key: print its line, or write the files of both ends
   check FILE           check a configuration file and the key and certificate files it
                        names; needs no daemon, but run it as the daemon's user
 
@@ -304,6 +324,8 @@ Options:
   --timeout DURATION   with drain: end after that time in any case, as 10m (default:
                        limits.shutdown_timeout)
   --no-wait            with drain: do not wait for the daemon's end
+  --client FILE        with keygen: make this file, with the key for the client
+  --server FILE        with keygen: add the key to this file of a server's keys
   --help, -h           print this and exit
   --version            print the version and exit
 

@@ -46,6 +46,8 @@ struct Options {
   Filter filter;     // sessions, watch
   std::string sort;  // sessions, watch: the name of a SortKey, or empty
   bool reverse = false;
+  std::optional<std::string> client_file;            // keygen
+  std::optional<std::string> server_file;            // keygen
   std::optional<std::chrono::milliseconds> timeout;  // drain
   bool wait = true;                                  // drain: until the daemon has ended
   std::chrono::milliseconds interval{1000};          // watch

@@ -105,7 +105,7 @@ def test_every_option_is_offered(offered, shell):
         return set(re.findall(r"(?<!\S)--[a-z-]+", run(binary(program), "--help").stdout))
 
     everywhere = set().union(*(offered(shell, ["backedpipctl", *command, "--"])
-                               for command in ([], ["reconnect"], ["sessions"], ["watch"], ["drain"])))
+                               for command in ([], ["reconnect"], ["sessions"], ["watch"], ["drain"], ["keygen"])))
     assert options("backedpipctl") <= everywhere
     everywhere = set()
     for words in (["--"], ["serve", "--"], ["connect", "--"], ["stdio", "--"]):

@@ -10,7 +10,7 @@ import socket
 
 import pytest
 
-from support.daemon import ControlError, binary, run
+from support.daemon import ControlError, binary, run, write_private
 from support.ports import endpoint
 from support.streams import echo_once, expect_reset
 from support.targets import EchoTarget
@@ -305,6 +305,55 @@ def test_keygen_makes_a_different_full_length_key_each_time():
     for line in lines:
         assert re.fullmatch(r"laptop:[0-9a-f]{64}\n", line), line
     assert run(binary("backedpipctl"), "keygen", "not:allowed").returncode != 0
+
+
+def test_keygen_writes_the_files_of_both_ends(tmp_path):
+    def make(identity, client, *words):
+        return run(binary("backedpipctl"), "keygen", identity, "--client", str(client), *words)
+
+    keys = tmp_path / "clients.keys"
+    made = [make(identity, tmp_path / f"{identity}.key", "--server", str(keys)) for identity in ("laptop", "desktop")]
+    for done in made:
+        assert done.returncode == 0 and not re.search("[0-9a-f]{64}", done.stdout + done.stderr), done
+    assert keys.read_text() == "".join((tmp_path / f"{identity}.key").read_text() for identity in ("laptop", "desktop"))
+    for path in (keys, tmp_path / "laptop.key"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+    before = keys.read_text()
+    again = make("laptop", tmp_path / "new.key", "--server", str(keys))
+    assert again.returncode == 1 and "has a key for laptop already" in again.stderr, again
+    there = make("tablet", tmp_path / "laptop.key", "--server", str(keys))
+    assert there.returncode == 1 and "laptop.key: File exists" in there.stderr, there
+    nowhere = make("tablet", tmp_path / "tablet.key", "--server", str(tmp_path / "none" / "clients.keys"))
+    assert nowhere.returncode == 1 and "No such file" in nowhere.stderr, nowhere
+    # No half of it is left.
+    assert keys.read_text() == before
+    assert not (tmp_path / "new.key").exists() and not (tmp_path / "tablet.key").exists()
+
+    keys.chmod(0o644)
+    open_to_all = make("tablet", tmp_path / "tablet.key", "--server", str(keys))
+    assert open_to_all.returncode == 1 and "clients.keys" in open_to_all.stderr, open_to_all
+    keys.chmod(0o600)
+    write_private(keys, before.rstrip("\n"))
+    assert make("tablet", tmp_path / "tablet.key", "--server", str(keys)).returncode == 0
+    assert len(keys.read_text().splitlines()) == 3
+
+
+def test_a_full_disk_leaves_no_half_of_a_key(tmp_path):
+    done = run(binary("backedpipctl"), "keygen", "laptop", "--client", str(tmp_path / "laptop.key"), "--server",
+               "/dev/full")
+    assert done.returncode == 1 and "/dev/full" in done.stderr, done
+    assert not (tmp_path / "laptop.key").exists()
+
+
+@pytest.mark.parametrize("words, says", [
+    (("keygen", "laptop", "--client", ""), "needs the name of a file"),
+    (("keygen", "laptop", "--client", "k", "--server", "k"), "give two names"),
+    (("status", "--client", "k"), "belongs to 'keygen'"),
+])
+def test_keygen_is_told_where_to_write(words, says):
+    done = run(binary("backedpipctl"), *words)
+    assert done.returncode == 2 and says in done.stderr, done
 
 
 def test_the_socket_answers_one_json_object_a_line(stage):
