@@ -17,6 +17,16 @@ BRIDGE = "/sys/class/net/docker0"
 UID = 7700
 BASE = "debian:bookworm-slim"
 MIB = 1 << 20
+TABLES = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")}
+
+
+def rules_to_restore():
+    """Those of the machine. A table that it does not have is as good as an empty one; left out, the engine's would stay."""
+    rules = must("iptables-save")
+    for table, chains in TABLES.items():
+        if f"*{table}\n" not in rules:
+            rules += "\n".join([f"*{table}", *(f":{chain} ACCEPT [0:0]" for chain in chains), "COMMIT", ""])
+    return rules
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +36,7 @@ def engine(tmp_path_factory):
     directory = tmp_path_factory.mktemp("docker")
     address = f"unix://{directory}/sock"
     # What an engine does to the machine's network, it leaves behind.
-    rules = must("iptables-save")
+    rules = rules_to_restore()
     had_bridge = os.path.exists(BRIDGE)
     with open(directory / "log", "wb") as log:
         process = subprocess.Popen(["dockerd", "--data-root", str(directory / "data"), "--exec-root",
