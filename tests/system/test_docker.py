@@ -21,7 +21,7 @@ TABLES = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "INPUT
 
 
 def rules_to_restore():
-    """Those of the machine. A table that it does not have is as good as an empty one; left out, the engine's would stay."""
+    """Those of the machine. A table that it does not have counts as empty: left out, the engine's would stay."""
     rules = must("iptables-save")
     for table, chains in TABLES.items():
         if f"*{table}\n" not in rules:

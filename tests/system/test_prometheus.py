@@ -70,7 +70,8 @@ class Prometheus:
         return {tuple(sorted(one["metric"].items())): float(one["value"][1]) for one in found["result"]}
 
     def alerts(self):
-        return [(alert["labels"]["alertname"], alert["state"], alert["labels"]) for alert in self._get("alerts")["alerts"]]
+        return [(alert["labels"]["alertname"], alert["state"], alert["labels"])
+                for alert in self._get("alerts")["alerts"]]
 
     def wait_query(self, expression, wanted):
         wait_until(lambda: self.query(expression) == wanted, 30,
