@@ -19,4 +19,9 @@ AnonymousArena::~AnonymousArena() {
   ::munmap(bytes_.data(), bytes_.size());
 }
 
+void AnonymousArena::discard(std::span<std::byte> part) {
+  // Asked for pages within the mapping this cannot fail, and if it did they would only stay.
+  ::madvise(part.data(), part.size(), MADV_DONTNEED);
+}
+
 }  // namespace backedpipe

@@ -16,6 +16,8 @@ class AnonymousArena {
   AnonymousArena& operator=(const AnonymousArena&) = delete;
 
   std::span<std::byte> bytes() const { return bytes_; }
+  // Gives whole pages back to the system; they read as zeros when they are touched again.
+  static void discard(std::span<std::byte> part);
 
  private:
   std::span<std::byte> bytes_;

@@ -9,6 +9,7 @@
 
 #include "net/arena.hpp"
 #include "net/commons.hpp"
+#include "net/memory_trimmer.hpp"
 #include "net/memory_waiters.hpp"
 #include "pipe/segment_pool.hpp"
 #include "session/session.hpp"
@@ -27,6 +28,7 @@ class Worker {
         arena_(arena_bytes),
         pool_(arena_.bytes(), commons.memory),
         memory_waiters_(io, pool_),
+        memory_trimmer_(io, pool_, &AnonymousArena::discard),
         session_options_(options),
         scratch_(kScratchBytes) {}
 
@@ -58,6 +60,7 @@ class Worker {
   AnonymousArena arena_;
   SegmentPool pool_;
   MemoryWaiters memory_waiters_;
+  MemoryTrimmer memory_trimmer_;
   SessionOptions session_options_;
   std::vector<std::byte> scratch_;
   std::random_device entropy_;

@@ -6,6 +6,11 @@
 #include "pipe/invariant.hpp"
 
 namespace backedpipe {
+namespace {
+
+constexpr std::size_t kWordBits = 64;
+
+}  // namespace
 
 SegmentPool::SegmentPool(std::span<std::byte> arena, std::size_t segment_bytes)
     : arena_(arena),
@@ -46,19 +51,67 @@ std::optional<SegmentIndex> SegmentPool::allocate(Use use, std::size_t held) {
 }
 
 std::optional<SegmentIndex> SegmentPool::allocate_restored(Use use) {
-  const bool none_here = free_.empty() && untouched_ >= arena_.size() / segment_bytes_;
+  const bool none_here =
+      warm_.empty() && cold_count_ == 0 && untouched_ >= arena_.size() / segment_bytes_;
   if (none_here || !budget_->take(use == Use::outbound)) return std::nullopt;
-  if (free_.empty()) return untouched_++;
-  const SegmentIndex segment = free_.back();
-  free_.pop_back();
+  if (warm_.empty()) return cold_count_ > 0 ? take_cold() : untouched_++;
+  const SegmentIndex segment = warm_.back();
+  warm_.pop_back();
+  unused_ = std::min(unused_, warm_.size());
   return segment;
 }
 
 void SegmentPool::free(SegmentIndex segment, Use use) {
-  invariant(segment < untouched_ && free_.size() < untouched_);
+  invariant(segment < untouched_ && warm_.size() + cold_count_ < untouched_);
   budget_->give_back(use == Use::outbound);
-  free_.push_back(segment);
+  warm_.push_back(segment);
   if (freed_) std::exchange(freed_, nullptr)();
+  if (surplus_ && warm_.size() > keep_) std::exchange(surplus_, nullptr)();
+}
+
+// --- giving memory back
+
+std::size_t SegmentPool::trim(const Trim& trim, const Discard& discard) {
+  const std::size_t surplus = warm_.size() - std::min(trim.keep, warm_.size());
+  const std::size_t count = std::min({unused_, surplus, trim.at_most});
+  const auto end = warm_.begin() + static_cast<std::ptrdiff_t>(count);
+  std::sort(warm_.begin(), end);
+  for (auto first = warm_.begin(); first != end;) {
+    auto last = first;
+    for (; last != end && *last - *first == static_cast<SegmentIndex>(last - first); ++last)
+      set_cold(*last);
+    discard({data(*first), static_cast<std::size_t>(last - first) * segment_bytes_});
+    first = last;
+  }
+  warm_.erase(warm_.begin(), end);
+  // Those that were too many for this call need not wait for as long again.
+  unused_ = count == trim.at_most ? unused_ - count : warm_.size();
+  if (warm_.capacity() / 4 > warm_.size()) warm_.shrink_to_fit();
+  return count;
+}
+
+void SegmentPool::when_surplus(std::size_t keep, std::function<void()> surplus) {
+  keep_ = keep;
+  surplus_ = std::move(surplus);
+}
+
+void SegmentPool::set_cold(SegmentIndex segment) {
+  const std::size_t word = segment / kWordBits;
+  if (word >= cold_.size()) cold_.resize(word + 1);
+  cold_[word] |= std::uint64_t{1} << segment % kWordBits;
+  lowest_cold_ = std::min(lowest_cold_, word);
+  ++cold_count_;
+}
+
+// The lowest, so that those in use stay close together.
+SegmentIndex SegmentPool::take_cold() {
+  while (cold_[lowest_cold_] == 0)
+    ++lowest_cold_;
+  std::uint64_t& word = cold_[lowest_cold_];
+  const auto bit = static_cast<std::size_t>(std::countr_zero(word));
+  word &= word - 1;
+  --cold_count_;
+  return static_cast<SegmentIndex>(lowest_cold_ * kWordBits + bit);
 }
 
 }  // namespace backedpipe

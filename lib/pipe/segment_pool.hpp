@@ -2,6 +2,9 @@
 // worker and is used on its thread only; every ring of that worker takes its storage from it. How
 // many segments all workers together have in use is a matter of the budget that they share. The
 // arena's memory belongs to whoever made the pool and must outlive it.
+//
+// A free segment that has been used is warm as long as its memory is there, and cold once trim()
+// has given that back. Warm ones are a stack whose bottom has been free for longest.
 #pragma once
 
 #include <cstddef>
@@ -53,6 +56,23 @@ class SegmentPool {
   // call replaces it.
   void when_freed(std::function<void()> freed) { freed_ = std::move(freed); }
 
+  // --- giving memory back
+
+  struct Trim {
+    std::size_t keep = 0;     // warm segments that stay, however long they have been free
+    std::size_t at_most = 0;  // segments in this call
+  };
+  // What is in there is not needed any more: its memory can go.
+  using Discard = std::function<void(std::span<std::byte>)>;
+  // Lets the memory of those segments go that have been free ever since the call before, those that
+  // have been free for longest first. Calls `discard` once for neighbours. Returns how many it
+  // were.
+  std::size_t trim(const Trim& trim, const Discard& discard);
+  // Calls `surplus` once, when a segment is freed and more than `keep` are warm then; it must not
+  // use the pool. One at a time: a later call replaces it.
+  void when_surplus(std::size_t keep, std::function<void()> surplus);
+  std::size_t warm_count() const { return warm_.size(); }
+
   std::byte* data(SegmentIndex segment) { return arena_.data() + offset_of(segment); }
   const std::byte* data(SegmentIndex segment) const { return arena_.data() + offset_of(segment); }
 
@@ -67,6 +87,8 @@ class SegmentPool {
 
  private:
   std::size_t left_for(Use use) const;
+  void set_cold(SegmentIndex segment);
+  SegmentIndex take_cold();
   std::size_t offset_of(SegmentIndex segment) const {
     return std::size_t{segment} * segment_bytes_;
   }
@@ -77,8 +99,16 @@ class SegmentPool {
   MemoryBudget* budget_;
   SegmentIndex untouched_ =
       0;  // segments from here on have never been used: their pages are not there
-  std::vector<SegmentIndex> free_;
+  std::vector<SegmentIndex> warm_;
+  std::size_t unused_ = 0;  // of those, from the bottom: free since the latest trim()
+  // A bit for each, set for those that are cold: a list would stay as long as the largest burst
+  // made it.
+  std::vector<std::uint64_t> cold_;
+  std::size_t cold_count_ = 0;
+  std::size_t lowest_cold_ = 0;  // no word of cold_ before this one has a bit set
   std::function<void()> freed_;
+  std::function<void()> surplus_;
+  std::size_t keep_ = 0;  // for surplus_
 };
 
 }  // namespace backedpipe

@@ -1,5 +1,6 @@
 #include "pipe/segment_pool.hpp"
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -185,6 +186,120 @@ TEST(SegmentPoolDeathTest, FreeingWhatWasNeverHandedOutIsABrokenInvariant) {
 TEST(SegmentPoolDeathTest, ASegmentSizeThatIsNoPowerOfTwoIsABrokenInvariant) {
   std::vector<std::byte> arena(64);
   EXPECT_DEATH(SegmentPool(arena, 24), "broken invariant");
+}
+
+// --- giving memory back
+
+// A pool of which a burst has used the first `count` segments, and what of it trim() lets go.
+class TrimmedPool : public testing::Test {
+ protected:
+  void burst(std::size_t count) {
+    std::vector<SegmentIndex> segments;
+    for (std::size_t i = 0; i < count; ++i)
+      segments.push_back(*pool_.allocate(Use::inbound));
+    for (const SegmentIndex segment : segments)
+      pool_.free(segment, Use::inbound);
+  }
+
+  std::size_t trim(std::size_t keep = 0, std::size_t at_most = 1000) {
+    return pool_.trim({.keep = keep, .at_most = at_most}, [this](std::span<std::byte> part) {
+      ++calls_;
+      std::fill(part.begin(), part.end(), std::byte{0xDD});
+    });
+  }
+
+  bool discarded(SegmentIndex segment) { return *pool_.data(segment) == std::byte{0xDD}; }
+
+  std::size_t discarded_count() const {
+    return static_cast<std::size_t>(std::count(arena_.begin(), arena_.end(), std::byte{0xDD})) / 16;
+  }
+
+  std::vector<std::byte> arena_ = std::vector<std::byte>(200 * 16);
+  SegmentPool pool_{arena_, 16};
+  int calls_ = 0;
+};
+
+TEST_F(TrimmedPool, LetsGoOnlyOfWhatWasFreeSinceTheTrimBefore) {
+  burst(6);
+  EXPECT_EQ(trim(), 0U);
+  const SegmentIndex used = *pool_.allocate(Use::inbound);
+  pool_.free(used, Use::inbound);
+  EXPECT_EQ(trim(), 5U);
+  EXPECT_FALSE(discarded(used));
+  EXPECT_EQ(trim(), 1U);
+  EXPECT_EQ(discarded_count(), 6U);
+}
+
+TEST_F(TrimmedPool, NeverTouchesWhatIsInUse) {
+  const SegmentIndex held = *pool_.allocate(Use::outbound);
+  burst(6);
+  trim();
+  trim();
+  EXPECT_EQ(discarded_count(), 6U);
+  EXPECT_FALSE(discarded(held));
+}
+
+TEST_F(TrimmedPool, KeepsTheMostRecentlyUsed) {
+  burst(6);
+  trim();
+  EXPECT_EQ(trim(2), 4U);
+  EXPECT_FALSE(discarded(4));
+  EXPECT_FALSE(discarded(5));
+  EXPECT_EQ(pool_.warm_count(), 2U);
+  EXPECT_EQ(trim(2), 0U);
+}
+
+TEST_F(TrimmedPool, WhatWasTooMuchForOneCallNeedNotGrowOldAgain) {
+  const SegmentIndex held = *pool_.allocate(Use::inbound);
+  burst(6);
+  trim();
+  pool_.free(held, Use::inbound);
+  EXPECT_EQ(trim(0, 4), 4U);
+  EXPECT_EQ(trim(0, 4), 2U);
+  EXPECT_FALSE(discarded(held));
+}
+
+TEST_F(TrimmedPool, DiscardsNeighboursTogether) {
+  std::vector<SegmentIndex> segments = allocate_all(pool_, Use::inbound);
+  // Every way round, with one gap.
+  for (const SegmentIndex segment : {3U, 1U, 2U, 0U, 7U, 5U, 6U})
+    pool_.free(segment, Use::inbound);
+  trim();
+  EXPECT_EQ(trim(), 7U);
+  EXPECT_EQ(calls_, 2);
+  EXPECT_EQ(discarded_count(), 7U);
+  EXPECT_FALSE(discarded(4));
+}
+
+TEST_F(TrimmedPool, HandsOutEverySegmentOnceAlsoAfterwards) {
+  for (int i = 0; i < 2; ++i) {
+    burst(150);
+    trim();
+    EXPECT_EQ(trim(10), 140U);
+  }
+  const auto segments = allocate_all(pool_, Use::inbound);
+  EXPECT_EQ(segments.size(), 200U);
+  EXPECT_EQ(std::set(segments.begin(), segments.end()).size(), 200U);
+}
+
+TEST_F(TrimmedPool, HandsOutWarmSegmentsFirstAndThenTheLowest) {
+  burst(100);
+  trim();
+  trim(1);
+  EXPECT_EQ(pool_.allocate(Use::inbound), 99U);
+  EXPECT_EQ(pool_.allocate(Use::inbound), 0U);
+  EXPECT_EQ(pool_.allocate(Use::inbound), 1U);
+}
+
+TEST_F(TrimmedPool, SaysOnceWhenThereIsASurplus) {
+  int said = 0;
+  pool_.when_surplus(3, [&said] { ++said; });
+  burst(3);
+  EXPECT_EQ(said, 0);
+  burst(5);
+  EXPECT_EQ(said, 1);
+  burst(6);
+  EXPECT_EQ(said, 1);
 }
 
 }  // namespace
