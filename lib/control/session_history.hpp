@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,7 +17,7 @@ class SessionHistory {
 
   // The session has this link; its end is not known yet.
   void attached(LinkRecord link) {
-    if (links_.size() == kMaxLinks) links_.pop_front();
+    if (links_.size() == kMaxLinks) links_.erase(links_.begin());
     links_.push_back(std::move(link));
   }
 
@@ -31,10 +30,10 @@ class SessionHistory {
   }
 
   // Oldest first.
-  std::vector<LinkRecord> links() const { return {links_.begin(), links_.end()}; }
+  std::vector<LinkRecord> links() const { return links_; }
 
  private:
-  std::deque<LinkRecord> links_;
+  std::vector<LinkRecord> links_;  // most sessions have one: a deque would begin with half a KiB
 };
 
 }  // namespace backedpipe

@@ -195,7 +195,7 @@ Result<void> SessionDriver::attach(std::unique_ptr<Transport>& link, const Hello
 }
 
 std::string SessionDriver::link_address() const {
-  return link_ ? remote_address(link_->socket()) : std::string();
+  return link_ ? last_link_address_ : std::string();
 }
 
 std::optional<boost::asio::ip::address> SessionDriver::local_address() const {

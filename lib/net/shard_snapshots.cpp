@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 namespace backedpipe {
@@ -67,6 +70,9 @@ PeerSnapshot snapshot_of(const std::string& name, const Client::Peer& peer) {
   return snapshot;
 }
 
+// Sessions by a name that lives as long as they do, or as the snapshot.
+using Tally = std::unordered_map<std::string_view, std::uint64_t>;
+
 void count(StatusSnapshot& status, const SessionDriver& driver) {
   switch (driver.session().pipe().state()) {
     case PipeState::connected:
@@ -124,25 +130,30 @@ StatusSnapshot status_of(const Shard& shard) {
   }
   for (const auto& [name, peer] : shard.client.peers())
     status.peers.push_back(snapshot_of(name, peer));
+  Tally by_tunnel;
+  Tally by_peer;
   for (const auto& [id, driver] : shard.client.sessions()) {
     count(status, *driver);
-    const SessionDriver::Labels& labels = driver->labels();
-    for (TunnelSnapshot& tunnel : status.tunnels)
-      tunnel.sessions += tunnel.name == labels.tunnel;
-    for (PeerSnapshot& peer : status.peers)
-      peer.sessions += peer.name == labels.peer;
+    ++by_tunnel[driver->labels().tunnel];
+    ++by_peer[driver->labels().peer];
   }
+  for (TunnelSnapshot& tunnel : status.tunnels)
+    tunnel.sessions = by_tunnel[tunnel.name];
+  for (PeerSnapshot& peer : status.peers)
+    peer.sessions = by_peer[peer.name];
 
   for (const auto& entry : shard.server.entries()) {
     status.listeners.push_back({.listen = to_string(entry->listener->address()),
                                 .security = std::string(to_string(entry->settings.security)),
                                 .handshakes = entry->pending});
   }
+  Tally by_listener;
   for (const auto& [id, driver] : shard.server.sessions()) {
     count(status, *driver);
-    for (ListenerSnapshot& listener : status.listeners)
-      listener.sessions += listener.listen == driver->labels().listener;
+    ++by_listener[driver->labels().listener];
   }
+  for (ListenerSnapshot& listener : status.listeners)
+    listener.sessions = by_listener[listener.listen];
   return status;
 }
 

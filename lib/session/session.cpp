@@ -24,7 +24,7 @@ constexpr Duration kLasting = std::chrono::seconds(1);
 Session::Session(Identity identity, SegmentPool& pool, const SessionOptions& options,
                  std::uint64_t seed, TimePoint now)
     : identity_(std::move(identity)),
-      options_(options),
+      resume_timeout_(options.resume_timeout),
       pipe_(pool, options.pipe),
       liveness_(options.liveness),
       reconnector_(options.backoff, seed),
@@ -354,13 +354,13 @@ std::optional<TimePoint> Session::deadline(TimePoint now) const {
   if (ended_) return std::nullopt;
   std::optional<TimePoint> due = earlier(pipe_.deadline(), liveness_.deadline(pipe_, now));
   if (wants_attempt()) due = earlier(due, reconnector_.next_attempt());
-  if (detached_since_) due = earlier(due, *detached_since_ + options_.resume_timeout);
+  if (detached_since_) due = earlier(due, *detached_since_ + resume_timeout_);
   return due;
 }
 
 void Session::tick(TimePoint now) {
   if (ended_) return;
-  if (detached_since_ && now >= *detached_since_ + options_.resume_timeout) {
+  if (detached_since_ && now >= *detached_since_ + resume_timeout_) {
     reset_application(Reason::expired);
     end(Reason::expired);
     return;
@@ -396,7 +396,8 @@ bool Session::wants_attempt() const {
 std::optional<Session::Action> Session::next_action() {
   if (actions_.empty()) return std::nullopt;
   const Action action = actions_.front();
-  actions_.pop_front();
+  actions_.erase(actions_.begin());
+  if (actions_.empty()) actions_.shrink_to_fit();
   // Not before: what was received ahead of a RESET is still there when the application is to be
   // reset.
   if (action.kind == Kind::ended) pipe_.close();

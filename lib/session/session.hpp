@@ -16,7 +16,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -157,11 +156,11 @@ class Session {
   void begin_attempt(Result<std::uint64_t> generation);
 
   Identity identity_;
-  SessionOptions options_;
+  Duration resume_timeout_;
   BackedPipe pipe_;
   Liveness liveness_;
   Reconnector reconnector_;
-  std::deque<Action> actions_;
+  std::vector<Action> actions_;  // few, and none most of the time: then it holds no memory
   std::optional<TimePoint> detached_since_;
   TimePoint attached_at_{};
   std::uint64_t links_ = 0;
