@@ -221,8 +221,8 @@ void Client::dial(Peer& peer, const SessionId& session) {
   const std::uint64_t generation = attempt.generation;
   const SharedGate::Dial dial = attempt.dial;
   LinkDialer::Handlers handlers;
-  handlers.hello = [this, &peer, driver, session, generation, dial] {
-    peer.gate->answered(session, dial);
+  handlers.hello = [this, &peer, driver, session, generation, dial]() -> std::optional<Hello> {
+    if (!peer.gate->answered(session, dial)) return std::nullopt;
     auto hello = driver->hello(generation);
     if (!hello) withdraw(peer, session, generation);
     return hello;
@@ -241,10 +241,7 @@ void Client::dial(Peer& peer, const SessionId& session) {
   handlers.failed = [this, &peer, driver, session, generation, dial](bool rejected,
                                                                      const std::string& why) {
     // Who rejects us is there.
-    if (rejected) {
-      peer.gate->answered(session, dial);
-      peer.gate->rejected(why);
-    }
+    if (rejected && peer.gate->answered(session, dial)) peer.gate->rejected(why);
     if (peer.gate->failed(session, dial, why)) {
       // The session need not know: it is dialled for again when its turn comes.
       attempts_.at(session).dialer.reset();

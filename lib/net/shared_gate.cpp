@@ -38,11 +38,12 @@ void SharedGate::kick() {
   settle();
 }
 
-void SharedGate::answered(const SessionId& session, Dial dial) {
+bool SharedGate::answered(const SessionId& session, Dial dial) {
   const std::scoped_lock lock(mutex_);
-  if (!is_current(session, dial)) return;
+  if (!is_current(session, dial)) return false;
   gate_.answered(session, now());
   settle();
+  return true;
 }
 
 void SharedGate::struggling(const SessionId& session, Dial dial, const std::string& why) {

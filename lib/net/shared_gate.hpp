@@ -49,7 +49,9 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
   void request(const SessionId& session, boost::asio::io_context& io, Told told);
   void withdraw(const SessionId& session);
   void kick();
-  void answered(const SessionId& session, Dial dial);
+  // False: this dial was broken off meanwhile, and must not go on to say HELLO. The next one will,
+  // for the same generation, which a server takes only once.
+  [[nodiscard]] bool answered(const SessionId& session, Dial dial);
   void struggling(const SessionId& session, Dial dial, const std::string& why);
   [[nodiscard]] bool failed(const SessionId& session, Dial dial, const std::string& why);
 
