@@ -237,9 +237,16 @@ void Server::take_over(std::unique_ptr<Transport> transport, const Hello& hello,
     const auto driver = found->second;
     refused = attach(*driver, transport, hello, false, early);
   } else {
-    // It has ended on the way here: the next attempt is told how.
-    refused = refuse(hello, transport->identity(), remote_address(transport->socket()),
-                     stopping_ ? Reason::shutting_down : Reason::overloaded, {});
+    // It has ended on the way here, and what has become of it is known by now.
+    const std::string identity(transport->identity());
+    const SessionDirectory::Ruling ruling = worker_.commons().directory.rule(
+        hello, identity, Reason::none, *this, /*draining=*/true, Worker::now());
+    const bool known = ruling.verdict == SessionRegistry::Verdict::refuse;
+    refused = refuse(hello, identity, remote_address(transport->socket()),
+                     stopping_ ? Reason::shutting_down
+                     : known   ? ruling.reason
+                               : Reason::overloaded,
+                     {});
   }
   if (transport) refuse_link(std::move(transport), refused);
 }
