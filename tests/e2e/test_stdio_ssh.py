@@ -38,7 +38,7 @@ def test_a_command_runs_exits_with_its_code_and_leaves_nothing_behind(stage, ssh
         done = run(*sshd.ssh(1, f"echo here; exit {code}", options=through(stage)))
         assert (done.returncode, done.stdout, done.stderr) == (code, "here\n", "")
     wait_forgotten(stage)
-    assert stage.relay.open_links == 0
+    wait_until(lambda: not stage.relay.open_links, 10, "the links to be closed")
 
 
 def test_an_ssh_that_is_killed_leaves_nothing_behind(stage, sshd):
