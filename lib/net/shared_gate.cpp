@@ -25,9 +25,10 @@ void SharedGate::request(const SessionId& session, boost::asio::io_context& io, 
   settle();
 }
 
-void SharedGate::withdraw(const SessionId& session) {
+void SharedGate::withdraw(const SessionId& session, bool alive) {
   const std::scoped_lock lock(mutex_);
   if (askers_.erase(session) == 0) return;
+  if (alive) gate_.alive(now());
   gate_.withdraw(session);
   settle();
 }

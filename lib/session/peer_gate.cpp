@@ -49,7 +49,7 @@ void PeerGate::kick(TimePoint now) {
   park_dials(0);
 }
 
-// --- what became of a dial
+// --- what became of a dial or a link
 
 PeerGate::Entries::iterator PeerGate::find_dial(const SessionId& session) {
   const auto found = entries_.find(session);
@@ -60,8 +60,12 @@ void PeerGate::answered(const SessionId& session, TimePoint now) {
   const auto entry = find_dial(session);
   if (entry == dialling_.end()) return;
   entry->answered = true;
-  answered_at_ = now;
   patience_ = std::clamp(2 * (now - entry->began), kLeastPatience, kMostPatience);
+  alive(now);
+}
+
+void PeerGate::alive(TimePoint now) {
+  answered_at_ = now;
   state_ = State::up;
   reconnector_.useful();
 }

@@ -63,11 +63,13 @@ class PeerGate {
   // Probes at once, and dials anew for whoever is waiting for an answer.
   void kick(TimePoint now);
 
-  // --- what became of a dial
+  // --- what became of a dial or a link
 
   // The peer is there: its side of the transport's handshake is complete. The dial goes on until
   // withdraw() or failed().
   void answered(const SessionId& session, TimePoint now);
+  // A link that there was before has proved to be alive after all: the peer can be reached.
+  void alive(TimePoint now);
   // There was no answer for a while; the dial goes on. Counts as soon as the peer has answered
   // nobody for that long.
   void struggling(const SessionId& session, const std::string& why, TimePoint now);

@@ -478,6 +478,7 @@ void Fleet::withdraw(Member& member) {
     stop(member.dial);
   }
   member.wanted.reset();
+  if (member.session[0]->link_healthy()) gate_.alive(now_);
   gate_.withdraw(member.id);
 }
 

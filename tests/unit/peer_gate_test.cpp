@@ -223,6 +223,16 @@ TEST_F(PeerGateTest, AProbeWhoseSessionEndsIsReplaced) {
   EXPECT_EQ(gate_.waiting(), 1U);
 }
 
+TEST_F(PeerGateTest, ALinkThatAnswersAfterAllOpensTheGateForAll) {
+  go_down(3);
+  const SessionId prober = only_dial();
+  gate_.alive(now_);
+  EXPECT_EQ(gate_.state(), PeerGate::State::up);
+  withdraw(prober);
+  EXPECT_EQ(dials_.size(), 2U) << "without the pause after a probe that came to nothing";
+  EXPECT_EQ(gate_.waiting(), 0U);
+}
+
 TEST_F(PeerGateTest, SessionsThatComeAndGoMakeNoStormOfProbes) {
   go_down(1);
   withdraw(session(1));
