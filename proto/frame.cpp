@@ -77,9 +77,15 @@ Result<std::optional<FrameDecoder::Event>> FrameDecoder::next(std::span<const st
   }
 
   if (input.empty()) return std::nullopt;
-  const std::size_t count = std::min(payload_left_, input.size());
-  const Event event{frame_, input.first(count)};
-  input = input.subspan(count);
+  const std::span<const std::byte> payload = input.first(std::min(payload_left_, input.size()));
+  input = input.subspan(payload.size());
+  Event event = skip(payload.size());
+  event.payload = payload;
+  return event;
+}
+
+FrameDecoder::Event FrameDecoder::skip(std::size_t count) {
+  const Event event{frame_, {}};
   frame_.value += count;
   payload_left_ -= count;
   return event;

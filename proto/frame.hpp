@@ -58,6 +58,13 @@ class FrameDecoder {
   // Nothing when more bytes are needed. Error: protocol_error; the decoder is of no use afterwards.
   Result<std::optional<Event>> next(std::span<const std::byte>& input);
 
+  // How much of a DATA frame that has begun is still to come, from frame().value on.
+  std::size_t payload_left() const { return payload_left_; }
+  const Frame& frame() const { return frame_; }
+  // The next `count` bytes have gone where they belong without coming by here: the event that
+  // next() would have given for them, without payload. Precondition: count ≤ payload_left().
+  Event skip(std::size_t count);
+
   // The caller could not take the last `count` bytes of the piece it was just given, and will
   // present them again. Precondition: they were in that piece.
   void put_back(std::size_t count);

@@ -1,5 +1,3 @@
-#include <array>
-
 #include "net/transport.hpp"
 
 namespace backedpipe {
@@ -11,10 +9,7 @@ class PlainTransport final : public Transport {
 
   IoResult handshake() override { return {}; }
 
-  IoResult read(MutableBytes into) override {
-    const std::array<MutableBytes, 1> pieces{into};
-    return read_some(fd(), pieces);
-  }
+  IoResult read(std::span<const MutableBytes> pieces) override { return read_some(fd(), pieces); }
 
   IoResult write(std::span<const ConstBytes> pieces) override { return write_some(fd(), pieces); }
 

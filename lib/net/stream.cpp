@@ -17,17 +17,18 @@
 namespace backedpipe {
 namespace {
 
+// Returns how many bytes they come to.
 template <typename Piece>
 std::size_t to_vectors(std::span<const Piece> pieces, std::array<iovec, kMaxPieces>& vectors,
                        int& count) {
-  std::size_t total = 0;
-  count = static_cast<int>(std::min(pieces.size(), kMaxPieces));
-  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-    vectors[i].iov_base = const_cast<std::byte*>(pieces[i].data());
-    vectors[i].iov_len = pieces[i].size();
-    total += pieces[i].size();
+  pieces = pieces.first(std::min(pieces.size(), kMaxPieces));
+  count = 0;
+  for (const Piece& piece : pieces) {
+    iovec& vector = vectors[static_cast<std::size_t>(count++)];
+    vector.iov_base = const_cast<std::byte*>(piece.data());
+    vector.iov_len = piece.size();
   }
-  return total;
+  return total_bytes(pieces);
 }
 
 IoResult to_result(ssize_t moved, std::size_t asked, IoResult::Status blocked) {

@@ -37,6 +37,14 @@ struct IoResult {
 // At most this many pieces go into one system call.
 inline constexpr std::size_t kMaxPieces = 64;
 
+template <typename Piece>
+std::size_t total_bytes(std::span<const Piece> pieces) {
+  std::size_t total = 0;
+  for (const Piece& piece : pieces)
+    total += piece.size();
+  return total;
+}
+
 IoResult read_some(int socket, std::span<const MutableBytes> pieces);
 IoResult write_some(int socket, std::span<const ConstBytes> pieces);
 

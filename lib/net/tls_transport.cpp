@@ -59,16 +59,19 @@ class TlsTransport final : public Transport {
   }
 
   // All records that one read from the socket brings.
-  IoResult read(MutableBytes into) override {
+  IoResult read(std::span<const MutableBytes> pieces) override {
     IoResult result;
     if (read_end_) return *read_end_;
-    const TlsWire::Receiving receiving(wire_, fd(), TlsWire::Reads::one, into.size());
-    while (result.bytes < into.size()) {
+    const TlsWire::Receiving receiving(wire_, fd(), TlsWire::Reads::one, total_bytes(pieces));
+    std::size_t filled = 0;  // of the piece in front
+    while (!pieces.empty()) {
       ERR_clear_error();
       std::size_t count = 0;
-      const MutableBytes room = into.subspan(result.bytes);
+      const MutableBytes room = pieces.front().subspan(filled);
       const int done = SSL_read_ex(ssl_.get(), room.data(), room.size(), &count);
       result.bytes += count;
+      filled += count;
+      skip_taken(pieces, filled);
       if (done == 1) continue;
       const IoResult stopped = blocked_or_failed(done);
       if (stopped.status == IoResult::Status::want_read) {
@@ -143,7 +146,8 @@ class TlsTransport final : public Transport {
   std::string failure() const override { return peer_.failure; }
 
  private:
-  static void skip_taken(std::span<const ConstBytes>& pieces, std::size_t& skip) {
+  template <typename Piece>
+  static void skip_taken(std::span<const Piece>& pieces, std::size_t& skip) {
     while (!pieces.empty() && skip >= pieces.front().size()) {
       skip -= pieces.front().size();
       pieces = pieces.subspan(1);

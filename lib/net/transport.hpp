@@ -24,7 +24,9 @@ class Transport {
 
   // One step of the transport's own handshake; repeated until ok or failed.
   virtual IoResult handshake() = 0;
-  virtual IoResult read(MutableBytes into) = 0;
+  // Fills `pieces` from the front, at most kMaxPieces of them.
+  virtual IoResult read(std::span<const MutableBytes> pieces) = 0;
+  IoResult read(MutableBytes into) { return read(std::span<const MutableBytes>(&into, 1)); }
   // Sends from the front of `pieces`. After want_write the same bytes must be offered again.
   virtual IoResult write(std::span<const ConstBytes> pieces) = 0;
   // Ends our direction in order; what was written before still arrives.

@@ -19,8 +19,6 @@ constexpr Duration kMeasureEvery = seconds(1);
 // A measurement from here on, and of twice what is usual, may have gone across an outage: it is not
 // left alone for long.
 constexpr Duration kUnusual = milliseconds(100);
-// Payload of one DATA frame: more would let a pong wait longer than it should on a slow link.
-constexpr std::size_t kFramePayloadBytes = std::size_t{64} << 10;
 
 boost::system::error_code closed_error() {
   return make_error_code(boost::system::errc::broken_pipe);
@@ -193,19 +191,34 @@ void BackedPipe::let_go_of_link() {
   if (resetting()) writer_.discard();
 }
 
-Result<std::size_t> BackedPipe::receive(std::uint64_t generation, ConstBytes bytes, TimePoint now) {
+std::size_t BackedPipe::prepare_receive(std::uint64_t generation, std::size_t max_bytes,
+                                        std::span<MutableBytes> out) {
+  if (state_ != PipeState::connected || generation != generation_ || resetting()) return 0;
+  return reader_.prepare(decoder_.frame().value, std::min(decoder_.payload_left(), max_bytes), out);
+}
+
+Result<std::size_t> BackedPipe::receive(std::uint64_t generation, ConstBytes bytes, TimePoint now,
+                                        std::size_t placed) {
   const std::size_t given = bytes.size();
-  if (state_ != PipeState::connected || generation != generation_ || given == 0) return given;
+  if (state_ != PipeState::connected || generation != generation_) return given;
+  if (given + placed == 0) {
+    reader_.commit(0);
+    return given;
+  }
   last_received_at_ = now;
   received_data_last_ = false;
   unanswered_since_.reset();
   // What the link has not taken yet is still on its way out.
   if (outbox_.holds_data()) unanswered_since_ = now;
+  if (placed > 0) {
+    const auto taken = on_frame(decoder_.skip(placed), placed, now);
+    if (!taken) return taken.error();
+  }
   while (!reset_received_) {
     const auto event = decoder_.next(bytes);
     if (!event) return event.error();
     if (!*event) break;
-    const auto taken = on_frame(**event, now);
+    const auto taken = on_frame(**event, 0, now);
     if (!taken) return taken.error();
     if (const std::size_t left = (*event)->payload.size() - *taken; left > 0) {
       decoder_.put_back(left);
@@ -215,8 +228,9 @@ Result<std::size_t> BackedPipe::receive(std::uint64_t generation, ConstBytes byt
   return given;
 }
 
-// Returns how much of the event's payload was taken.
-Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, TimePoint now) {
+// Returns how much of the event's payload was taken; `placed` bytes of it are where they belong.
+Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, std::size_t placed,
+                                         TimePoint now) {
   const Frame& frame = event.frame;
   const std::uint64_t acknowledged = writer_.acknowledged();
   if (const auto known = writer_.acknowledge(frame.acknowledgement); !known) {
@@ -228,10 +242,14 @@ Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, TimeP
       // Nobody will read it any more, but framing and acknowledgements go on until the RESET is
       // out.
       if (resetting()) break;
-      const auto taken = reader_.receive(frame.value, event.payload);
-      if (!taken) return violation(*reason_of(taken.error()));
       received_data_last_ = true;
       measure(now);
+      if (placed > 0) {
+        reader_.commit(placed);
+        break;
+      }
+      const auto taken = reader_.receive(frame.value, event.payload);
+      if (!taken) return violation(*reason_of(taken.error()));
       return taken;
     }
     case FrameType::fin:
@@ -320,7 +338,7 @@ void BackedPipe::fill_outbox(TimePoint now) {
 
   std::size_t budget = outbox_.budget_bytes();
   while (budget > 0) {
-    const std::size_t payload = std::min({writer_.sendable(), budget, kFramePayloadBytes});
+    const std::size_t payload = std::min({writer_.sendable(), budget, kMaxPayloadBytes});
     if (payload == 0) break;
     add(FrameType::data, writer_.next_offset(), payload);
     writer_.schedule(payload);

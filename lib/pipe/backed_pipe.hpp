@@ -110,8 +110,15 @@ class BackedPipe {
 
   // Bytes from the link. Returns how many were taken: fewer than given only when memory is
   // exhausted, or when a RESET among them made the rest meaningless (then all count as taken).
-  // Errors: protocol_error, future_sequence, window_exceeded; see violates_session.
-  Result<std::size_t> receive(std::uint64_t generation, ConstBytes bytes, TimePoint now);
+  // Errors: protocol_error, future_sequence, window_exceeded; see violates_session. Before `bytes`,
+  // the link has put `placed` ones into what prepare_receive() gave it.
+  Result<std::size_t> receive(std::uint64_t generation, ConstBytes bytes, TimePoint now,
+                              std::size_t placed = 0);
+  // In the middle of a DATA frame: where its next bytes can be put without a copy, at most
+  // `max_bytes`, as up to `out.size()` pieces; returns how many. What follows is receive(), also
+  // when nothing has come.
+  std::size_t prepare_receive(std::uint64_t generation, std::size_t max_bytes,
+                              std::span<MutableBytes> out);
   // Bytes for the link, as up to `out.size()` pieces; returns how many. What was offered stays the
   // same until it is taken.
   std::size_t outgoing(TimePoint now, std::span<ConstBytes> out);
@@ -176,7 +183,7 @@ class BackedPipe {
 
   void let_go_of_link();
   void fill_outbox(TimePoint now);
-  Result<std::size_t> on_frame(const FrameDecoder::Event& event, TimePoint now);
+  Result<std::size_t> on_frame(const FrameDecoder::Event& event, std::size_t placed, TimePoint now);
   Result<std::size_t> violation(Reason reason);
   void on_pong(std::uint64_t token, TimePoint now);
   void measure(TimePoint now);

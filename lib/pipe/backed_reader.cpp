@@ -1,5 +1,7 @@
 #include "pipe/backed_reader.hpp"
 
+#include <algorithm>
+
 #include "pipe/invariant.hpp"
 
 namespace backedpipe {
@@ -18,6 +20,13 @@ Result<std::size_t> BackedReader::receive(std::uint64_t offset, ConstBytes bytes
   if (end <= received) return bytes.size();
   const auto repeated = static_cast<std::size_t>(received - offset);
   return repeated + ring_.write(bytes.subspan(repeated));
+}
+
+std::size_t BackedReader::prepare(std::uint64_t offset, std::size_t max_bytes,
+                                  std::span<MutableBytes> out) {
+  if (offset != ring_.end() || fin_received_ || offset >= window_.stated_limit()) return 0;
+  const std::uint64_t granted = window_.stated_limit() - offset;
+  return ring_.prepare(static_cast<std::size_t>(std::min<std::uint64_t>(max_bytes, granted)), out);
 }
 
 Result<void> BackedReader::receive_fin(std::uint64_t offset) {

@@ -30,6 +30,11 @@ class BackedReader {
   // than given only when the pool is exhausted. Errors: protocol_error for a gap or bytes behind
   // the end of the stream, window_exceeded for bytes beyond the stated limit.
   Result<std::size_t> receive(std::uint64_t offset, ConstBytes bytes);
+  // The same without a copy: where the bytes [offset, offset + max_bytes) belong, as up to
+  // `out.size()` pieces; returns how many. Nothing where they would be dealt with otherwise, or
+  // when the pool is exhausted. See RingBuffer::prepare.
+  std::size_t prepare(std::uint64_t offset, std::size_t max_bytes, std::span<MutableBytes> out);
+  void commit(std::size_t count) { ring_.commit(count); }
   // The stream ends at `offset`. Error: protocol_error when that contradicts what came before.
   Result<void> receive_fin(std::uint64_t offset);
 

@@ -204,14 +204,15 @@ void Session::on_detached(TimePoint now) {
   detached_since_ = now;
 }
 
-std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoint now) {
+std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoint now,
+                             std::size_t placed) {
   if (ended_ || pipe_.state() != PipeState::connected || generation != pipe_.generation()) {
     return bytes.size();
   }
   const std::uint64_t received = pipe_.reader().received_sequence();
   const std::uint64_t acknowledged = pipe_.writer().acknowledged();
   const auto asked_at = pipe_.ping_asked_at();
-  const auto taken = pipe_.receive(generation, bytes, now);
+  const auto taken = pipe_.receive(generation, bytes, now, placed);
   if (taken) {
     // Other bytes may be old ones, which the peer's TCP repeats when the network is back, while
     // ours repeats nothing for seconds to come. The PONG says that both ways are open; after it the

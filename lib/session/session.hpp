@@ -108,7 +108,13 @@ class Session {
   // --- links, on both sides
 
   // Bytes from the link of this generation; returns how many were taken (see BackedPipe::receive).
-  std::size_t receive(std::uint64_t generation, ConstBytes bytes, TimePoint now);
+  std::size_t receive(std::uint64_t generation, ConstBytes bytes, TimePoint now,
+                      std::size_t placed = 0);
+  // See BackedPipe.
+  std::size_t prepare_receive(std::uint64_t generation, std::size_t max_bytes,
+                              std::span<MutableBytes> out) {
+    return ended_ ? 0 : pipe_.prepare_receive(generation, max_bytes, out);
+  }
   std::size_t outgoing(TimePoint now, std::span<ConstBytes> out) {
     return pipe_.outgoing(now, out);
   }
@@ -130,6 +136,8 @@ class Session {
   bool ended() const { return ended_; }
   // The link owes an answer for too long. A client has a candidate beside it, or is about to.
   bool suspect() const { return suspect_; }
+  // There is a link, and no reason to doubt it.
+  bool link_healthy() const { return pipe_.state() == PipeState::connected && !suspect_; }
   // How many links it has had.
   std::uint64_t links() const { return links_; }
   std::optional<TimePoint> next_attempt() const { return reconnector_.next_attempt(); }

@@ -13,8 +13,8 @@ LIMITS = {"limits": {"replay_buffer": "64MiB"}}
 KEPT_BYTES = 12 * MIB
 
 
-def test_memory_falls_back_when_a_stalled_application_has_read(tunnel, start):
-    """Bytes for a target that does not read wait in the client, those for an application that does not, in the server."""
+def test_memory_falls_back_when_the_bytes_of_an_outage_have_been_delivered(tunnel, start):
+    """Meanwhile those for the target wait in the client, those for the application in the server."""
     stalled, source = start(StalledTarget()), start(SourceTarget(2, BURST_BYTES))
     stage = tunnel({"stalled": stalled.address, "source": source.address}, server_settings=LIMITS, client_settings=LIMITS)
     if stage.client.is_instrumented():
@@ -22,10 +22,14 @@ def test_memory_falls_back_when_a_stalled_application_has_read(tunnel, start):
     idle = {daemon: daemon.rss_bytes() for daemon in stage.daemons()}
 
     with stage.connect("stalled") as upward, stage.connect("source") as downward:
+        wait_until(lambda: len(stage.server.control.sessions()) == 2, 10, "both sessions to be open")
+        stage.relay.refuse()
+        stage.relay.cut()
         writer = Background(send_pattern, upward, Pattern(1), BURST_BYTES)
         for daemon in stage.daemons():
             wait_until(lambda daemon=daemon: daemon.rss_bytes() > idle[daemon] + REPLAY_BUFFER * 3 // 4, 20,
                        f"{daemon.name} to fill its buffers")
+        stage.relay.accept()
         stalled.release()
         receive_pattern(downward, Pattern(2), BURST_BYTES)
         writer.result(30)

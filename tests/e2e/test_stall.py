@@ -6,7 +6,7 @@ import time
 
 from support.streams import Pattern, echo_once, expect_end
 from support.targets import EchoTarget, StalledTarget
-from support.waiting import MIB, PATIENCE, patient, scaled
+from support.waiting import MIB, PATIENCE, patient, scaled, wait_until
 
 STALL_SECONDS = scaled(20, least=5)
 REPLAY_BUFFER, MAX_WINDOW, MAX_MEMORY = 16 * MIB, 4 * MIB, 48 * MIB
@@ -91,3 +91,38 @@ def test_an_application_that_does_not_read_holds_back_only_its_target(tunnel, st
             assert data, f"end of stream at {received} of {offset}"
             pattern.check(received, data)
             received += len(data)
+
+
+def test_an_application_is_read_far_ahead_only_without_a_link(tunnel, start):
+    """With a link the replay buffer holds what is on its way and little more; without one all of it may fill."""
+    stalled = start(StalledTarget())
+    limits = {"limits": {"replay_buffer": "32MiB", "max_window": "1MiB"}}
+    stage = tunnel(stalled.address, server_settings=limits, client_settings=limits, tls=False)
+    pattern = Pattern(1)
+    with stage.connect() as sock:
+        sock.setblocking(False)
+        offset = 0
+
+        def buffered():
+            nonlocal offset
+            offset = write_what_fits(sock, pattern, offset)
+            return stage.only_session()["buffered"]
+
+        wait_until(stage.client.control.sessions, 10, "the session to be there")
+        # Written to until nothing moves any more.
+        last = -1
+        while last != offset:
+            last = offset
+            buffered()
+            select.select([], [sock], [], scaled(2, least=1))
+        assert MIB < buffered() < 4 * MIB
+        stage.relay.refuse()
+        stage.relay.cut()
+        wait_until(lambda: buffered() > 24 * MIB, 20, "the replay buffer to be filled")
+        stage.relay.accept()
+        stalled.release()
+        sock.settimeout(patient(30))
+        sock.shutdown(socket.SHUT_WR)
+        expect_end(sock)
+    stalled.wait_outcome(1)
+    assert stalled.results == [(offset, pattern.digest(offset))]

@@ -16,6 +16,7 @@
 
 #include "pipe/backed_pipe.hpp"
 #include "tests/fuzz/input.hpp"
+#include "tests/support/placing.hpp"
 
 namespace backedpipe::fuzz {
 namespace {
@@ -328,7 +329,8 @@ class World {
     if (link == nullptr || end->state() != PipeState::connected) return;
     auto& wire = link->to[side];
     const ConstBytes bytes = ConstBytes(wire).first(std::min(wire.size(), most + 1));
-    const auto taken = end->receive(end->generation(), bytes, now_);
+    const std::size_t placed = most % 2 == 0 ? test::place(*end, end->generation(), bytes) : 0;
+    const auto taken = end->receive(end->generation(), bytes.subspan(placed), now_, placed);
     if (!taken) {
       require(forged_, "nothing fails as long as nothing is forged");
       if (end->violates_session()) {
@@ -337,8 +339,8 @@ class World {
       lose_link(side);
       return;
     }
-    require(*taken <= bytes.size(), "takes what it was given");
-    wire.erase(wire.begin(), wire.begin() + static_cast<std::ptrdiff_t>(*taken));
+    require(placed + *taken <= bytes.size(), "takes what it was given");
+    wire.erase(wire.begin(), wire.begin() + static_cast<std::ptrdiff_t>(placed + *taken));
     if (end->reset_received()) {
       reset_ = true;
       lose_link(side);

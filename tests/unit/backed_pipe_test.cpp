@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/pipe_fixture.hpp"
+#include "tests/support/placing.hpp"
 
 namespace backedpipe::test {
 namespace {
@@ -343,6 +344,77 @@ TEST_F(BackedPipeData, APartOfADataFrameIsDeliveredAsItComes) {
     const std::size_t expected = i < kMaxFramePrefixBytes ? 0 : i + 1 - kMaxFramePrefixBytes;
     EXPECT_EQ(deliverable_text(pipe_), std::string("hello").substr(0, expected));
   }
+}
+
+TEST_F(BackedPipeData, TheRestOfADataFrameCanBePutWhereItBelongs) {
+  attach();
+  write(pipe_, stream_text(0, 9));
+  take_all(pipe_, kStart);
+  const std::string text = stream_text(0, 50);
+  const std::string frame = data_frame(0, text, 9) + frame_text(FrameType::ping, 9, 4);
+  const std::size_t head = kMaxFramePrefixBytes + 3;
+  EXPECT_EQ(place(pipe_, 1, bytes_of(frame)), 0U) << "no frame has begun";
+  receive(pipe_, frame.substr(0, kMaxFramePrefixBytes)).value();
+  EXPECT_EQ(pipe_.writer().acknowledged(), 0U);
+  receive(pipe_, frame.substr(kMaxFramePrefixBytes, 3)).value();
+  EXPECT_EQ(pipe_.writer().acknowledged(), 9U);
+  EXPECT_EQ(place(pipe_, 2, bytes_of(frame).subspan(head)), 0U) << "another link";
+  ASSERT_EQ(place(pipe_, 1, bytes_of(frame).subspan(head)), 47U) << "as far as the frame goes";
+  const std::string_view behind = std::string_view(frame).substr(head + 47);
+  EXPECT_EQ(pipe_.receive(1, bytes_of(behind), kStart, 47).value(), behind.size());
+  EXPECT_EQ(only(FrameType::pong, take_frames(pipe_)).size(), 1U);
+  EXPECT_EQ(deliver(pipe_), text);
+  receive(pipe_, data_frame(50, "next", 9)).value();
+  EXPECT_EQ(deliver(pipe_), "next");
+}
+
+TEST_F(BackedPipeData, APlacedByteCarriesTheAcknowledgementOfItsFrame) {
+  attach();
+  write(pipe_, "hello");
+  take_all(pipe_, kStart);
+  receive(pipe_, data_frame(0, "abc", 5).substr(0, kMaxFramePrefixBytes)).value();
+  ASSERT_EQ(place(pipe_, 1, bytes_of("a")), 1U);
+  ASSERT_TRUE(pipe_.receive(1, {}, kStart, 1).has_value());
+  EXPECT_EQ(pipe_.writer().acknowledged(), 5U);
+  receive(pipe_, "bc").value();
+  EXPECT_EQ(deliver(pipe_), "abc");
+  receive(pipe_, data_frame(3, "de", 6).substr(0, kMaxFramePrefixBytes)).value();
+  ASSERT_EQ(place(pipe_, 1, bytes_of("d")), 1U);
+  EXPECT_TRUE(fails_with(pipe_.receive(1, {}, kStart, 1), Reason::future_sequence));
+}
+
+TEST_F(BackedPipeData, ABytesPlaceIsGivenBackWhenNothingHasCome) {
+  attach();
+  receive(pipe_, data_frame(0, stream_text(0, 50)).substr(0, kMaxFramePrefixBytes)).value();
+  std::array<MutableBytes, 4> pieces;
+  EXPECT_EQ(pipe_.prepare_receive(1, 50, pieces), 4U);
+  EXPECT_EQ(pool_->segments_in_use(), 4U);
+  EXPECT_EQ(pipe_.receive(1, {}, kStart).value(), 0U);
+  EXPECT_EQ(pool_->segments_in_use(), 0U);
+}
+
+TEST_F(BackedPipeData, OnlyNewBytesWithinTheWindowHaveAPlace) {
+  attach();
+  receive(pipe_, data_frame(0, "abcdef")).value();
+  lose_link();
+  attach(peer_at(0));
+  receive(pipe_, data_frame(3, "defghi").substr(0, kMaxFramePrefixBytes)).value();
+  EXPECT_EQ(place(pipe_, 2, bytes_of("def")), 0U) << "a repetition";
+  receive(pipe_, "def").value();
+  EXPECT_EQ(place(pipe_, 2, bytes_of("ghi")), 3U);
+  pipe_.receive(2, {}, kStart, 3).value();
+  EXPECT_EQ(deliver(pipe_), "abcdefghi");
+
+  receive(pipe_, data_frame(9, stream_text(0, 60)).substr(0, kMaxFramePrefixBytes)).value();
+  EXPECT_EQ(place(pipe_, 2, bytes_of(stream_text(0, 60))), 64U - 9) << "up to the window's limit";
+  EXPECT_TRUE(fails_with(pipe_.receive(2, bytes_of("x"), kStart, 55), Reason::window_exceeded));
+}
+
+TEST_F(BackedPipeData, NothingHasAPlaceOnceTheSessionIsBeingReset) {
+  attach();
+  receive(pipe_, data_frame(0, "abc").substr(0, kMaxFramePrefixBytes)).value();
+  pipe_.reset(Reason::application_reset);
+  EXPECT_EQ(place(pipe_, 1, bytes_of("abc")), 0U);
 }
 
 TEST_F(BackedPipeData, TakesFewerBytesWhileMemoryIsExhaustedAndGoesOnWithoutLoss) {
@@ -762,16 +834,15 @@ TEST_F(BackedPipeOutgoing, AResetDoesNotChangeWhatTheLinkIsInTheMiddleOf) {
   EXPECT_EQ(offered(pipe_, kStart), whole.substr(26));
 }
 
-TEST_F(BackedPipeOutgoing, ALargeTransferGoesOutInFramesOfAtMost64KiB) {
-  constexpr std::size_t kBytes = std::size_t{1} << 20;
-  ArenaPool pool(48, 64 << 10);
+TEST_F(BackedPipeOutgoing, ALargeTransferGoesOutInFramesThatAReceiverMustAccept) {
+  constexpr std::size_t kBytes = std::size_t{4} << 20;
+  ArenaPool pool(192, 64 << 10);
   BackedPipe pipe(*pool, {.replay_buffer_bytes = kBytes});
   ASSERT_EQ(write(pipe, stream_text(0, kBytes)), kBytes);
   ASSERT_TRUE(pipe.attach(1, peer_at(0, kBytes), kStart).has_value());
   const auto frames = only(FrameType::data, take_frames(pipe));
-  EXPECT_GE(frames.size(), kBytes >> 16);
   for (const SeenFrame& frame : frames)
-    EXPECT_LE(frame.payload.size(), std::size_t{64} << 10);
+    EXPECT_LE(frame.payload.size(), kMaxPayloadBytes);
   EXPECT_EQ(payload_of(frames), stream_text(0, kBytes));
 }
 
