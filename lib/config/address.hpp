@@ -27,6 +27,7 @@ struct Address {
   std::string unix_path;   // when not empty, host and port mean nothing
 
   bool is_unix() const { return !unix_path.empty(); }
+  bool chosen_port() const { return !is_unix() && port == 0; }
   friend bool operator==(const Address&, const Address&) = default;
 };
 

@@ -3,16 +3,6 @@
 #include <algorithm>
 
 namespace backedpipe {
-namespace {
-
-template <class Entry>
-const Entry* find_named(const std::vector<Entry>& entries, std::string_view name) {
-  const auto entry = std::find_if(entries.begin(), entries.end(),
-                                  [name](const Entry& e) { return e.name == name; });
-  return entry == entries.end() ? nullptr : &*entry;
-}
-
-}  // namespace
 
 std::string_view to_string(Security security) {
   switch (security) {

@@ -3,6 +3,7 @@
 // the defaults of the file.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -124,9 +125,17 @@ struct Settings {
   std::vector<AcceptSettings> accept;
   std::vector<ServiceSettings> services;
 
-  // Null when there is none of that name.
+  // As find_named().
   const PeerSettings* find_peer(std::string_view name) const;
   const ServiceSettings* find_service(std::string_view name) const;
 };
+
+// Null when there is none of that name.
+template <class Entry>
+const Entry* find_named(const std::vector<Entry>& entries, std::string_view name) {
+  const auto entry = std::find_if(entries.begin(), entries.end(),
+                                  [name](const Entry& each) { return each.name == name; });
+  return entry == entries.end() ? nullptr : &*entry;
+}
 
 }  // namespace backedpipe

@@ -77,12 +77,12 @@ OrderedJson to_json(const WorkerSnapshot& worker) {
 }
 
 OrderedJson to_json(const Totals& totals) {
-  return {{"sessions_opened", totals.sessions_opened},
-          {"sessions_ended", totals.sessions_ended},
-          {"attaches", totals.attaches},
-          {"bytes_in", totals.bytes_in},
-          {"bytes_out", totals.bytes_out},
-          {"replayed_bytes", totals.replayed_bytes},
+  return {{"sessions_opened", totals.sessions.opened},
+          {"sessions_ended", totals.sessions.ended},
+          {"attaches", totals.sessions.attaches},
+          {"bytes_in", totals.sessions.bytes_in},
+          {"bytes_out", totals.sessions.bytes_out},
+          {"replayed_bytes", totals.sessions.replayed_bytes},
           {"handshakes_failed", totals.handshakes_failed},
           {"links_handed_over", totals.links_handed_over},
           {"segments_in_use", totals.segments_in_use},

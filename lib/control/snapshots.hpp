@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/session_totals.hpp"
 #include "pipe/backed_pipe.hpp"
 #include "pipe/time.hpp"
 #include "proto/session_id.hpp"
@@ -96,12 +97,7 @@ struct WorkerSnapshot {
 
 // Since the daemon was started, but for the last three.
 struct Totals {
-  std::uint64_t sessions_opened = 0;
-  std::uint64_t sessions_ended = 0;
-  std::uint64_t attaches = 0;
-  std::uint64_t bytes_in = 0;
-  std::uint64_t bytes_out = 0;
-  std::uint64_t replayed_bytes = 0;
+  SessionTotals sessions;
   std::uint64_t handshakes_failed = 0;
   std::uint64_t links_handed_over = 0;  // to the worker of the session that they resume
   std::uint64_t segments_in_use = 0;

@@ -37,12 +37,14 @@ Client::Plan Client::plan(const Settings& settings, const SecurityOfPeers& secur
   return plan;
 }
 
-// A socket that was passed belongs to the tunnel of its name; any other to its address.
+// A socket that was passed, or whose port the system has chosen, belongs to the tunnel of its name;
+// any other to its address.
 std::shared_ptr<Client::Tunnel> Client::tunnel_for(const TunnelSettings& wanted,
                                                    ListeningSockets& sockets) const {
   for (const auto& tunnel : tunnels_) {
-    if (tunnel->passed ? tunnel->settings.name == wanted.name
-                       : tunnel->settings.listen == wanted.listen) {
+    const bool same_name = tunnel->settings.name == wanted.name;
+    const bool same_place = tunnel->settings.listen == wanted.listen;
+    if (tunnel->passed ? same_name : same_place && (same_name || !wanted.listen.chosen_port())) {
       return tunnel;
     }
   }
@@ -202,7 +204,9 @@ void Client::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t
 }
 
 void Client::give_up(SessionDriver& driver, std::uint64_t generation) {
-  withdraw(peers_.at(driver.labels().peer), driver.session().id(), generation);
+  // Not wanted any more because its link has answered after all: good news for the others.
+  withdraw(peers_.at(driver.labels().peer), driver.session().id(), generation,
+           driver.session().link_healthy());
 }
 
 // By the gate; perhaps about an attempt that was given up meanwhile.
@@ -261,12 +265,12 @@ void Client::dial(Peer& peer, const SessionId& session) {
 }
 
 // Does nothing about an attempt of another generation.
-void Client::withdraw(Peer& peer, const SessionId& session, std::uint64_t generation) {
+void Client::withdraw(Peer& peer, const SessionId& session, std::uint64_t generation, bool alive) {
   const auto found = attempts_.find(session);
   if (found == attempts_.end() || found->second.generation != generation) return;
   if (const auto dialer = std::move(found->second.dialer)) dialer->cancel();
   attempts_.erase(found);
-  peer.gate->withdraw(session);
+  peer.gate->withdraw(session, alive);
 }
 
 bool Client::reconnect(const std::shared_ptr<SessionDriver>& driver) {
@@ -289,7 +293,8 @@ void Client::attached(SessionDriver&) {
 void Client::detached(SessionDriver&) {}
 
 void Client::ended(SessionDriver& driver, Reason) {
-  totals_.retire(driver);
+  ++totals_.ended;
+  driver.add_to(totals_);
   if (const auto attempt = attempts_.find(driver.session().id()); attempt != attempts_.end()) {
     give_up(driver, attempt->second.generation);
   }

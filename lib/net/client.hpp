@@ -92,6 +92,7 @@ class Client final : public SessionOwner {
     const auto found = sessions_.find(id);
     return found == sessions_.end() ? nullptr : found->second;
   }
+  // The bytes of sessions that are still there are not in it.
   const SessionTotals& totals() const { return totals_; }
 
   void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
@@ -116,7 +117,7 @@ class Client final : public SessionOwner {
   SessionId new_session_id();
   void told(const SessionId& session, std::uint64_t generation, SharedGate::Dial dial);
   void dial(Peer& peer, const SessionId& session);
-  void withdraw(Peer& peer, const SessionId& session, std::uint64_t generation);
+  void withdraw(Peer& peer, const SessionId& session, std::uint64_t generation, bool alive = false);
 
   Worker& worker_;
   std::size_t max_sessions_ = 0;

@@ -113,8 +113,9 @@ ListeningSocket adopt(int descriptor, const Address& address) {
 
 }  // namespace
 
-ListeningSocket ListeningSockets::open(const Address& wanted, const std::string& name) {
-  const std::string key = name + ' ' + to_string(wanted);
+ListeningSocket ListeningSockets::open(const Address& wanted, const std::string& name,
+                                       std::size_t place) {
+  const std::string key = std::to_string(place) + ' ' + name + ' ' + to_string(wanted);
   const auto known = opened_.find(key);
   if (known == opened_.end()) {
     const ListeningSocket first = open_first(wanted, name);

@@ -29,18 +29,18 @@ class ListeningSockets {
   // Where a socket was passed for a listener, that one is used.
   explicit ListeningSockets(PassedSockets& passed) : passed_(&passed) {}
 
-  // For the listener of this name (see PassedSockets) and address; the next call for the same gives
-  // the next worker's. A port that somebody else has is in use, also if he would share it. A Unix
-  // socket's file that nobody listens on any more is replaced. Throws std::runtime_error with a
-  // sentence that names the address.
-  ListeningSocket open(const Address& wanted, const std::string& name = {});
+  // For the listener of this name (see PassedSockets) and address, of several such the one at
+  // `place`; the next call for the same gives the next worker's. A port that somebody else has is
+  // in use, also if he would share it. A Unix socket's file that nobody listens on any more is
+  // replaced. Throws std::runtime_error with a sentence that names the address.
+  ListeningSocket open(const Address& wanted, const std::string& name = {}, std::size_t place = 0);
 
  private:
   ListeningSocket open_first(const Address& wanted, const std::string& name);
 
   PassedSockets* passed_ = nullptr;
   boost::asio::io_context io_;
-  std::map<std::string, ListeningSocket> opened_;  // the first of each, by name and address
+  std::map<std::string, ListeningSocket> opened_;  // the first of each listener
 };
 
 }  // namespace backedpipe

@@ -94,9 +94,7 @@ Sum sum_of(const SessionTotals& totals, const Sessions& sessions) {
     sum.suspect += driver->session().suspect() ? 1 : 0;
     sum.unacknowledged_bytes += pipe.writer().ring().size();
     sum.buffered_bytes += pipe.writer().ring().size() + pipe.reader().ring().size();
-    sum.totals.bytes_in += driver->bytes_in();
-    sum.totals.bytes_out += driver->bytes_out();
-    sum.totals.replayed_bytes += pipe.replayed_bytes();
+    driver->add_to(sum.totals);
   }
   return sum;
 }

@@ -36,18 +36,23 @@ Server::Plan Server::plan(const Settings& settings, const SecurityOfListeners& s
   plan.services = settings.services;
   for (std::size_t i = 0; i < settings.accept.size(); ++i) {
     const AcceptSettings& accept = settings.accept[i];
-    plan.entries.push_back({accept, security[i], entry_for(accept, sockets)});
+    plan.entries.push_back({accept, security[i], entry_for(accept, plan, sockets)});
   }
   return plan;
 }
 
-std::shared_ptr<Server::Entry> Server::entry_for(const AcceptSettings& wanted,
+// Only those that let the system choose their port can be of the same address: one is as good as
+// the other, but each is there once.
+std::shared_ptr<Server::Entry> Server::entry_for(const AcceptSettings& wanted, const Plan& planned,
                                                  ListeningSockets& sockets) const {
   for (const auto& entry : entries_) {
-    if (entry->settings.listen == wanted.listen) return entry;
+    const bool taken =
+        std::any_of(planned.entries.begin(), planned.entries.end(),
+                    [&entry](const Plan::PlannedEntry& other) { return other.entry == entry; });
+    if (entry->settings.listen == wanted.listen && !taken) return entry;
   }
-  const ListeningSocket socket =
-      sockets.open(wanted.listen, PassedSockets::name_of_link_listener(wanted.listen));
+  const ListeningSocket socket = sockets.open(
+      wanted.listen, PassedSockets::name_of_link_listener(wanted.listen), planned.entries.size());
   return std::make_shared<Entry>(Entry{
       wanted, std::make_shared<Listener>(worker_.io(), worker_.commons().accept_failures, socket)});
 }
@@ -164,7 +169,7 @@ Refused Server::heard(const Entry& entry, std::unique_ptr<Transport>& transport,
   }
 
   Reason verdict = Reason::none;
-  const bool exists = find_service(hello.service) != nullptr;
+  const bool exists = find_named(services_, hello.service) != nullptr;
   // Which services there are is told only to those who may use all of them, or where everybody
   // may ask: others get one and the same answer.
   const bool may_know = accept.security == Security::none || accept.allows(identity, kAnyName);
@@ -239,14 +244,9 @@ void Server::take_over(std::unique_ptr<Transport> transport, const Hello& hello,
   } else {
     // It has ended on the way here, and what has become of it is known by now.
     const std::string identity(transport->identity());
-    const SessionDirectory::Ruling ruling = worker_.commons().directory.rule(
-        hello, identity, Reason::none, *this, /*draining=*/true, Worker::now());
-    const bool known = ruling.verdict == SessionRegistry::Verdict::refuse;
+    const Reason end = worker_.commons().directory.end_of(hello.session, identity);
     refused = refuse(hello, identity, remote_address(transport->socket()),
-                     stopping_ ? Reason::shutting_down
-                     : known   ? ruling.reason
-                               : Reason::overloaded,
-                     {});
+                     stopping_ ? Reason::shutting_down : end, {});
   }
   if (transport) refuse_link(std::move(transport), refused);
 }
@@ -281,16 +281,9 @@ Refused Server::refuse(const Hello& hello, std::string_view identity, const std:
 
 // --- sessions
 
-const ServiceSettings* Server::find_service(std::string_view name) const {
-  const auto found =
-      std::find_if(services_.begin(), services_.end(),
-                   [name](const ServiceSettings& service) { return service.name == name; });
-  return found == services_.end() ? nullptr : &*found;
-}
-
 std::shared_ptr<SessionDriver> Server::open(const Entry& entry, const Hello& hello,
                                             const std::string& identity) {
-  const ServiceSettings& service = *find_service(hello.service);
+  const ServiceSettings& service = *find_named(services_, hello.service);
   const Session::Identity session{
       .id = hello.session, .role = Role::server, .service = hello.service};
   auto driver = std::make_shared<SessionDriver>(
@@ -361,7 +354,8 @@ void Server::detached(SessionDriver& driver) {
 }
 
 void Server::ended(SessionDriver& driver, Reason reason) {
-  totals_.retire(driver);
+  ++totals_.ended;
+  driver.add_to(totals_);
   worker_.commons().directory.end(driver.session().id(), reason, Worker::now());
   sessions_.erase(driver.session().id());
 }

@@ -79,6 +79,7 @@ class Server final : public SessionOwner {
   const std::map<std::string_view, std::uint64_t>& handshake_failures() const {
     return handshake_failures_;
   }
+  // The bytes of sessions that are still there are not in it.
   const SessionTotals& totals() const { return totals_; }
 
   void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
@@ -97,9 +98,9 @@ class Server final : public SessionOwner {
     bool said = false;
   };
 
-  std::shared_ptr<Entry> entry_for(const AcceptSettings& wanted, ListeningSockets& sockets) const;
+  std::shared_ptr<Entry> entry_for(const AcceptSettings& wanted, const Plan& planned,
+                                   ListeningSockets& sockets) const;
   void listen(const std::shared_ptr<Entry>& entry);
-  const ServiceSettings* find_service(std::string_view name) const;
   void accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket);
   void handshake_over(Entry& entry, const std::string& source, PendingLink::End end,
                       const std::string& why);

@@ -38,6 +38,11 @@ SessionDirectory::Ruling SessionDirectory::rule(const Hello& hello, std::string_
   return ruling;
 }
 
+Reason SessionDirectory::end_of(const SessionId& id, std::string_view identity) {
+  const std::scoped_lock lock(mutex_);
+  return registry_.end_of(id, identity);
+}
+
 void SessionDirectory::attached(const SessionId& id) {
   const std::scoped_lock lock(mutex_);
   registry_.attached(id);

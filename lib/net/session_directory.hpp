@@ -43,6 +43,8 @@ class SessionDirectory {
   // `draining` nothing is opened.
   Ruling rule(const Hello& hello, std::string_view identity, Reason service_verdict, Server& asker,
               bool draining, TimePoint now);
+  // See SessionRegistry.
+  Reason end_of(const SessionId& id, std::string_view identity);
   void attached(const SessionId& id);
   void detached(const SessionId& id, TimePoint now);
   void end(const SessionId& id, Reason reason, TimePoint now);

@@ -17,6 +17,13 @@ using std::chrono::milliseconds;
 // One read from the application: decides a copying relay's speed.
 constexpr std::size_t kReadBytes = std::size_t{256} << 10;
 constexpr std::size_t kReadPieces = 8;
+// How much is read from an application beyond what a healthy link has taken: more would only grow
+// cold in memory, and make the application believe that its bytes are on their way.
+constexpr std::size_t kReadAheadBytes = std::size_t{1} << 20;
+// One read from a link behind the rest of a frame, which goes straight to where it belongs: the
+// next frame's head and whatever small ones there are. The rest of that one is then read in the
+// same way.
+constexpr std::size_t kReadBytesBehindFrame = std::size_t{16} << 10;
 // Rounds of one pump: a bulk session then lets others have their turn.
 constexpr int kRoundsPerTurn = 8;
 // One read from a link while memory is short: what finds no room is kept aside.
@@ -32,23 +39,6 @@ std::string link_end(const boost::system::error_code& error) {
 }
 
 }  // namespace
-
-void SessionTotals::retire(const SessionDriver& driver) {
-  ++ended;
-  bytes_in += driver.bytes_in();
-  bytes_out += driver.bytes_out();
-  replayed_bytes += driver.session().pipe().replayed_bytes();
-}
-
-SessionTotals& SessionTotals::operator+=(const SessionTotals& other) {
-  opened += other.opened;
-  ended += other.ended;
-  attaches += other.attaches;
-  bytes_in += other.bytes_in;
-  bytes_out += other.bytes_out;
-  replayed_bytes += other.replayed_bytes;
-  return *this;
-}
 
 SessionDriver::SessionDriver(Worker& worker, SessionOwner& owner, Session::Identity identity,
                              Labels labels)
@@ -236,17 +226,19 @@ void SessionDriver::pump_later() {
 
 // There is room for what the application writes, and it may still write.
 bool SessionDriver::application_can_write() const {
-  const BackedPipe& pipe = session_.pipe();
-  const RingBuffer& ring = pipe.writer().ring();
-  return !application_eof_ && !pipe.resetting() && ring.size() < ring.capacity();
+  const BackedWriter& writer = session_.pipe().writer();
+  const bool far_ahead = session_.link_healthy() && !application_gone_ &&
+                         writer.end() - writer.sent() >= kReadAheadBytes;
+  return !application_eof_ && !session_.pipe().resetting() && !far_ahead &&
+         writer.ring().size() < writer.ring().capacity();
 }
 
 bool SessionDriver::read_application() {
-  if (!application_open_ || application_eof_ || !application_ready_.readable) return false;
+  if (!application_open_ || !application_ready_.readable || !application_can_write()) return false;
   std::array<MutableBytes, kReadPieces> pieces;
   const std::size_t count = session_.pipe().prepare(kReadBytes, pieces);
   if (count == 0) {
-    out_of_memory_ |= application_can_write();
+    out_of_memory_ = true;
     return false;
   }
   const IoResult result = read_some(application_.native_handle(), std::span(pieces).first(count));
@@ -327,13 +319,23 @@ bool SessionDriver::read_link() {
     return feed_link(waiting);
   }
   if (!link_ready_.readable) return false;
-  const MutableBytes room = worker_.scratch();
-  const IoResult result =
-      link_->read(worker_.pool().scarce() ? room.first(kReadBytesWhenScarce) : room);
+  std::array<MutableBytes, kReadPieces + 1> pieces;
+  std::size_t count =
+      session_.prepare_receive(link_generation_, kReadBytes, std::span(pieces).first(kReadPieces));
+  const std::size_t prepared = total_bytes(std::span<const MutableBytes>(pieces).first(count));
+  MutableBytes room = worker_.scratch();
+  if (prepared > 0)
+    room = room.first(kReadBytesBehindFrame);
+  else if (worker_.pool().scarce())
+    room = room.first(kReadBytesWhenScarce);
+  pieces[count++] = room;
+  const IoResult result = link_->read(std::span<const MutableBytes>(pieces).first(count));
   if (result.drained) link_ready_.readable = false;
+  const std::size_t placed = std::min(result.bytes, prepared);
+  const bool fed = feed_link(room.first(result.bytes - placed), placed);
   switch (result.status) {
     case IoResult::Status::ok:
-      return feed_link(worker_.scratch().first(result.bytes));
+      return fed;
     case IoResult::Status::closed:
       link_failed(LinkError::Component::reader, boost::asio::error::eof);
       return true;
@@ -345,14 +347,21 @@ bool SessionDriver::read_link() {
   }
 }
 
-// Gives the bytes to the session; keeps what it has no memory for. True if it took any.
-bool SessionDriver::feed_link(ConstBytes bytes) {
-  const std::size_t taken = session_.receive(link_generation_, bytes, Worker::now());
+// Gives the bytes to the session, which has `placed` ones before them; keeps what it has no memory
+// for. True if it took any.
+bool SessionDriver::feed_link(ConstBytes bytes, std::size_t placed) {
+  const std::size_t taken = session_.receive(link_generation_, bytes, Worker::now(), placed);
   if (taken < bytes.size()) {
     backlog_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(taken), bytes.end());
     out_of_memory_ = true;
   }
-  return taken > 0;
+  return taken + placed > 0;
+}
+
+void SessionDriver::add_to(SessionTotals& totals) const {
+  totals.bytes_in += bytes_in_;
+  totals.bytes_out += bytes_out_;
+  totals.replayed_bytes += session_.pipe().replayed_bytes();
 }
 
 // --- what went wrong
@@ -553,7 +562,8 @@ void SessionDriver::watch_application() {
                                                         const boost::system::error_code& error) {
     if (error || !self->application_open_) return;
     // Where there is room for it, reading comes first: to the data before the reset, then to it.
-    if (self->application_can_write()) return;
+    self->application_gone_ = true;
+    if (self->application_can_write()) return self->pump();
     boost::asio::detail::socket_option::integer<SOL_SOCKET, SO_ERROR> pending;
     boost::system::error_code ignored;
     self->application_.get_option(pending, ignored);

@@ -15,6 +15,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "control/session_history.hpp"
+#include "control/session_totals.hpp"
 #include "net/event_log.hpp"
 #include "net/transport.hpp"
 #include "net/worker.hpp"
@@ -23,21 +24,6 @@
 namespace backedpipe {
 
 class SessionDriver;
-
-// What one side of a daemon has done since it was started; the numbers of sessions that are still
-// there are not in the last three.
-struct SessionTotals {
-  std::uint64_t opened = 0;
-  std::uint64_t ended = 0;
-  std::uint64_t attaches = 0;
-  std::uint64_t bytes_in = 0;
-  std::uint64_t bytes_out = 0;
-  std::uint64_t replayed_bytes = 0;
-
-  // Takes over the numbers of a session that ends.
-  void retire(const SessionDriver& driver);
-  SessionTotals& operator+=(const SessionTotals& other);
-};
 
 // Who the driver belongs to: the tunnels of a client, or the services of a server.
 class SessionOwner {
@@ -109,6 +95,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   const std::string& last_link_address() const { return last_link_address_; }
   std::uint64_t bytes_in() const { return bytes_in_; }
   std::uint64_t bytes_out() const { return bytes_out_; }
+  // The bytes that it has carried.
+  void add_to(SessionTotals& totals) const;
   std::chrono::system_clock::time_point created_at() const { return created_at_; }
   std::chrono::system_clock::time_point state_since() const { return state_since_; }
   // Of a session that has no link.
@@ -134,7 +122,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   bool write_application();
   bool read_link();
   bool write_link();
-  bool feed_link(ConstBytes bytes);
+  bool feed_link(ConstBytes bytes, std::size_t placed = 0);
   void run_actions();
   void watch_state();
   void arm();
@@ -168,6 +156,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   Readiness application_ready_;
   bool application_open_ = false;
   bool application_eof_ = false;
+  bool application_gone_ = false;  // what it has written is there, and nothing more will be
 
   std::unique_ptr<Transport> link_;
   std::uint64_t link_generation_ = 0;

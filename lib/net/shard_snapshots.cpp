@@ -82,9 +82,7 @@ void count(StatusSnapshot& status, const SessionDriver& driver) {
       ++(driver.session().role() == Role::client ? status.reconnecting : status.disconnected);
       break;
   }
-  status.totals.bytes_in += driver.bytes_in();
-  status.totals.bytes_out += driver.bytes_out();
-  status.totals.replayed_bytes += driver.session().pipe().replayed_bytes();
+  driver.add_to(status.totals.sessions);
 }
 
 }  // namespace
@@ -110,14 +108,8 @@ std::optional<SessionSnapshot> session_of(const Shard& shard, const SessionId& i
 
 StatusSnapshot status_of(const Shard& shard) {
   StatusSnapshot status;
-  for (const SessionTotals* totals : {&shard.client.totals(), &shard.server.totals()}) {
-    status.totals.sessions_opened += totals->opened;
-    status.totals.sessions_ended += totals->ended;
-    status.totals.attaches += totals->attaches;
-    status.totals.bytes_in += totals->bytes_in;
-    status.totals.bytes_out += totals->bytes_out;
-    status.totals.replayed_bytes += totals->replayed_bytes;
-  }
+  status.totals.sessions = shard.client.totals();
+  status.totals.sessions += shard.server.totals();
   status.totals.handshakes_failed = shard.server.handshakes_failed();
   status.totals.links_handed_over = shard.server.links_handed_over();
   status.workers.push_back({shard.client.sessions().size() + shard.server.sessions().size()});
@@ -163,12 +155,7 @@ void add(StatusSnapshot& sum, const StatusSnapshot& part) {
   sum.connected += part.connected;
   sum.disconnected += part.disconnected;
   sum.reconnecting += part.reconnecting;
-  sum.totals.sessions_opened += part.totals.sessions_opened;
-  sum.totals.sessions_ended += part.totals.sessions_ended;
-  sum.totals.attaches += part.totals.attaches;
-  sum.totals.bytes_in += part.totals.bytes_in;
-  sum.totals.bytes_out += part.totals.bytes_out;
-  sum.totals.replayed_bytes += part.totals.replayed_bytes;
+  sum.totals.sessions += part.totals.sessions;
   sum.totals.handshakes_failed += part.totals.handshakes_failed;
   sum.totals.links_handed_over += part.totals.links_handed_over;
   sum.workers.insert(sum.workers.end(), part.workers.begin(), part.workers.end());

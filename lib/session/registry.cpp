@@ -14,11 +14,9 @@ SessionRegistry::Decision SessionRegistry::decide(const Hello& hello, std::strin
     if (hello.open && hello.service != found->second.service) return refuse(Reason::protocol_error);
     return Decision{Verdict::resume, Reason::none, {}};
   }
-  if (const auto found = tombstones_.find(hello.session); found != tombstones_.end()) {
-    const bool owner = found->second.identity == identity;
-    return refuse(owner ? found->second.reason : Reason::not_authorised);
+  if (!hello.open || tombstones_.contains(hello.session)) {
+    return refuse(end_of(hello.session, identity));
   }
-  if (!hello.open) return refuse(Reason::unknown_session);
   if (service_verdict != Reason::none) return refuse(service_verdict);
 
   Decision decision{Verdict::open, Reason::none, {}};
@@ -30,6 +28,12 @@ SessionRegistry::Decision SessionRegistry::decide(const Hello& hello, std::strin
     decision.to_evict = own->second.detached.begin()->second;
   }
   return decision;
+}
+
+Reason SessionRegistry::end_of(const SessionId& id, std::string_view identity) const {
+  const auto found = tombstones_.find(id);
+  if (found == tombstones_.end()) return Reason::unknown_session;
+  return found->second.identity == identity ? found->second.reason : Reason::not_authorised;
 }
 
 void SessionRegistry::add(const SessionId& id, std::string identity, std::string service,

@@ -47,6 +47,10 @@ class SessionRegistry {
   // exists and this identity may use it, otherwise why not. Changes nothing.
   Decision decide(const Hello& hello, std::string_view identity, Reason service_verdict) const;
 
+  // What became of a session that is not there any more: the reason it ended with, unknown_session
+  // when that is not known, not_authorised when it was another's.
+  Reason end_of(const SessionId& id, std::string_view identity) const;
+
   // What then happened. A session is detached when added.
   void add(const SessionId& id, std::string identity, std::string service, TimePoint now);
   void attached(const SessionId& id);

@@ -177,6 +177,29 @@ def test_a_new_listener_lets_in_and_one_taken_away_does_not(stage):
         echo_once(sock, b"through the new one")
 
 
+def ports_of(stage):
+    return ([tunnel["listen"] for tunnel in stage.client.control.status()["tunnels"]],
+            [listener["listen"] for listener in stage.server.control.status()["listeners"]])
+
+
+def test_ports_that_the_system_chooses_are_kept_each_by_its_own(stage):
+    with changed(stage.client) as settings:
+        for tunnel in settings["tunnels"]:
+            tunnel["listen"] = "127.0.0.1:0"
+    with changed(stage.server) as settings:
+        settings["accept"] = [settings["accept"][0] | {"listen": "127.0.0.1:0"} for _ in range(2)]
+    tunnels, listeners = before = ports_of(stage)
+    assert len({*tunnels, *listeners}) == 4, before
+    with changed(stage.client) as settings:
+        settings["tunnels"].reverse()
+        settings["tunnels"].append(settings["tunnels"][0] | {"name": "c"})
+    with changed(stage.server) as settings:
+        settings["accept"].append(settings["accept"][0])
+    after_tunnels, after_listeners = after = ports_of(stage)
+    assert (after_tunnels[:2], after_listeners[:2]) == (tunnels[::-1], listeners)
+    assert len({*after_tunnels, *after_listeners}) == 6, after
+
+
 def test_a_new_client_is_let_in_and_one_that_may_no_more_opens_nothing(stage, tmp_path):
     guest = keygen("guest")
     with stage.connect() as sock:

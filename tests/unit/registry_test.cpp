@@ -71,6 +71,14 @@ class Registry : public testing::Test {
       {.max_sessions = 3, .max_sessions_per_identity = 3, .tombstone_time = minutes(2)}};
 };
 
+TEST_F(Registry, TellsWhatBecameOfASessionToItsOwner) {
+  add(1, seconds(0));
+  registry_.end(id_of(1), Reason::expired, at(seconds(1)));
+  EXPECT_EQ(registry_.end_of(id_of(1), kLaptop), Reason::expired);
+  EXPECT_EQ(registry_.end_of(id_of(1), "other"), Reason::not_authorised);
+  EXPECT_EQ(registry_.end_of(id_of(2), kLaptop), Reason::unknown_session);
+}
+
 TEST_F(Registry, OpensWhatItDoesNotKnowAndResumesWhatItDoes) {
   EXPECT_EQ(decide(opening(1)).verdict, Verdict::open);
   add(1, seconds(0));
