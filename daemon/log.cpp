@@ -12,7 +12,7 @@
 
 #include "control/snapshot_json.hpp"
 #include "daemon/journal.hpp"
-#include "net/event_log.hpp"
+#include "net/report/event_log.hpp"
 
 namespace backedpipe {
 namespace {

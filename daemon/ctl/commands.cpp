@@ -24,7 +24,7 @@
 #include "daemon/ctl/text.hpp"
 #include "daemon/ctl/views.hpp"
 #include "daemon/ctl/watch/watch.hpp"
-#include "net/check_certificates.hpp"
+#include "net/tls/check_certificates.hpp"
 
 namespace backedpipe::ctl {
 namespace {

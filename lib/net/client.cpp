@@ -6,7 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
-#include "net/link_dialer.hpp"
+#include "net/link/link_dialer.hpp"
 #include "proto/wire.hpp"
 
 namespace backedpipe {

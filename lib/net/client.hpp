@@ -12,11 +12,11 @@
 #include <vector>
 
 #include "config/settings.hpp"
-#include "net/link_security.hpp"
-#include "net/listener.hpp"
-#include "net/listening_sockets.hpp"
+#include "net/listen/listener.hpp"
+#include "net/listen/listening_sockets.hpp"
 #include "net/session_driver.hpp"
 #include "net/shared_gate.hpp"
+#include "net/tls/link_security.hpp"
 
 namespace backedpipe {
 

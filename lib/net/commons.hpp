@@ -7,11 +7,11 @@
 
 #include <boost/asio/io_context.hpp>
 
-#include "net/accept_failures.hpp"
-#include "net/event_feed.hpp"
+#include "net/listen/accept_failures.hpp"
+#include "net/memory/shared_budget.hpp"
 #include "net/peer_gates.hpp"
+#include "net/report/event_feed.hpp"
 #include "net/session_directory.hpp"
-#include "net/shared_budget.hpp"
 #include "pipe/segment_pool.hpp"
 
 namespace backedpipe {

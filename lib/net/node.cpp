@@ -9,7 +9,7 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
-#include "net/event_log.hpp"
+#include "net/report/event_log.hpp"
 #include "net/session_options.hpp"
 
 namespace backedpipe {

@@ -16,11 +16,11 @@
 
 #include "config/settings.hpp"
 #include "control/operations.hpp"
-#include "net/control_server.hpp"
-#include "net/http_server.hpp"
-#include "net/metrics.hpp"
-#include "net/network_monitor.hpp"
-#include "net/passed_sockets.hpp"
+#include "net/listen/passed_sockets.hpp"
+#include "net/monitor/network_monitor.hpp"
+#include "net/report/control_server.hpp"
+#include "net/report/http_server.hpp"
+#include "net/report/metrics.hpp"
 #include "net/shards.hpp"
 
 namespace backedpipe {

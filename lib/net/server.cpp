@@ -6,8 +6,8 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
-#include "net/event_log.hpp"
-#include "net/link_socket.hpp"
+#include "net/link/link_socket.hpp"
+#include "net/report/event_log.hpp"
 
 namespace backedpipe {
 namespace {

@@ -14,13 +14,13 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "config/settings.hpp"
-#include "net/connector.hpp"
-#include "net/link_security.hpp"
-#include "net/listener.hpp"
-#include "net/listening_sockets.hpp"
-#include "net/pending_link.hpp"
-#include "net/repeated_warning.hpp"
+#include "net/link/connector.hpp"
+#include "net/link/pending_link.hpp"
+#include "net/listen/listener.hpp"
+#include "net/listen/listening_sockets.hpp"
+#include "net/report/repeated_warning.hpp"
 #include "net/session_driver.hpp"
+#include "net/tls/link_security.hpp"
 #include "session/admission.hpp"
 
 namespace backedpipe {

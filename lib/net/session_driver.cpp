@@ -7,7 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
-#include "net/graceful_close.hpp"
+#include "net/link/graceful_close.hpp"
 
 namespace backedpipe {
 namespace {

@@ -16,8 +16,8 @@
 
 #include "control/session_history.hpp"
 #include "control/session_totals.hpp"
-#include "net/event_log.hpp"
-#include "net/transport.hpp"
+#include "net/link/transport.hpp"
+#include "net/report/event_log.hpp"
 #include "net/worker.hpp"
 #include "session/session.hpp"
 

@@ -16,8 +16,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include "net/endpoint_cache.hpp"
-#include "net/event_feed.hpp"
+#include "net/link/endpoint_cache.hpp"
+#include "net/report/event_feed.hpp"
 #include "session/peer_gate.hpp"
 
 namespace backedpipe {

@@ -17,7 +17,7 @@
 
 #include <boost/asio/io_context.hpp>
 
-#include "net/stream.hpp"
+#include "net/link/stream.hpp"
 
 namespace backedpipe {
 

@@ -7,10 +7,10 @@
 
 #include <boost/asio/io_context.hpp>
 
-#include "net/arena.hpp"
 #include "net/commons.hpp"
-#include "net/memory_trimmer.hpp"
-#include "net/memory_waiters.hpp"
+#include "net/memory/arena.hpp"
+#include "net/memory/memory_trimmer.hpp"
+#include "net/memory/memory_waiters.hpp"
 #include "pipe/segment_pool.hpp"
 #include "session/session.hpp"
 

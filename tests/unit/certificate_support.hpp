@@ -9,7 +9,7 @@
 #include <openssl/x509.h>
 
 #include "config/settings.hpp"
-#include "net/certificate_files.hpp"
+#include "net/tls/certificate_files.hpp"
 
 namespace backedpipe {
 

@@ -17,7 +17,7 @@
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
-#include "net/event_log.hpp"
+#include "net/report/event_log.hpp"
 
 namespace backedpipe {
 namespace {

@@ -1,4 +1,4 @@
-#include "net/memory_trimmer.hpp"
+#include "net/memory/memory_trimmer.hpp"
 
 #include <chrono>
 #include <vector>

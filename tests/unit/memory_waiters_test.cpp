@@ -1,4 +1,4 @@
-#include "net/memory_waiters.hpp"
+#include "net/memory/memory_waiters.hpp"
 
 #include <numeric>
 #include <vector>

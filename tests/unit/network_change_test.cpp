@@ -1,8 +1,8 @@
-#include "net/network_change.hpp"
+#include "net/monitor/network_change.hpp"
 
 #include <gtest/gtest.h>
 
-#include "net/local_addresses.hpp"
+#include "net/monitor/local_addresses.hpp"
 #include "tests/support/pipe_fixture.hpp"
 
 namespace backedpipe::test {

@@ -1,4 +1,4 @@
-#include "net/repeated_warning.hpp"
+#include "net/report/repeated_warning.hpp"
 
 #include <string>
 #include <vector>

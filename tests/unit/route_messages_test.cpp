@@ -9,7 +9,7 @@
 
 #include <gtest/gtest.h>
 
-#include "net/route_messages_linux.hpp"
+#include "net/monitor/route_messages_linux.hpp"
 
 namespace backedpipe::test {
 namespace {

@@ -1,0 +1,58 @@
+// PendingLink: a connection that a server has accepted and that has not proved anything yet. It
+// does the transport's handshake and hears the HELLO, in ten seconds altogether and with one small
+// fixed buffer, then hands itself to the server or refuses. Kept alive by its own waits; reports
+// its end exactly once.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include "net/link/transport.hpp"
+#include "session/admission.hpp"
+#include "session/handshake.hpp"
+
+namespace backedpipe {
+
+// Answers a HELLO with a refusal and closes the link.
+void refuse_link(std::unique_ptr<Transport> transport, const Refused& refused);
+
+class PendingLink : public std::enable_shared_from_this<PendingLink> {
+ public:
+  // The HELLO is there. The receiver takes the transport, or leaves it and returns why not.
+  using Heard = std::function<Refused(std::unique_ptr<Transport>& transport, const Hello& hello,
+                                      ConstBytes early)>;
+  enum class End : std::uint8_t {
+    heard,    // taken over, or refused by the receiver, who knows the reason better
+    closed,   // by the other side, which has said nothing: it lost a race, or only looked
+    evicted,  // made room for others
+    failed,
+  };
+  // It is over, one way or the other.
+  using Over = std::function<void(End end, const std::string& why)>;
+
+  PendingLink(std::unique_ptr<Transport> transport, Heard heard, Over over);
+
+  void start();
+  // Makes room for others.
+  void evict();
+
+ private:
+  void shake_hands();
+  void hear();
+  void finish(End end, const std::string& why = {});
+  void wait(IoResult::Status status, void (PendingLink::*then)());
+
+  std::unique_ptr<Transport> transport_;
+  Heard heard_;
+  Over over_;
+  ServerHandshake handshake_;
+  boost::asio::steady_timer timer_;
+  bool secured_ = false;  // the transport's handshake is complete
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,69 @@
+// Transport: one link's bytes, plain or encrypted, on a non-blocking socket. It never waits and
+// never schedules; whoever holds it waits for readiness and calls again. It belongs to one owner at
+// a time and can be moved between them, and between threads, when nobody waits on its socket.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <boost/asio/io_context.hpp>
+
+#include "net/link/stream.hpp"
+
+namespace backedpipe {
+
+class Transport {
+ public:
+  explicit Transport(StreamSocket socket) : socket_(std::move(socket)) {}
+  virtual ~Transport() = default;
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+
+  // One step of the transport's own handshake; repeated until ok or failed.
+  virtual IoResult handshake() = 0;
+  // Fills `pieces` from the front, at most kMaxPieces of them.
+  virtual IoResult read(std::span<const MutableBytes> pieces) = 0;
+  IoResult read(MutableBytes into) { return read(std::span<const MutableBytes>(&into, 1)); }
+  // Sends from the front of `pieces`. After want_write the same bytes must be offered again.
+  virtual IoResult write(std::span<const ConstBytes> pieces) = 0;
+  // Ends our direction in order; what was written before still arrives.
+  virtual void shutdown() = 0;
+
+  // Who the other side has proved to be; empty when nobody has to prove anything. Valid after the
+  // handshake.
+  virtual std::string_view identity() const { return {}; }
+  // After a failed handshake: the two sides do not accept each other's identity or key, rather than
+  // having lost the connection.
+  virtual bool rejected() const { return false; }
+  // After a failed handshake: what the log should say (on the accepting side, with the identity
+  // claimed). Empty: nothing better than the error.
+  virtual std::string failure() const { return {}; }
+
+  // To another thread, from that of the socket: from now on readiness is told on `io`. False: the
+  // socket could not be moved, and the link is lost.
+  bool move_to(boost::asio::io_context& io);
+
+  StreamSocket& socket() { return socket_; }
+  const StreamSocket& socket() const { return socket_; }
+
+ protected:
+  int fd() { return socket_.native_handle(); }
+
+ private:
+  StreamSocket socket_;
+};
+
+// Makes transports for one side of links: what differs between plaintext, PSK and certificates.
+class TransportFactory {
+ public:
+  virtual ~TransportFactory() = default;
+  virtual std::unique_ptr<Transport> wrap(StreamSocket socket) const = 0;
+};
+
+// For links inside an already encrypted network.
+std::unique_ptr<TransportFactory> make_plain_factory();
+
+}  // namespace backedpipe

@@ -1,0 +1,46 @@
+// Listener accepts connections on one socket, TCP or Unix, and hands them on. When the process runs
+// out of file descriptors it pauses, and goes on when there are some again: whoever connects
+// meanwhile waits in the kernel. Lives on the thread of its io_context.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "config/address.hpp"
+#include "net/link/stream.hpp"
+#include "net/listen/accept_failures.hpp"
+#include "net/listen/listening_sockets.hpp"
+
+namespace backedpipe {
+
+class Listener : public std::enable_shared_from_this<Listener> {
+ public:
+  using Accepted = std::function<void(StreamSocket socket)>;
+
+  // The socket becomes its own. Throws std::runtime_error with a sentence that names the address.
+  Listener(boost::asio::io_context& io, AcceptFailures& failures, const ListeningSocket& socket);
+  ~Listener();
+
+  void start(Accepted accepted);
+  void stop();
+
+  const Address& address() const { return address_; }
+
+ private:
+  void accept();
+  void pause();
+
+  AcceptFailures& failures_;
+  Address address_;
+  bool unlink_;
+  boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol> acceptor_;
+  boost::asio::steady_timer timer_;
+  Accepted accepted_;
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,140 @@
+#include "net/listen/listening_sockets.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <stdexcept>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+
+namespace backedpipe {
+namespace {
+
+using boost::asio::ip::tcp;
+using Local = boost::asio::local::stream_protocol;
+using ReusePort = boost::asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
+
+[[noreturn]] void refuse(const Address& address, const std::string& why) {
+  throw std::runtime_error("cannot listen on " + to_string(address) + ": " + why);
+}
+
+void require(const Address& address, const boost::system::error_code& error) {
+  if (error) refuse(address, error.message());
+}
+
+// A socket file is stale when nobody accepts on it.
+bool is_stale(boost::asio::io_context& io, const Local::endpoint& endpoint) {
+  Local::socket probe(io);
+  boost::system::error_code error;
+  probe.connect(endpoint, error);
+  return error == boost::asio::error::connection_refused;
+}
+
+bool is_socket(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+template <typename Acceptor>
+int released(Acceptor& acceptor, const Address& address) {
+  boost::system::error_code error;
+  acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
+  require(address, error);
+  return acceptor.release();
+}
+
+enum class Share { first, next };
+
+// The first is bound alone, so that somebody else's port is in use; then it lets the next ones
+// join.
+ListeningSocket open_tcp(boost::asio::io_context& io, const Address& address, Share share) {
+  boost::system::error_code error;
+  tcp::resolver resolver(io);
+  const auto results =
+      resolver.resolve(address.host, std::to_string(address.port),
+                       tcp::resolver::passive | tcp::resolver::numeric_service, error);
+  require(address, error);
+  const tcp::endpoint endpoint = results.begin()->endpoint();
+  tcp::acceptor acceptor(io);
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(boost::asio::socket_base::reuse_address(true), error);
+  // "[::]:7700" means everybody.
+  if (!error && endpoint.protocol() == tcp::v6()) {
+    acceptor.set_option(boost::asio::ip::v6_only(false), error);
+  }
+  if (!error && share == Share::next) acceptor.set_option(ReusePort(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error && share == Share::first) acceptor.set_option(ReusePort(true), error);
+  require(address, error);
+  ListeningSocket socket{-1, address, false, false};
+  socket.address.port = acceptor.local_endpoint(error).port();
+  require(address, error);
+  socket.descriptor = released(acceptor, address);
+  return socket;
+}
+
+ListeningSocket open_unix(boost::asio::io_context& io, const Address& address) {
+  const Local::endpoint endpoint(address.unix_path);
+  boost::system::error_code error;
+  Local::acceptor acceptor(io);
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (error == boost::asio::error::address_in_use && is_socket(address.unix_path) &&
+      is_stale(io, endpoint)) {
+    ::unlink(address.unix_path.c_str());
+    acceptor.bind(endpoint, error);
+  }
+  require(address, error);
+  return {released(acceptor, address), address, false, true};
+}
+
+ListeningSocket adopt(int descriptor, const Address& address) {
+  sockaddr_storage local{};
+  socklen_t size = sizeof local;
+  ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&local), &size);
+  if ((local.ss_family == AF_UNIX) != address.is_unix()) {
+    ::close(descriptor);
+    refuse(address, "the socket that was passed for it is of another kind");
+  }
+  ListeningSocket socket{descriptor, address, true, false};
+  if (!address.is_unix()) {
+    tcp::endpoint endpoint;
+    endpoint.resize(size);
+    std::memcpy(endpoint.data(), &local, size);
+    socket.address.port = endpoint.port();
+  }
+  return socket;
+}
+
+}  // namespace
+
+ListeningSocket ListeningSockets::open(const Address& wanted, const std::string& name,
+                                       std::size_t place) {
+  const std::string key = std::to_string(place) + ' ' + name + ' ' + to_string(wanted);
+  const auto known = opened_.find(key);
+  if (known == opened_.end()) {
+    const ListeningSocket first = open_first(wanted, name);
+    opened_.emplace(key, first);
+    return first;
+  }
+  ListeningSocket next = known->second;
+  if (!next.passed && !next.address.is_unix()) return open_tcp(io_, next.address, Share::next);
+  next.descriptor = ::fcntl(next.descriptor, F_DUPFD_CLOEXEC, 0);
+  if (next.descriptor < 0) refuse(wanted, std::strerror(errno));
+  next.unlink = false;
+  return next;
+}
+
+ListeningSocket ListeningSockets::open_first(const Address& wanted, const std::string& name) {
+  if (const auto descriptor = passed_ ? passed_->take(name) : std::nullopt) {
+    return adopt(*descriptor, wanted);
+  }
+  return wanted.is_unix() ? open_unix(io_, wanted) : open_tcp(io_, wanted, Share::first);
+}
+
+}  // namespace backedpipe

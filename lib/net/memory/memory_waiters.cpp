@@ -1,0 +1,66 @@
+#include "net/memory/memory_waiters.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+namespace backedpipe {
+namespace {
+
+// Segments are freed one by one; with a few more there is something to share.
+constexpr auto kWakeAfter = std::chrono::milliseconds(2);
+constexpr std::size_t kAtOnce = 64;
+// What other pools give back to the budget is not told here.
+constexpr auto kLookEvery = std::chrono::milliseconds(20);
+
+}  // namespace
+
+void MemoryWaiters::add(std::function<void()> wake) {
+  waiting_.push_back(std::move(wake));
+  watch();
+}
+
+void MemoryWaiters::watch() {
+  if (std::exchange(watching_, true)) return;
+  pool_.when_freed([this] { freed(); });
+  if (pool_.shares_budget()) look_later();
+}
+
+void MemoryWaiters::look_later() {
+  look_timer_.expires_after(kLookEvery);
+  look_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error && watching_) freed();
+  });
+}
+
+void MemoryWaiters::freed() {
+  watching_ = false;
+  // Everybody has a turn: what one may not have, another may.
+  to_wake_ = waiting_.size();
+  wake_later();
+}
+
+void MemoryWaiters::wake_later() {
+  if (std::exchange(waking_, true)) return;
+  timer_.expires_after(kWakeAfter);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    waking_ = false;
+    if (!error) wake_some();
+  });
+}
+
+void MemoryWaiters::wake_some() {
+  const auto count = static_cast<std::ptrdiff_t>(std::min(to_wake_, kAtOnce));
+  const auto end = waiting_.begin() + count;
+  const std::vector<std::function<void()>> turn(std::make_move_iterator(waiting_.begin()),
+                                                std::make_move_iterator(end));
+  waiting_.erase(waiting_.begin(), end);
+  to_wake_ -= turn.size();
+  if (!waiting_.empty()) watch();
+  if (to_wake_ > 0) wake_later();
+  for (const auto& wake : turn)
+    wake();
+}
+
+}  // namespace backedpipe

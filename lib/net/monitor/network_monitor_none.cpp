@@ -1,0 +1,13 @@
+// For systems that are not known here: reports nothing.
+#include "net/monitor/network_monitor.hpp"
+
+namespace backedpipe {
+
+class NetworkMonitor::Watch {};
+
+NetworkMonitor::NetworkMonitor(boost::asio::io_context&) {}
+NetworkMonitor::~NetworkMonitor() = default;
+void NetworkMonitor::start(Changed) {}
+void NetworkMonitor::stop() {}
+
+}  // namespace backedpipe

@@ -1,0 +1,303 @@
+#include "net/report/control_server.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <grp.h>
+#include <iterator>
+#include <numeric>
+#include <stdexcept>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/write.hpp>
+#include <spdlog/spdlog.h>
+
+#include "control/line_buffer.hpp"
+#include "control/request.hpp"
+#include "net/report/event_log.hpp"
+#include "net/report/shard_snapshots.hpp"
+
+namespace backedpipe {
+namespace {
+
+// Somebody who opens connections and forgets them must not use up the descriptors of the sessions.
+constexpr std::size_t kMaxConnections = 64;
+// Replies are written once they have come to this, before more lines are answered.
+constexpr std::size_t kMaxReplyBytes = std::size_t{1} << 20;
+// Events that wait for a slow reader.
+constexpr std::size_t kMaxEventBytes = std::size_t{256} << 10;
+
+void set_permissions(const ControlSettings& settings) {
+  const std::string& path = *settings.socket;
+  const auto refuse = [&](const std::string& what) {
+    throw std::runtime_error("control socket " + path + ": " + what);
+  };
+  if (!settings.group.empty()) {
+    const group* entry = ::getgrnam(settings.group.c_str());
+    if (entry == nullptr) refuse("there is no group \"" + settings.group + "\"");
+    // A service that runs as this group already may not be allowed to call chown at all.
+    struct stat status {};
+    const bool has_group = ::stat(path.c_str(), &status) == 0 && status.st_gid == entry->gr_gid;
+    if (!has_group && ::chown(path.c_str(), static_cast<uid_t>(-1), entry->gr_gid) != 0) {
+      refuse("cannot give it to group \"" + settings.group + "\": " + std::strerror(errno));
+    }
+  }
+  if (::chmod(path.c_str(), settings.mode) != 0) {
+    refuse(std::string("cannot set its mode: ") + std::strerror(errno));
+  }
+}
+
+}  // namespace
+
+// Reads requests, writes the answers, and reads on only when they are gone. Events that it has
+// subscribed to go out in between.
+class ControlServer::Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(StreamSocket socket, ControlServer& server)
+      : socket_(std::move(socket)), server_(&server) {}
+
+  void read() {
+    socket_.async_read_some(
+        boost::asio::buffer(buffer_),
+        [self = shared_from_this()](const boost::system::error_code& error, std::size_t count) {
+          if (!error && self->server_ != nullptr) return self->received(count);
+          self->subscribed_ = false;
+        });
+  }
+
+  // The daemon stops: the server is about to go.
+  void close() {
+    server_ = nullptr;
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+  }
+
+  void subscribe() { subscribed_ = true; }
+  bool subscribed() const { return subscribed_; }
+
+  // Whoever reads too slowly loses events, and is told how many.
+  void tell(std::string_view notification) {
+    if (out_.size() >= kMaxEventBytes) {
+      ++dropped_count_;
+      return;
+    }
+    out_ += notification;
+    write();
+  }
+
+ private:
+  void received(std::size_t count) {
+    lines_.append({buffer_.data(), count});
+    answer();
+  }
+
+  // Answers the lines that are there, a bounded number of bytes at a time, then reads on.
+  void answer() {
+    std::string replies;
+    while (replies.size() < kMaxReplyBytes) {
+      const auto line = lines_.next();
+      if (!line) break;
+      replies += server_->answer(*line, *this);
+    }
+    more_ = replies.size() >= kMaxReplyBytes;
+    if (!more_ && lines_.overflowed()) replies += overlong_request_reply();
+    if (replies.empty()) return read();
+    answering_ = true;
+    out_ += replies;
+    write();
+  }
+
+  void write() {
+    if (!writing_.empty()) return;
+    writing_.swap(out_);
+    boost::asio::async_write(
+        socket_, boost::asio::buffer(writing_),
+        [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+          self->writing_.clear();
+          if (error || self->server_ == nullptr) return self->give_up();
+          self->written();
+        });
+  }
+
+  void written() {
+    if (out_.empty() && dropped_count_ > 0) {
+      out_ = dropped_notification(std::exchange(dropped_count_, 0));
+    }
+    if (!out_.empty()) return write();
+    if (!std::exchange(answering_, false)) return;
+    if (more_) return answer();
+    if (lines_.overflowed()) return give_up();
+    read();
+  }
+
+  // The last one to hold it lets go.
+  void give_up() {
+    subscribed_ = false;
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+  }
+
+  StreamSocket socket_;
+  ControlServer* server_;
+  std::array<char, 4096> buffer_;
+  LineBuffer lines_{kMaxRequestBytes};
+  std::string out_;
+  std::string writing_;     // what is being written; out_ is what comes after it
+  bool answering_ = false;  // replies are among what is to be written: read on after it
+  bool more_ = false;       // lines wait to be answered
+  bool subscribed_ = false;
+  std::uint64_t dropped_count_ = 0;
+};
+
+ControlServer::ControlServer(boost::asio::io_context& io, Commons& commons, Shards& shards,
+                             const ControlSettings& settings, Operations& operations)
+    : commons_(commons), shards_(shards), operations_(operations), started_at_(Worker::now()) {
+  // A directory below /run is gone after each boot.
+  std::error_code ignored;
+  std::filesystem::create_directory(std::filesystem::path(*settings.socket).parent_path(), ignored);
+  // Made for nobody but its owner, then opened to whom it is meant for.
+  const mode_t before = ::umask(0177);
+  try {
+    Address address;
+    address.unix_path = *settings.socket;
+    listener_ =
+        std::make_shared<Listener>(io, commons.accept_failures, ListeningSockets().open(address));
+  } catch (...) {
+    ::umask(before);
+    throw;
+  }
+  ::umask(before);
+  set_permissions(settings);
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  instance_ = host.data();
+  commons.events.listen([this](const Event& event) { tell(event); });
+}
+
+ControlServer::~ControlServer() = default;
+
+void ControlServer::start() {
+  listener_->start([this](StreamSocket socket) { accepted(std::move(socket)); });
+  spdlog::info("control socket {}", listener_->address().unix_path);
+}
+
+void ControlServer::stop() {
+  listener_->stop();
+  for (const auto& weak : connections_) {
+    if (const auto connection = weak.lock()) connection->close();
+  }
+}
+
+void ControlServer::accepted(StreamSocket socket) {
+  connections_.remove_if([](const auto& weak) { return weak.expired(); });
+  if (connections_.size() >= kMaxConnections) return;
+  const auto connection = std::make_shared<Connection>(std::move(socket), *this);
+  connections_.push_back(connection);
+  connection->read();
+}
+
+std::string ControlServer::answer(const std::string& line, Connection& connection) {
+  asking_ = &connection;
+  std::string reply = handle_request(line, *this);
+  asking_ = nullptr;
+  return reply;
+}
+
+void ControlServer::subscribe() {
+  asking_->subscribe();
+}
+
+void ControlServer::tell(const Event& event) {
+  std::string notification;
+  for (const auto& weak : connections_) {
+    const auto connection = weak.lock();
+    if (!connection || !connection->subscribed()) continue;
+    if (notification.empty()) notification = event_notification(event);
+    connection->tell(notification);
+  }
+}
+
+std::string ControlServer::log_level() {
+  return std::string(to_string(backedpipe::log_level()));
+}
+
+bool ControlServer::set_log_level(const std::string& level) {
+  const auto wanted = parse_log_level(level);
+  if (!wanted) return false;
+  backedpipe::set_log_level(*wanted);
+  spdlog::info("log level {}", level);
+  return true;
+}
+
+StatusSnapshot ControlServer::status() {
+  StatusSnapshot status;
+  status.version = BACKEDPIPE_VERSION;
+  status.pid = ::getpid();
+  status.instance = instance_;
+  status.draining = operations_.draining();
+  status.uptime = std::chrono::duration_cast<std::chrono::seconds>(Worker::now() - started_at_);
+  for (const StatusSnapshot& part : shards_.gather(status_of))
+    add(status, part);
+  status.totals.segments_in_use = commons_.memory.in_use();
+  status.totals.segment_bytes = SegmentPool::kDefaultSegmentBytes;
+  status.totals.memory_limit = commons_.memory.segment_count() * SegmentPool::kDefaultSegmentBytes;
+  return status;
+}
+
+std::vector<SessionSnapshot> ControlServer::sessions() {
+  std::vector<SessionSnapshot> all;
+  for (std::vector<SessionSnapshot>& part : shards_.gather(sessions_of)) {
+    all.insert(all.end(), std::make_move_iterator(part.begin()),
+               std::make_move_iterator(part.end()));
+  }
+  return all;
+}
+
+std::optional<SessionSnapshot> ControlServer::session(const SessionId& id) {
+  for (auto& found : shards_.gather([&id](const Shard& shard) { return session_of(shard, id); })) {
+    if (found) return std::move(found);
+  }
+  return std::nullopt;
+}
+
+ReconnectOutcome ControlServer::reconnect(const SessionId& id) {
+  const auto outcomes = shards_.gather([&id](Shard& shard) {
+    if (const auto driver = shard.client.find(id)) {
+      return shard.client.reconnect(driver) ? ReconnectOutcome::done : ReconnectOutcome::not_found;
+    }
+    return shard.server.find(id) ? ReconnectOutcome::not_here : ReconnectOutcome::not_found;
+  });
+  // The client's side first, where one daemon is both.
+  for (const auto wanted : {ReconnectOutcome::done, ReconnectOutcome::not_here}) {
+    if (std::find(outcomes.begin(), outcomes.end(), wanted) != outcomes.end()) return wanted;
+  }
+  return ReconnectOutcome::not_found;
+}
+
+std::size_t ControlServer::reconnect_all() {
+  const auto counts = shards_.gather([](Shard& shard) {
+    std::size_t count = 0;
+    const Client::Sessions sessions = shard.client.sessions();
+    for (const auto& [id, driver] : sessions)
+      count += shard.client.reconnect(driver) ? 1 : 0;
+    return count;
+  });
+  return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+}
+
+bool ControlServer::close(const SessionId& id) {
+  const auto closed = shards_.gather([&id](Shard& shard) {
+    auto driver = shard.client.find(id);
+    if (!driver) driver = shard.server.find(id);
+    if (driver) driver->reset(Reason::closed_by_operator);
+    return driver != nullptr;
+  });
+  return std::find(closed.begin(), closed.end(), true) != closed.end();
+}
+
+}  // namespace backedpipe

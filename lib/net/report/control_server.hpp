@@ -1,0 +1,63 @@
+// ControlServer: the control socket. Reads one JSON-RPC request a line, answers from what
+// it gathers from the workers. Access is a matter of the socket's permissions; nothing secret can
+// be asked for.
+#pragma once
+
+#include <chrono>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/settings.hpp"
+#include "control/control_target.hpp"
+#include "control/operations.hpp"
+#include "net/listen/listener.hpp"
+#include "net/shards.hpp"
+
+namespace backedpipe {
+
+class ControlServer final : public ControlTarget {
+ public:
+  // Makes the socket with the permissions and the group that the settings ask for. Throws
+  // std::runtime_error with a sentence about what is wrong.
+  ControlServer(boost::asio::io_context& io, Commons& commons, Shards& shards,
+                const ControlSettings& settings, Operations& operations);
+  ~ControlServer() override;
+
+  void start();
+  void stop();
+
+  StatusSnapshot status() override;
+  std::vector<SessionSnapshot> sessions() override;
+  std::optional<SessionSnapshot> session(const SessionId& id) override;
+  ReconnectOutcome reconnect(const SessionId& id) override;
+  std::size_t reconnect_all() override;
+  bool close(const SessionId& id) override;
+  ReloadOutcome reload() override { return operations_.reload(); }
+  DrainOutcome drain(std::optional<Duration> timeout) override {
+    return operations_.drain(timeout);
+  }
+  void subscribe() override;
+  std::string log_level() override;
+  bool set_log_level(const std::string& level) override;
+
+ private:
+  class Connection;
+
+  void accepted(StreamSocket socket);
+  std::string answer(const std::string& line, Connection& connection);
+  void tell(const Event& event);
+
+  Commons& commons_;
+  Shards& shards_;
+  Operations& operations_;
+  std::shared_ptr<Listener> listener_;
+  std::list<std::weak_ptr<Connection>> connections_;
+  Connection* asking_ = nullptr;  // whose request is being answered
+  std::string instance_;
+  TimePoint started_at_;
+};
+
+}  // namespace backedpipe

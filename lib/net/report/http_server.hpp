@@ -1,0 +1,46 @@
+// HttpServer: answers GET and HEAD for a few fixed pages, for monitoring. Whoever reaches its
+// address may ask, and nothing that is sent can cost more than a connection of bounded size for a
+// bounded time. Part of a Node, on the thread that directs it.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "config/address.hpp"
+#include "net/listen/listener.hpp"
+#include "net/worker.hpp"
+
+namespace backedpipe {
+
+class HttpServer {
+ public:
+  struct Page {
+    unsigned status = 200;
+    std::string content_type = "text/plain; charset=utf-8";
+    std::string body;
+  };
+  // The page of a path; nothing: there is none.
+  using Pages = std::function<std::optional<Page>(std::string_view path)>;
+
+  // Binds at once; throws std::runtime_error with a sentence that names the address.
+  HttpServer(boost::asio::io_context& io, AcceptFailures& failures, const Address& listen,
+             Pages pages);
+  ~HttpServer();
+
+  void start();
+
+ private:
+  class Connection;
+
+  void accepted(StreamSocket socket);
+
+  Pages pages_;
+  std::shared_ptr<Listener> listener_;
+  std::list<std::weak_ptr<Connection>> connections_;  // oldest first
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,239 @@
+#include "net/report/metrics.hpp"
+
+#include <chrono>
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace backedpipe {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<ClientMetric::Label>;
+
+// From a link on the same desk to a night's suspend.
+const prometheus::Histogram::BucketBoundaries kReconnectSeconds{
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 28800};
+
+class Families {
+ public:
+  Families& family(std::string name, std::string help, MetricType type) {
+    families_.push_back({std::move(name), std::move(help), type, {}});
+    return *this;
+  }
+  Families& counter(std::string name, std::string help) {
+    return family(std::move(name), std::move(help), MetricType::Counter);
+  }
+  Families& gauge(std::string name, std::string help) {
+    return family(std::move(name), std::move(help), MetricType::Gauge);
+  }
+  Families& add(Labels labels, std::uint64_t value) {
+    return add(std::move(labels), static_cast<double>(value));
+  }
+  Families& add(Labels labels, double value) {
+    ClientMetric metric;
+    metric.label = std::move(labels);
+    (families_.back().type == MetricType::Counter ? metric.counter.value : metric.gauge.value) =
+        value;
+    return add(std::move(metric));
+  }
+  Families& add(ClientMetric metric) {
+    families_.back().metric.push_back(std::move(metric));
+    return *this;
+  }
+  std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
+
+ private:
+  std::vector<MetricFamily> families_;
+};
+
+// What the sessions of one role come to, with those that have ended.
+struct Sum {
+  std::uint64_t connected = 0;
+  std::uint64_t away = 0;
+  std::uint64_t suspect = 0;
+  std::uint64_t unacknowledged_bytes = 0;
+  std::uint64_t buffered_bytes = 0;
+  SessionTotals totals;
+
+  Sum& operator+=(const Sum& other) {
+    connected += other.connected;
+    away += other.away;
+    suspect += other.suspect;
+    unacknowledged_bytes += other.unacknowledged_bytes;
+    buffered_bytes += other.buffered_bytes;
+    totals += other.totals;
+    return *this;
+  }
+};
+
+// What one worker, or all of them, have to tell.
+struct Report {
+  std::array<Sum, 2> of;  // by role
+  std::map<std::string, std::uint64_t> handshake_failures;
+  std::uint64_t pending_handshakes = 0;
+  std::map<std::string, std::uint64_t> dials;  // by peer
+  std::map<std::string, bool> down;            // by peer
+};
+
+constexpr std::array kRoles{"client", "server"};
+
+template <typename Sessions>
+Sum sum_of(const SessionTotals& totals, const Sessions& sessions) {
+  Sum sum;
+  sum.totals = totals;
+  for (const auto& [id, driver] : sessions) {
+    const BackedPipe& pipe = driver->session().pipe();
+    const bool connected = pipe.state() == PipeState::connected;
+    sum.connected += connected ? 1 : 0;
+    sum.away += connected ? 0 : 1;
+    sum.suspect += driver->session().suspect() ? 1 : 0;
+    sum.unacknowledged_bytes += pipe.writer().ring().size();
+    sum.buffered_bytes += pipe.writer().ring().size() + pipe.reader().ring().size();
+    driver->add_to(sum.totals);
+  }
+  return sum;
+}
+
+Report report_of(Shard& shard) {
+  Report report;
+  report.of = {sum_of(shard.client.totals(), shard.client.sessions()),
+               sum_of(shard.server.totals(), shard.server.sessions())};
+  for (const auto& [reason, count] : shard.server.handshake_failures())
+    report.handshake_failures[std::string(reason)] = count;
+  for (const auto& entry : shard.server.entries())
+    report.pending_handshakes += entry->pending;
+  for (const auto& [name, peer] : shard.client.peers()) {
+    report.dials[name] = peer.gate->cache()->dials();
+    report.down[name] = peer.gate->view().state == PeerGate::State::down;
+  }
+  return report;
+}
+
+Report sum_of(const std::vector<Report>& parts) {
+  Report sum;
+  for (const Report& part : parts) {
+    for (std::size_t i = 0; i < sum.of.size(); ++i)
+      sum.of[i] += part.of[i];
+    for (const auto& [reason, count] : part.handshake_failures)
+      sum.handshake_failures[reason] += count;
+    sum.pending_handshakes += part.pending_handshakes;
+    // The same for all.
+    sum.dials.insert(part.dials.begin(), part.dials.end());
+    sum.down.insert(part.down.begin(), part.down.end());
+  }
+  return sum;
+}
+
+}  // namespace
+
+Metrics::Metrics(Commons& commons, Shards& shards)
+    : commons_(commons), shards_(shards), reconnect_seconds_(kReconnectSeconds) {
+  // There from the beginning: a rate needs a value before the first event.
+  for (Of& of : of_)
+    of.attaches = {{"open", 0}, {"resume", 0}, {"takeover", 0}};
+  commons.events.listen([this](const Event& event) { count(event); });
+}
+
+void Metrics::count(const Event& event) {
+  Of& of = of_[event.role == Role::client ? 0 : 1];
+  switch (event.kind) {
+    case Event::Kind::attach:
+    case Event::Kind::takeover:
+      ++of.attaches[event.reason];
+      if (event.duration) {
+        reconnect_seconds_.Observe(std::chrono::duration<double>(*event.duration).count());
+      }
+      break;
+    case Event::Kind::detach:
+      ++of.detaches[event.reason];
+      break;
+    case Event::Kind::close:
+      ++of.ends[event.reason];
+      break;
+    default:
+      break;
+  }
+}
+
+std::string Metrics::text() {
+  const Report report = sum_of(shards_.gather(report_of));
+  const auto& sums = report.of;
+  Families out;
+  const auto by_role = [&](auto value) {
+    for (std::size_t i = 0; i < sums.size(); ++i)
+      out.add({{"role", kRoles[i]}}, value(sums[i]));
+  };
+  const auto by_reason = [&](Counts Of::*counts) {
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      for (const auto& [reason, count] : of_[i].*counts)
+        out.add({{"role", kRoles[i]}, {"reason", reason}}, count);
+    }
+  };
+
+  out.gauge("backedpipe_build_info", "The version of this daemon; always 1.");
+  out.add({{"version", BACKEDPIPE_VERSION}}, 1.0);
+  out.gauge("backedpipe_sessions", "Sessions there are.");
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    // To a user, a client's session waits and dials in one.
+    const char* const away = i == 0 ? "reconnecting" : "disconnected";
+    out.add({{"role", kRoles[i]}, {"state", "connected"}}, sums[i].connected);
+    out.add({{"role", kRoles[i]}, {"state", away}}, sums[i].away);
+  }
+  out.gauge("backedpipe_suspect_sessions", "Connected sessions whose link owes an answer.");
+  by_role([](const Sum& sum) { return sum.suspect; });
+  out.counter("backedpipe_sessions_opened_total", "Sessions begun.");
+  by_role([](const Sum& sum) { return sum.totals.opened; });
+  out.counter("backedpipe_sessions_ended_total", "Sessions that are over, and why.");
+  by_reason(&Of::ends);
+  out.counter("backedpipe_attaches_total",
+              "Links that sessions got: their first, one after a loss, or one that took over.");
+  by_reason(&Of::attaches);
+  out.counter("backedpipe_detaches_total", "Links that sessions lost or let go of, and why.");
+  by_reason(&Of::detaches);
+  out.family("backedpipe_reconnect_duration_seconds", "How long sessions were without a link.",
+             MetricType::Histogram)
+      .add(reconnect_seconds_.Collect());
+  out.counter("backedpipe_application_read_bytes_total", "Bytes read from applications.");
+  by_role([](const Sum& sum) { return sum.totals.bytes_out; });
+  out.counter("backedpipe_application_written_bytes_total", "Bytes delivered to applications.");
+  by_role([](const Sum& sum) { return sum.totals.bytes_in; });
+  out.counter("backedpipe_replayed_bytes_total", "Bytes that were sent again over a new link.");
+  by_role([](const Sum& sum) { return sum.totals.replayed_bytes; });
+  out.gauge("backedpipe_unacknowledged_bytes",
+            "Bytes read from applications that the other side may lack.");
+  by_role([](const Sum& sum) { return sum.unacknowledged_bytes; });
+  out.gauge("backedpipe_buffered_bytes", "Bytes held for sessions, in both directions.");
+  by_role([](const Sum& sum) { return sum.buffered_bytes; });
+
+  const MemoryBudget& memory = commons_.memory;
+  constexpr std::uint64_t kSegmentBytes = SegmentPool::kDefaultSegmentBytes;
+  out.gauge("backedpipe_buffer_memory_bytes", "Memory in use for buffers.")
+      .add({}, memory.in_use() * kSegmentBytes);
+  out.gauge("backedpipe_buffer_memory_limit_bytes", "Memory that buffers may use.")
+      .add({}, memory.segment_count() * kSegmentBytes);
+
+  out.counter("backedpipe_handshake_failures_total",
+              "Links that were refused or did not get through the handshake.");
+  for (const auto& [reason, count] : report.handshake_failures)
+    out.add({{"reason", reason}}, count);
+  out.gauge("backedpipe_pending_handshakes", "Handshakes under way.")
+      .add({}, report.pending_handshakes);
+
+  if (!report.down.empty()) {
+    out.gauge("backedpipe_peer_up",
+              "1: the peer answered when last dialled, or was not dialled yet. 0: it did not.");
+    for (const auto& [name, down] : report.down)
+      out.add({{"peer", name}}, down ? 0.0 : 1.0);
+    out.counter("backedpipe_dials_total", "Attempts to reach a peer.");
+    for (const auto& [name, count] : report.dials)
+      out.add({{"peer", name}}, count);
+  }
+  return out.text();
+}
+
+}  // namespace backedpipe
