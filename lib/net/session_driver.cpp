@@ -14,9 +14,11 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// One read from the application: decides a copying relay's speed.
-constexpr std::size_t kReadBytes = std::size_t{256} << 10;
-constexpr std::size_t kReadPieces = 8;
+// The buffer of one read decides a copying relay's speed, but is a burden to who reads a byte: it
+// grows as long as reads fill it.
+constexpr std::uint32_t kLeastReadBytes = std::uint32_t{64} << 10;
+constexpr std::uint32_t kMostReadBytes = std::uint32_t{1} << 20;
+constexpr std::size_t kReadPieces = kMostReadBytes / SegmentPool::kDefaultSegmentBytes + 1;
 // How much is read from an application beyond what a healthy link has taken: more would only grow
 // cold in memory, and make the application believe that its bytes are on their way.
 constexpr std::size_t kReadAheadBytes = std::size_t{1} << 20;
@@ -25,7 +27,7 @@ constexpr std::size_t kReadAheadBytes = std::size_t{1} << 20;
 // same way.
 constexpr std::size_t kReadBytesBehindFrame = std::size_t{16} << 10;
 // Rounds of one pump: a bulk session then lets others have their turn.
-constexpr int kRoundsPerTurn = 8;
+constexpr int kRoundsPerTurn = 2;
 // One read from a link while memory is short: what finds no room is kept aside.
 constexpr std::size_t kReadBytesWhenScarce = std::size_t{16} << 10;
 
@@ -48,6 +50,7 @@ SessionDriver::SessionDriver(Worker& worker, SessionOwner& owner, Session::Ident
                Worker::now()),
       labels_(std::move(labels)),
       application_(worker.io()),
+      application_read_bytes_(kLeastReadBytes),
       timer_(worker.io()),
       opened_at_(Worker::now()),
       created_at_(std::chrono::system_clock::now()),
@@ -236,7 +239,7 @@ bool SessionDriver::application_can_write() const {
 bool SessionDriver::read_application() {
   if (!application_open_ || !application_ready_.readable || !application_can_write()) return false;
   std::array<MutableBytes, kReadPieces> pieces;
-  const std::size_t count = session_.pipe().prepare(kReadBytes, pieces);
+  const std::size_t count = session_.pipe().prepare(application_read_bytes_, pieces);
   if (count == 0) {
     out_of_memory_ = true;
     return false;
@@ -247,6 +250,11 @@ bool SessionDriver::read_application() {
   switch (result.status) {
     case IoResult::Status::ok:
       bytes_out_ += result.bytes;
+      if (result.bytes >= application_read_bytes_) {
+        application_read_bytes_ = std::min(2 * application_read_bytes_, kMostReadBytes);
+      } else if (result.bytes < application_read_bytes_ / 4) {
+        application_read_bytes_ = kLeastReadBytes;
+      }
       return true;
     case IoResult::Status::closed:
       application_eof_ = true;
@@ -320,8 +328,8 @@ bool SessionDriver::read_link() {
   }
   if (!link_ready_.readable) return false;
   std::array<MutableBytes, kReadPieces + 1> pieces;
-  std::size_t count =
-      session_.prepare_receive(link_generation_, kReadBytes, std::span(pieces).first(kReadPieces));
+  std::size_t count = session_.prepare_receive(link_generation_, kMostReadBytes,
+                                               std::span(pieces).first(kReadPieces));
   const std::size_t prepared = total_bytes(std::span<const MutableBytes>(pieces).first(count));
   MutableBytes room = worker_.scratch();
   if (prepared > 0)

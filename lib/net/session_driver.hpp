@@ -156,6 +156,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   Readiness application_ready_;
   bool application_open_ = false;
   bool application_eof_ = false;
+  std::uint32_t application_read_bytes_;
   bool application_gone_ = false;  // what it has written is there, and nothing more will be
 
   std::unique_ptr<Transport> link_;
