@@ -1,8 +1,9 @@
 // ReceiveWindow decides how far ahead of the application the peer may send: credit as an absolute
 // offset that only grows. It starts small and doubles while the application takes more than half of
 // it within two round trips, which is when the window and not the application is what limits the
-// rate (the idea of flow control auto-tuning in QUIC stacks). While memory is scarce it goes back
-// to its first size, without taking back what was granted. Part of a BackedReader.
+// rate (the idea of flow control auto-tuning in QUIC stacks), and halves when half of it lasted for
+// many round trips: it is larger than bandwidth times delay by then. While memory is scarce it goes
+// back to its first size. What was granted is never taken back. Part of a BackedReader.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +18,8 @@ class ReceiveWindow {
  public:
   ReceiveWindow(std::size_t initial_bytes, std::size_t max_bytes);
 
-  // The application has taken everything before `delivered`. Grows the window if the rate asks for
-  // it and memory is not `scarce`; `round_trip` is nothing as long as it has not been measured.
+  // The application has taken everything before `delivered`. The window follows the rate, and does
+  // not grow while memory is `scarce`; `round_trip` is nothing as long as it has not been measured.
   void on_delivered(std::uint64_t delivered, TimePoint now, std::optional<Duration> round_trip,
                     bool scarce);
 

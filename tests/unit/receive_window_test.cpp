@@ -52,6 +52,23 @@ TEST(ReceiveWindow, DoesNotGrowForAnApplicationThatTakesItsTime) {
   EXPECT_EQ(window.size_bytes(), 64U);
 }
 
+TEST(ReceiveWindow, HalvesWhenHalfOfItLastsForManyRoundTrips) {
+  ReceiveWindow window(64, 1024);
+  window.on_delivered(1, at(seconds(1)), kRoundTrip, false);
+  window.on_delivered(34, at(seconds(1)), kRoundTrip, false);
+  window.on_delivered(100, at(seconds(1)), kRoundTrip, false);
+  ASSERT_EQ(window.size_bytes(), 256U);
+  window.on_delivered(229, at(seconds(1) + milliseconds(3200)), kRoundTrip, false);
+  EXPECT_EQ(window.size_bytes(), 256U);
+  const std::uint64_t granted = window.state_limit();
+  window.on_delivered(358, at(seconds(1) + milliseconds(6401)), kRoundTrip, false);
+  EXPECT_EQ(window.size_bytes(), 128U);
+  EXPECT_GE(window.state_limit(), granted);
+  window.on_delivered(423, at(seconds(100)), kRoundTrip, false);
+  window.on_delivered(456, at(seconds(200)), kRoundTrip, false);
+  EXPECT_EQ(window.size_bytes(), 64U) << "never below its first size";
+}
+
 TEST(ReceiveWindow, DoesNotGrowBeforeTheRoundTripIsKnown) {
   ReceiveWindow window(64, 1024);
   for (std::uint64_t i = 0; i < 20; ++i)
