@@ -104,6 +104,18 @@ class Control:
         return self.call("close", id=session_id)
 
 
+def stop_all(daemons, rest):
+    """Ends the daemons in order, then calls `rest` for what is left; fails when one did not end well."""
+    errors = []
+    for daemon in daemons:
+        try:
+            daemon.stop()
+        except AssertionError as error:
+            errors.append(str(error))
+    rest()
+    assert not errors, "\n".join(errors)
+
+
 class Daemon:
     """One running backedpipd; its stderr goes to a file, so that nothing it says can block it.
 

@@ -4,7 +4,7 @@ import pathlib
 import socket
 import time
 
-from support.daemon import Daemon, keygen, write_config, write_private
+from support.daemon import Daemon, keygen, stop_all, write_config, write_private
 from support.flows import process_flow, socket_flow
 from support.ports import endpoint
 from support.sshd import Sshd
@@ -130,14 +130,7 @@ class NetworkStage:
     # -- the end ------------------------------------------------------------------------------
 
     def close(self):
-        errors = []
-        for daemon in self.daemons():
-            try:
-                daemon.stop()
-            except AssertionError as error:
-                errors.append(str(error))
-        self.abandon()
-        assert not errors, "\n".join(errors)
+        stop_all(self.daemons(), self.abandon)
 
     def abandon(self):
         for end in reversed(self._ended):

@@ -6,7 +6,7 @@
 import pathlib
 
 from support.certificates import Authority
-from support.daemon import Daemon, keygen, write_config, write_private
+from support.daemon import Daemon, keygen, stop_all, write_config, write_private
 from support.ports import endpoint, free_port
 from support.relay import Relay
 from support.streams import connect
@@ -158,14 +158,7 @@ class Tunnel:
 
     def close(self):
         """Ends everything in order and checks that it ended well."""
-        errors = []
-        for daemon in self.daemons():
-            try:
-                daemon.stop()
-            except AssertionError as error:
-                errors.append(str(error))
-        self.abandon()
-        assert not errors, "\n".join(errors)
+        stop_all(self.daemons(), self.abandon)
 
     def abandon(self):
         """Ends everything at once."""
