@@ -296,9 +296,8 @@ std::shared_ptr<SessionDriver> Server::open(const Entry& entry, const Hello& hel
   sessions_.emplace(hello.session, driver);
   ++totals_.opened;
   driver->announce();
-  dial_target(std::make_shared<TargetDial>(
-      TargetDial{driver, service.target, Worker::now() + kTargetTimeout,
-                 boost::asio::steady_timer(worker_.io()), false}));
+  dial_target(std::make_shared<TargetDial>(TargetDial{
+      driver, service.target, Worker::now() + kTargetTimeout, Timer(worker_.io()), false}));
   return driver;
 }
 

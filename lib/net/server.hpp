@@ -11,8 +11,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include <boost/asio/steady_timer.hpp>
-
 #include "config/settings.hpp"
 #include "net/link/connector.hpp"
 #include "net/link/pending_link.hpp"
@@ -20,6 +18,7 @@
 #include "net/listen/listening_sockets.hpp"
 #include "net/report/repeated_warning.hpp"
 #include "net/session_driver.hpp"
+#include "net/timer.hpp"
 #include "net/tls/link_security.hpp"
 #include "session/admission.hpp"
 
@@ -94,7 +93,7 @@ class Server final : public SessionOwner {
     std::shared_ptr<SessionDriver> driver;
     Address target;
     TimePoint give_up_at;
-    boost::asio::steady_timer again;
+    Timer again;
     bool said = false;
   };
 

@@ -69,7 +69,6 @@ void SessionDriver::connect_application(StreamSocket socket) {
   boost::system::error_code ignored;
   application_.native_non_blocking(true, ignored);
   set_no_delay(application_);
-  watch_application();
   pump();
 }
 
@@ -556,6 +555,8 @@ void SessionDriver::arm_application() {
   if (!session_.pipe().reader().ring().empty() && !application_ready_.writable) {
     wait_application(Direction::write);
   }
+  // What waits for bytes learns of a reset as well.
+  if (!application_ready_.waiting_read) watch_application();
 }
 
 void SessionDriver::arm_link() {
@@ -566,6 +567,7 @@ void SessionDriver::arm_link() {
 
 // An application that resets its connection is noticed also while nothing is read from it.
 void SessionDriver::watch_application() {
+  if (std::exchange(application_watched_, true)) return;
   application_.async_wait(StreamSocket::wait_error, [self = shared_from_this()](
                                                         const boost::system::error_code& error) {
     if (error || !self->application_open_) return;

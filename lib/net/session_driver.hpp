@@ -12,12 +12,11 @@
 #include <string_view>
 #include <vector>
 
-#include <boost/asio/steady_timer.hpp>
-
 #include "control/session_history.hpp"
 #include "control/session_totals.hpp"
 #include "net/link/transport.hpp"
 #include "net/report/event_log.hpp"
+#include "net/timer.hpp"
 #include "net/worker.hpp"
 #include "session/session.hpp"
 
@@ -157,6 +156,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   bool application_open_ = false;
   bool application_eof_ = false;
   std::uint32_t application_read_bytes_;
+  bool application_watched_ = false;
   bool application_gone_ = false;  // what it has written is there, and nothing more will be
 
   std::unique_ptr<Transport> link_;
@@ -166,7 +166,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   std::vector<std::byte> preface_;  // the WELCOME, before any frame
   std::vector<std::byte> backlog_;  // read from the link, but memory was short
 
-  boost::asio::steady_timer timer_;
+  Timer timer_;
   std::optional<TimePoint> timer_at_;
   bool pump_posted_ = false;
   bool out_of_memory_ = false;  // the pool was exhausted: look again when some is freed

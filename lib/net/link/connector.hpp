@@ -13,12 +13,12 @@
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 #include "config/address.hpp"
 #include "net/link/endpoint_cache.hpp"
 #include "net/link/name_resolver.hpp"
 #include "net/link/transport.hpp"
+#include "net/timer.hpp"
 #include "pipe/time.hpp"
 #include "session/endpoint_race.hpp"
 
@@ -109,7 +109,7 @@ class Connector : public std::enable_shared_from_this<Connector> {
   std::optional<EndpointRace> race_;
   std::vector<Entrant> entrants_;  // by EndpointRace::AddressId
   std::map<RacerId, Racer> racers_;
-  boost::asio::steady_timer timer_;
+  Timer timer_;
   std::string rejection_;  // of the side that did not accept the other
   bool starved_ = false;
   bool over_ = false;

@@ -3,7 +3,7 @@
 #include <array>
 #include <chrono>
 
-#include <boost/asio/steady_timer.hpp>
+#include "net/timer.hpp"
 
 namespace backedpipe {
 namespace {
@@ -44,7 +44,7 @@ class GracefulClose : public std::enable_shared_from_this<GracefulClose> {
   }
 
   std::unique_ptr<Transport> transport_;
-  boost::asio::steady_timer timer_;
+  Timer timer_;
 };
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "net/link/connector.hpp"
 #include "net/link/endpoint_cache.hpp"
 #include "net/link/transport.hpp"
+#include "net/timer.hpp"
 #include "session/handshake.hpp"
 
 namespace backedpipe {
@@ -56,7 +57,7 @@ class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
   std::shared_ptr<EndpointCache> cache_;
   Duration pace_;
   std::shared_ptr<Connector> connector_;
-  boost::asio::steady_timer timer_;
+  Timer timer_;
   TimePoint deadline_{};  // of the whole attempt
   std::unique_ptr<Transport> transport_;
   std::optional<ClientHandshake> handshake_;

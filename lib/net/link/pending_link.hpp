@@ -10,9 +10,8 @@
 #include <memory>
 #include <string>
 
-#include <boost/asio/steady_timer.hpp>
-
 #include "net/link/transport.hpp"
+#include "net/timer.hpp"
 #include "session/admission.hpp"
 #include "session/handshake.hpp"
 
@@ -51,7 +50,7 @@ class PendingLink : public std::enable_shared_from_this<PendingLink> {
   Heard heard_;
   Over over_;
   ServerHandshake handshake_;
-  boost::asio::steady_timer timer_;
+  Timer timer_;
   bool secured_ = false;  // the transport's handshake is complete
 };
 

@@ -8,7 +8,9 @@
 #include <string>
 #include <utility>
 
+#include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/system/error_code.hpp>
 
@@ -16,7 +18,9 @@
 
 namespace backedpipe {
 
-using StreamSocket = boost::asio::generic::stream_protocol::socket;
+// Names its executor, for the same reason as Timer.
+using StreamSocket = boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol,
+                                                      boost::asio::io_context::executor_type>;
 
 // The outcome of one attempt to read or write.
 struct IoResult {

@@ -38,7 +38,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
   AcceptFailures& failures_;
   Address address_;
   bool unlink_;
-  boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol> acceptor_;
+  boost::asio::basic_socket_acceptor<StreamSocket::protocol_type, StreamSocket::executor_type>
+      acceptor_;
   boost::asio::steady_timer timer_;
   Accepted accepted_;
 };
