@@ -4,13 +4,14 @@
 #pragma once
 
 #include <functional>
+#include <mutex>
 #include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 
 #include "control/event.hpp"
+#include "net/timer.hpp"
 
 namespace backedpipe {
 
@@ -19,7 +20,7 @@ class EventFeed {
   using Listener = std::function<void(const Event&)>;
 
   // `home` is where listen() is called and its listeners are.
-  explicit EventFeed(boost::asio::io_context& home) : home_(home) {}
+  explicit EventFeed(boost::asio::io_context& home) : home_(home), pause_(home) {}
 
   // Hears each event a little later, on the thread of `home`, in the order in which they happened
   // on their threads.
@@ -27,19 +28,19 @@ class EventFeed {
   // Hears each event at once, on the thread on which it happens. Before anything is published.
   void listen_at_once(Listener listener) { at_once_.push_back(std::move(listener)); }
 
-  void publish(const Event& event) const {
-    for (const Listener& listener : at_once_)
-      listener(event);
-    boost::asio::post(home_, [this, event] {
-      for (const Listener& listener : listeners_)
-        listener(event);
-    });
-  }
+  void publish(Event event);
 
  private:
+  void deliver();
+
   boost::asio::io_context& home_;
   std::vector<Listener> at_once_;
   std::vector<Listener> listeners_;
+  Timer pause_;
+
+  std::mutex mutex_;
+  std::vector<Event> waiting_;
+  bool awake_ = false;  // home is delivering, or looks again after a pause
 };
 
 }  // namespace backedpipe

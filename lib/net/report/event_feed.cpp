@@ -1,0 +1,44 @@
+#include "net/report/event_feed.hpp"
+
+#include <chrono>
+
+#include <boost/asio/post.hpp>
+
+namespace backedpipe {
+namespace {
+
+// After an event others wait so long to be told together: waking a thread for each of thousands a
+// second costs more than what it then does. Nobody notices it, and one that comes alone does not
+// wait.
+constexpr auto kPause = std::chrono::milliseconds(2);
+
+}  // namespace
+
+void EventFeed::publish(Event event) {
+  for (const Listener& listener : at_once_)
+    listener(event);
+  const std::scoped_lock lock(mutex_);
+  waiting_.push_back(std::move(event));
+  if (std::exchange(awake_, true)) return;
+  boost::asio::post(home_, [this] { deliver(); });
+}
+
+void EventFeed::deliver() {
+  std::vector<Event> events;
+  {
+    const std::scoped_lock lock(mutex_);
+    events.swap(waiting_);
+    awake_ = !events.empty();
+  }
+  if (events.empty()) return;
+  for (const Event& event : events) {
+    for (const Listener& listener : listeners_)
+      listener(event);
+  }
+  pause_.expires_after(kPause);
+  pause_.async_wait([this](const boost::system::error_code& cancelled) {
+    if (!cancelled) deliver();
+  });
+}
+
+}  // namespace backedpipe
