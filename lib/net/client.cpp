@@ -165,13 +165,13 @@ std::shared_ptr<SessionDriver> Client::open(const TunnelSettings& tunnel,
   }
   const Session::Identity identity{
       .id = new_session_id(), .role = Role::client, .service = tunnel.service};
-  auto driver = std::make_shared<SessionDriver>(
-      worker_, *this, identity,
-      SessionDriver::Labels{.tunnel = tunnel.name,
-                            .peer = tunnel.peer,
-                            .identity = peers_.at(tunnel.peer).identity,
-                            .application = remote_address(application),
-                            .listener = {}});
+  auto driver =
+      std::make_shared<SessionDriver>(worker_, *this, identity,
+                                      labels_.of({.tunnel = tunnel.name,
+                                                  .peer = tunnel.peer,
+                                                  .identity = peers_.at(tunnel.peer).identity,
+                                                  .listener = {}}),
+                                      remote_address(application));
   sessions_.emplace(identity.id, driver);
   ++totals_.opened;
   driver->announce();
@@ -298,6 +298,7 @@ void Client::ended(SessionDriver& driver, Reason) {
   if (const auto attempt = attempts_.find(driver.session().id()); attempt != attempts_.end()) {
     give_up(driver, attempt->second.generation);
   }
+  labels_.released(driver.shared_labels());
   sessions_.erase(driver.session().id());
   --worker_.commons().client_sessions;
   const auto peer = peers_.find(driver.labels().peer);

@@ -125,6 +125,7 @@ class Client final : public SessionOwner {
   std::vector<std::shared_ptr<Tunnel>> tunnels_;
   bool listening_ = false;
   Sessions sessions_;
+  SharedLabels labels_;
   std::unordered_map<SessionId, Attempt> attempts_;  // at most one for each session
   SessionTotals totals_;
 };

@@ -163,9 +163,9 @@ Refused Server::heard(const Entry& entry, std::unique_ptr<Transport>& transport,
                       ConstBytes early) {
   const AcceptSettings& accept = entry.settings;
   const std::string identity(transport->identity());
-  const std::string source = remote_address(transport->socket());
   if (stopping_) {
-    return refuse(hello, identity, source, Reason::shutting_down, "the server is being stopped");
+    return refuse(hello, identity, remote_address(transport->socket()), Reason::shutting_down,
+                  "the server is being stopped");
   }
 
   Reason verdict = Reason::none;
@@ -192,7 +192,7 @@ Refused Server::heard(const Entry& entry, std::unique_ptr<Transport>& transport,
                           : "the session belongs to another identity";
       }
       return refuse(
-          hello, identity, source, ruling.reason, text,
+          hello, identity, remote_address(transport->socket()), ruling.reason, text,
           verdict == Reason::not_authorised && !exists ? " (there is no such service)" : "");
     }
     case SessionRegistry::Verdict::open:
@@ -214,11 +214,9 @@ Refused Server::heard(const Entry& entry, std::unique_ptr<Transport>& transport,
 
 Refused Server::attach(SessionDriver& driver, std::unique_ptr<Transport>& transport,
                        const Hello& hello, bool created, ConstBytes early) {
-  const std::string identity(transport->identity());
-  const std::string source = remote_address(transport->socket());
   const auto attached = driver.attach(transport, hello, created, early);
   if (attached) return {};
-  return refuse(hello, identity, source,
+  return refuse(hello, transport->identity(), remote_address(transport->socket()),
                 reason_of(attached.error()).value_or(Reason::unknown_session), {});
 }
 
@@ -288,11 +286,11 @@ std::shared_ptr<SessionDriver> Server::open(const Entry& entry, const Hello& hel
       .id = hello.session, .role = Role::server, .service = hello.service};
   auto driver = std::make_shared<SessionDriver>(
       worker_, *this, session,
-      SessionDriver::Labels{.tunnel = {},
-                            .peer = {},
-                            .identity = identity,
-                            .application = to_string(service.target),
-                            .listener = to_string(entry.listener->address())});
+      labels_.of({.tunnel = {},
+                  .peer = {},
+                  .identity = identity,
+                  .listener = to_string(entry.listener->address())}),
+      to_string(service.target));
   sessions_.emplace(hello.session, driver);
   ++totals_.opened;
   driver->announce();
@@ -356,6 +354,7 @@ void Server::ended(SessionDriver& driver, Reason reason) {
   ++totals_.ended;
   driver.add_to(totals_);
   worker_.commons().directory.end(driver.session().id(), reason, Worker::now());
+  labels_.released(driver.shared_labels());
   sessions_.erase(driver.session().id());
 }
 

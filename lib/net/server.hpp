@@ -123,6 +123,7 @@ class Server final : public SessionOwner {
   std::vector<std::shared_ptr<Entry>> entries_;
   std::unordered_map<Admission::Ticket, std::shared_ptr<PendingLink>> pending_;
   Sessions sessions_;
+  SharedLabels labels_;
   bool listening_ = false;
   bool draining_ = false;
   bool stopping_ = false;

@@ -43,12 +43,13 @@ std::string link_end(const boost::system::error_code& error) {
 }  // namespace
 
 SessionDriver::SessionDriver(Worker& worker, SessionOwner& owner, Session::Identity identity,
-                             Labels labels)
+                             SharedLabels::Labels labels, std::string application)
     : worker_(worker),
       owner_(&owner),
       session_(std::move(identity), worker.pool(), worker.session_options(), worker.random(),
                Worker::now()),
       labels_(std::move(labels)),
+      application_label_(std::move(application)),
       application_(worker.io()),
       application_read_bytes_(kLeastReadBytes),
       timer_(worker.io()),
@@ -66,6 +67,8 @@ void SessionDriver::connect_application(StreamSocket socket) {
   }
   application_ = std::move(socket);
   application_open_ = true;
+  // An application that has connected mostly has something to say at once; a target seldom.
+  application_ready_.readable = session_.role() == Role::client;
   boost::system::error_code ignored;
   application_.native_non_blocking(true, ignored);
   set_no_delay(application_);
@@ -121,7 +124,6 @@ void SessionDriver::adopt(std::unique_ptr<Transport> link, std::uint64_t generat
                           ConstBytes early) {
   link_ = std::move(link);
   link_generation_ = generation;
-  last_link_address_ = remote_address(link_->socket());
   link_ready_ = {};
   backlog_.assign(early.begin(), early.end());
   // Told now: it may be lost again before the pump that follows has come to its end.
@@ -187,7 +189,7 @@ Result<void> SessionDriver::attach(std::unique_ptr<Transport>& link, const Hello
 }
 
 std::string SessionDriver::link_address() const {
-  return link_ ? last_link_address_ : std::string();
+  return link_ ? last_link_address() : std::string();
 }
 
 std::optional<boost::asio::ip::address> SessionDriver::local_address() const {
@@ -298,12 +300,8 @@ bool SessionDriver::write_link() {
   if (!link_ || !link_ready_.writable) return false;
   std::array<ConstBytes, kMaxPieces> pieces;
   std::size_t count = 0;
-  const bool opening = !preface_.empty();
-  if (opening) {
-    pieces[count++] = preface_;
-  } else {
-    count = session_.outgoing(Worker::now(), pieces);
-  }
+  if (!preface_.empty()) pieces[count++] = preface_;
+  count += session_.outgoing(Worker::now(), std::span(pieces).subspan(count));
   if (count == 0) return false;
   const IoResult result = link_->write(std::span(pieces).first(count));
   if (result.status == IoResult::Status::failed) {
@@ -311,11 +309,12 @@ bool SessionDriver::write_link() {
     return true;
   }
   if (result.drained) link_ready_.writable = false;
-  if (opening) {
-    preface_.erase(preface_.begin(), preface_.begin() + static_cast<std::ptrdiff_t>(result.bytes));
-  } else {
-    session_.sent(link_generation_, result.bytes);
+  const std::size_t opening = std::min(result.bytes, preface_.size());
+  if (opening > 0) {
+    preface_.erase(preface_.begin(), preface_.begin() + static_cast<std::ptrdiff_t>(opening));
+    if (preface_.empty()) preface_.shrink_to_fit();
   }
+  session_.sent(link_generation_, result.bytes - opening);
   return result.bytes > 0;
 }
 
@@ -473,14 +472,10 @@ void SessionDriver::report_attached() {
   const TimePoint now = Worker::now();
   std::optional<Duration> away;
   if (away_since_) away = now - *away_since_;
-  const std::string link = link_address();
   history_.attached({.generation = seen_generation_,
-                     .link = link,
+                     .address = link_ ? remote_address(link_->socket()) : std::string(),
                      .attached_at = std::chrono::system_clock::now(),
-                     .away = away,
-                     .detached_at = {},
-                     .reason = {},
-                     .detail = {}});
+                     .away = away});
   publish(let_go_ ? Event::Kind::takeover : Event::Kind::attach, seen_generation_,
           let_go_ ? "takeover"
           : away  ? "resume"
@@ -516,28 +511,28 @@ void SessionDriver::publish(Event::Kind kind, std::uint64_t generation, std::str
   event.session = session_.id();
   event.role = session_.role();
   event.generation = generation;
-  event.tunnel = labels_.tunnel;
+  event.tunnel = labels_->tunnel;
   event.service = session_.service();
-  event.identity = labels_.identity;
-  event.application = labels_.application;
-  event.link = last_link_address_;
+  event.identity = labels_->identity;
+  event.application = application_label_;
+  event.link = last_link_address();
   event.bytes_in = bytes_in_;
   event.bytes_out = bytes_out_;
   event.links_count = session_.links();
-  event.peer = labels_.peer;
+  event.peer = labels_->peer;
   event.reason = std::move(reason);
   event.detail = std::move(detail);
   event.duration = duration;
-  worker_.events().publish(event);
+  worker_.events().publish(std::move(event));
 }
 
 LogSubject SessionDriver::log_subject(std::uint64_t generation, std::string_view reason) const {
   return {.session = session_.id(),
           .generation = generation,
-          .tunnel = labels_.tunnel,
+          .tunnel = labels_->tunnel,
           .service = session_.service(),
-          .peer = labels_.peer,
-          .identity = labels_.identity,
+          .peer = labels_->peer,
+          .identity = labels_->identity,
           .reason = reason};
 }
 

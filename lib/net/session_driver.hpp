@@ -16,6 +16,7 @@
 #include "control/session_totals.hpp"
 #include "net/link/transport.hpp"
 #include "net/report/event_log.hpp"
+#include "net/session_labels.hpp"
 #include "net/timer.hpp"
 #include "net/worker.hpp"
 #include "session/session.hpp"
@@ -40,16 +41,9 @@ class SessionOwner {
 
 class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
  public:
-  // What people want to know about a session besides its state.
-  struct Labels {
-    std::string tunnel;       // client
-    std::string peer;         // client: the peer's name; server: empty
-    std::string identity;     // who opened it
-    std::string application;  // client: the application's address; server: the target's
-    std::string listener;     // server: where it was opened
-  };
-
-  SessionDriver(Worker& worker, SessionOwner& owner, Session::Identity identity, Labels labels);
+  // `application` is for people: the application's address on a client, the target's on a server.
+  SessionDriver(Worker& worker, SessionOwner& owner, Session::Identity identity,
+                SharedLabels::Labels labels, std::string application);
 
   // --- for the owner
 
@@ -85,13 +79,15 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
 
   Session& session() { return session_; }
   const Session& session() const { return session_; }
-  const Labels& labels() const { return labels_; }
+  const SessionLabels& labels() const { return *labels_; }
+  const SharedLabels::Labels& shared_labels() const { return labels_; }
+  const std::string& application() const { return application_label_; }
   // Of the link there is, or empty.
   std::string link_address() const;
   // This end of it; nothing when there is no link.
   std::optional<boost::asio::ip::address> local_address() const;
   // The same, or of the last one there was.
-  const std::string& last_link_address() const { return last_link_address_; }
+  const std::string& last_link_address() const { return history_.latest_address(); }
   std::uint64_t bytes_in() const { return bytes_in_; }
   std::uint64_t bytes_out() const { return bytes_out_; }
   // The bytes that it has carried.
@@ -149,7 +145,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   Worker& worker_;
   SessionOwner* owner_;
   Session session_;
-  Labels labels_;
+  SharedLabels::Labels labels_;
+  std::string application_label_;
 
   StreamSocket application_;
   Readiness application_ready_;
@@ -161,7 +158,6 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
 
   std::unique_ptr<Transport> link_;
   std::uint64_t link_generation_ = 0;
-  std::string last_link_address_;
   Readiness link_ready_;
   std::vector<std::byte> preface_;  // the WELCOME, before any frame
   std::vector<std::byte> backlog_;  // read from the link, but memory was short

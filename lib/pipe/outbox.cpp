@@ -12,6 +12,7 @@ void Outbox::add(const Frame& frame, std::size_t payload_bytes) {
   entry.type = frame.type;
   entry.payload_bytes = static_cast<std::uint32_t>(payload_bytes);
   entry.offset = frame.value;
+  if (frames_.empty()) frames_.reserve(kFewFrames);
   frames_.push_back(entry);
   payload_bytes_ += payload_bytes;
 }
@@ -70,10 +71,10 @@ Outbox::Progress Outbox::taken(std::size_t count) {
 }
 
 void Outbox::clear() {
-  frames_.clear();
+  // An idle link holds nothing.
+  frames_ = std::vector<Entry>();
   front_ = front_taken_ = payload_bytes_ = 0;
   was_partial_ = false;
-  if (frames_.capacity() > 4) frames_.shrink_to_fit();
 }
 
 }  // namespace backedpipe

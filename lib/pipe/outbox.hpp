@@ -52,6 +52,7 @@ class Outbox {
     std::uint64_t offset;  // DATA, FIN
   };
 
+  static constexpr std::size_t kFewFrames = 4;
   static constexpr std::size_t kLeastBudgetBytes = std::size_t{16} << 10;
   static constexpr std::size_t kMostBudgetBytes = std::size_t{1} << 20;
 

@@ -138,8 +138,8 @@ TEST(EventJson, IsANotificationOfOneLine) {
             "{\"jsonrpc\":\"2.0\",\"method\":\"dropped\",\"params\":{\"events\":7}}\n");
 }
 
-LinkRecord link_of(std::uint64_t generation) {
-  LinkRecord link;
+SessionHistory::Link link_of(std::uint64_t generation) {
+  SessionHistory::Link link;
   link.generation = generation;
   return link;
 }
@@ -153,6 +153,10 @@ TEST(SessionHistory, KeepsTheLatestLinks) {
   ASSERT_EQ(history.links().size(), SessionHistory::kMaxLinks);
   EXPECT_EQ(history.links().front().generation, 9);
   EXPECT_EQ(history.links().back().generation, 40);
+  history.attached(link_of(41));
+  ASSERT_EQ(history.links().size(), SessionHistory::kMaxLinks);
+  EXPECT_EQ(history.links().front().generation, 10);
+  EXPECT_EQ(history.links().back().generation, 41);
 }
 
 TEST(SessionHistory, KeepsTheFirstReasonOfALink) {
@@ -166,6 +170,19 @@ TEST(SessionHistory, KeepsTheFirstReasonOfALink) {
   EXPECT_EQ(history.links()[0].detached_at, WallTime(1s));
   EXPECT_EQ(history.links()[0].reason, "timed_out");
   EXPECT_EQ(history.links()[0].detail, "Connection timed out");
+}
+
+TEST(SessionHistory, TellsTheAddressOfTheLatestLinkAlsoWhenItHasEnded) {
+  SessionHistory history;
+  history.attached({.generation = 1, .address = "192.0.2.1:7700", .attached_at = {}, .away = {}});
+  history.detached({}, "closed", {});
+  EXPECT_EQ(history.latest_address(), "192.0.2.1:7700");
+  history.attached({.generation = 2, .address = "192.0.2.2:7700", .attached_at = {}, .away = 1s});
+  EXPECT_EQ(history.latest_address(), "192.0.2.2:7700");
+  ASSERT_EQ(history.links().size(), 2U);
+  EXPECT_EQ(history.links()[0].link, "192.0.2.1:7700");
+  EXPECT_EQ(history.links()[1].link, "192.0.2.2:7700");
+  EXPECT_EQ(history.links()[1].away, 1s);
 }
 
 }  // namespace

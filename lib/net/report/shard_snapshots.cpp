@@ -13,7 +13,7 @@ namespace {
 SessionSnapshot snapshot_of(const Shard& shard, const SessionDriver& driver) {
   const Session& session = driver.session();
   const BackedPipe& pipe = session.pipe();
-  const SessionDriver::Labels& labels = driver.labels();
+  const SessionLabels& labels = driver.labels();
   SessionSnapshot snapshot;
   snapshot.id = session.id();
   snapshot.role = session.role();
@@ -30,7 +30,7 @@ SessionSnapshot snapshot_of(const Shard& shard, const SessionDriver& driver) {
   snapshot.reconnects = session.links() > 0 ? session.links() - 1 : 0;
   snapshot.created_at = driver.created_at();
   snapshot.state_since = driver.state_since();
-  snapshot.application = labels.application;
+  snapshot.application = driver.application();
   snapshot.bytes_in = driver.bytes_in();
   snapshot.bytes_out = driver.bytes_out();
   snapshot.unacked = pipe.writer().ring().size();
