@@ -243,6 +243,11 @@ void Connector::connected(RacerId id, boost::system::error_code error) {
   const auto found = racers_.find(id);
   if (found == racers_.end()) return;
   Racer& racer = found->second;
+  // Asio goes on watching whether a socket can be written to once it has waited for that, and then
+  // wakes every wait to be read one time for nothing.
+  if (!error && !register_anew(racer.socket, entrants_[racer.entrant].endpoint.protocol(), io_)) {
+    error = error::no_memory;
+  }
   if (error) {
     starved_ |= is_starvation(error);
     return drop(id, kind_of(error),

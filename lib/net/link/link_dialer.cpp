@@ -96,10 +96,10 @@ void LinkDialer::say_hello() {
     }
     // A server that does not want us says so before it closes: there is more in reading that than
     // in the failed write.
-    if (result.status != IoResult::Status::ok) break;
+    if (result.status != IoResult::Status::ok) return hear_answer();
     handshake_->sent(result.bytes);
   }
-  hear_answer();
+  wait(IoResult::Status::want_read, &LinkDialer::hear_answer);
 }
 
 void LinkDialer::hear_answer() {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -117,6 +118,17 @@ std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket) {
 void set_no_delay(StreamSocket& socket) {
   const int on = 1;
   ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& protocol,
+                   boost::asio::io_context& io) {
+  boost::system::error_code error;
+  const int descriptor = socket.release(error);
+  if (error) return false;
+  socket = StreamSocket(io);
+  socket.assign(protocol, descriptor, error);
+  if (error) ::close(descriptor);
+  return !error;
 }
 
 void reset_and_close(StreamSocket& socket) {

@@ -62,6 +62,10 @@ std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket);
 
 // Small writes go out at once (RFC 896's delay is of no use to a relay). No-op on Unix sockets.
 void set_no_delay(StreamSocket& socket);
+// Tells readiness on `io` from now on. False: that was not possible, and the socket is closed.
+// Nobody waits on it.
+bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& protocol,
+                   boost::asio::io_context& io);
 // Closes with a TCP reset.
 void reset_and_close(StreamSocket& socket);
 
