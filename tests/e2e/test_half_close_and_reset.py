@@ -52,6 +52,20 @@ def test_a_reset_by_the_application_reaches_the_target_as_a_reset(tunnel, start)
     stage.wait_no_sessions()
 
 
+def test_an_application_that_resets_while_nothing_is_read_from_it_is_noticed(tunnel):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stage = tunnel(listener.getsockname())
+        sock = stage.connect()
+        # It reads nothing: at some point nothing is read from the application any more.
+        with listener.accept()[0]:
+            sock.settimeout(1)
+            with pytest.raises(TimeoutError):
+                while True:
+                    sock.sendall(bytes(MIB))
+            close_with_reset(sock)
+            stage.wait_no_sessions()
+
+
 def test_a_reset_by_the_target_reaches_the_application_as_a_reset(tunnel, start):
     target = start(ResettingTarget(after=6))
     stage = tunnel(target.address)
