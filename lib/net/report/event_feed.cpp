@@ -7,9 +7,9 @@
 namespace backedpipe {
 namespace {
 
-// After an event others wait so long to be told together: waking a thread for each of thousands a
-// second costs more than what it then does. Nobody notices it, and one that comes alone does not
-// wait.
+// After an event those of other threads wait so long to be told together: waking one for each of
+// thousands a second costs more than what it then does. Nobody notices it, and an event that comes
+// alone does not wait.
 constexpr auto kPause = std::chrono::milliseconds(2);
 
 }  // namespace
@@ -19,7 +19,9 @@ void EventFeed::publish(Event event) {
     listener(event);
   const std::scoped_lock lock(mutex_);
   waiting_.push_back(std::move(event));
-  if (std::exchange(awake_, true)) return;
+  const bool nobody_to_wake = home_.get_executor().running_in_this_thread();
+  if (state_ == State::called || (state_ == State::pausing && !nobody_to_wake)) return;
+  state_ = State::called;
   boost::asio::post(home_, [this] { deliver(); });
 }
 
@@ -28,7 +30,7 @@ void EventFeed::deliver() {
   {
     const std::scoped_lock lock(mutex_);
     events.swap(waiting_);
-    awake_ = !events.empty();
+    state_ = events.empty() ? State::asleep : State::pausing;
   }
   if (events.empty()) return;
   for (const Event& event : events) {

@@ -3,6 +3,7 @@
 // longer than anything is published.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <utility>
@@ -31,6 +32,12 @@ class EventFeed {
   void publish(Event event);
 
  private:
+  enum class State : std::uint8_t {
+    asleep,   // nothing waits
+    pausing,  // home looks in a moment
+    called,   // home looks as soon as it can
+  };
+
   void deliver();
 
   boost::asio::io_context& home_;
@@ -40,7 +47,7 @@ class EventFeed {
 
   std::mutex mutex_;
   std::vector<Event> waiting_;
-  bool awake_ = false;  // home is delivering, or looks again after a pause
+  State state_ = State::asleep;
 };
 
 }  // namespace backedpipe
