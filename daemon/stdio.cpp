@@ -279,8 +279,9 @@ std::string StdioSession::why_ended(std::string_view reason) const {
 
 std::string StdioSession::why_no_link() const {
   const SharedGate::View gate = client_.peers().at(peer_.name).gate->view();
-  const std::string& why =
-      session_->last_error().empty() ? gate.last_error : session_->last_error();
+  const std::string& why = session_->chronicle().last_error().empty()
+                               ? gate.last_error
+                               : session_->chronicle().last_error();
   return "no link to " + names_of(peer_) + " within " + in_words(options_.connect_timeout) +
          (why.empty() ? "" : ": " + why);
 }

@@ -294,11 +294,11 @@ void Client::detached(SessionDriver&) {}
 
 void Client::ended(SessionDriver& driver, Reason) {
   ++totals_.ended;
-  driver.add_to(totals_);
+  driver.chronicle().add_to(totals_);
   if (const auto attempt = attempts_.find(driver.session().id()); attempt != attempts_.end()) {
     give_up(driver, attempt->second.generation);
   }
-  labels_.released(driver.shared_labels());
+  labels_.released(driver.chronicle().shared_labels());
   sessions_.erase(driver.session().id());
   --worker_.commons().client_sessions;
   const auto peer = peers_.find(driver.labels().peer);

@@ -176,7 +176,7 @@ std::size_t Node::sessions_to_wait_for() {
     for (const auto* sessions : {&shard.client.sessions(), &shard.server.sessions()}) {
       for (const auto& [id, driver] : *sessions) {
         count += driver->session().pipe().state() == PipeState::connected ||
-                 driver->without_link_since() > recently;
+                 driver->chronicle().without_link_since() > recently;
       }
     }
     return count;

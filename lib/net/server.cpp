@@ -352,9 +352,9 @@ void Server::detached(SessionDriver& driver) {
 
 void Server::ended(SessionDriver& driver, Reason reason) {
   ++totals_.ended;
-  driver.add_to(totals_);
+  driver.chronicle().add_to(totals_);
   worker_.commons().directory.end(driver.session().id(), reason, Worker::now());
-  labels_.released(driver.shared_labels());
+  labels_.released(driver.chronicle().shared_labels());
   sessions_.erase(driver.session().id());
 }
 

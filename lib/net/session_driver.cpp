@@ -31,15 +31,6 @@ constexpr int kRoundsPerTurn = 2;
 // One read from a link while memory is short: what finds no room is kept aside.
 constexpr std::size_t kReadBytesWhenScarce = std::size_t{16} << 10;
 
-// Why a link ended, as a word from a fixed set.
-std::string link_end(const boost::system::error_code& error) {
-  if (const auto reason = reason_of(error)) return std::string(name(*reason));
-  if (error == boost::asio::error::eof) return "closed";
-  if (error == boost::system::errc::timed_out) return "timed_out";
-  if (error == boost::system::errc::connection_reset) return "reset";
-  return "failed";
-}
-
 }  // namespace
 
 SessionDriver::SessionDriver(Worker& worker, SessionOwner& owner, Session::Identity identity,
@@ -48,14 +39,10 @@ SessionDriver::SessionDriver(Worker& worker, SessionOwner& owner, Session::Ident
       owner_(&owner),
       session_(std::move(identity), worker.pool(), worker.session_options(), worker.random(),
                Worker::now()),
-      labels_(std::move(labels)),
-      application_label_(std::move(application)),
+      chronicle_(session_, worker.events(), std::move(labels), std::move(application)),
       application_(worker.io()),
       application_read_bytes_(kLeastReadBytes),
-      timer_(worker.io()),
-      opened_at_(Worker::now()),
-      created_at_(std::chrono::system_clock::now()),
-      state_since_(created_at_) {}
+      timer_(worker.io()) {}
 
 // --- for the owner
 
@@ -152,8 +139,8 @@ void SessionDriver::welcomed(std::unique_ptr<Transport> link, const Welcome& wel
 }
 
 void SessionDriver::refused(std::uint64_t generation, const Refused& refused) {
-  last_error_ = "refused: " + std::string(name(refused.reason));
-  const LinesAbout about(log_subject(generation, name(refused.reason)));
+  chronicle_.went_wrong("refused: " + std::string(name(refused.reason)));
+  const LinesAbout about(chronicle_.log_subject(generation, name(refused.reason)));
   spdlog::warn("session {} generation {}: refused by the server: {}{}{}", to_string(session_.id()),
                generation, name(refused.reason), refused.text.empty() ? "" : ": ", refused.text);
   session_.refused(generation, refused.reason, Worker::now());
@@ -163,12 +150,12 @@ void SessionDriver::refused(std::uint64_t generation, const Refused& refused) {
 void SessionDriver::attempt_failed(std::uint64_t generation, bool rejected,
                                    const std::string& why) {
   // One line when a peer goes away, not one for each of its sessions' attempts.
-  if (last_error_ != why) {
-    const LinesAbout about(log_subject(generation, {}));
+  if (chronicle_.last_error() != why) {
+    const LinesAbout about(chronicle_.log_subject(generation, {}));
     spdlog::log(rejected ? spdlog::level::warn : spdlog::level::info,
                 "session {} generation {}: no link: {}", to_string(session_.id()), generation, why);
   }
-  last_error_ = why;
+  chronicle_.went_wrong(why);
   session_.attempt_failed(generation, rejected, Worker::now());
   pump();
 }
@@ -189,7 +176,7 @@ Result<void> SessionDriver::attach(std::unique_ptr<Transport>& link, const Hello
 }
 
 std::string SessionDriver::link_address() const {
-  return link_ ? last_link_address() : std::string();
+  return link_ ? chronicle_.link_address() : std::string();
 }
 
 std::optional<boost::asio::ip::address> SessionDriver::local_address() const {
@@ -250,7 +237,7 @@ bool SessionDriver::read_application() {
   if (result.drained) application_ready_.readable = false;
   switch (result.status) {
     case IoResult::Status::ok:
-      bytes_out_ += result.bytes;
+      chronicle_.taken(result.bytes);
       if (result.bytes >= application_read_bytes_) {
         application_read_bytes_ = std::min(2 * application_read_bytes_, kMostReadBytes);
       } else if (result.bytes < application_read_bytes_ / 4) {
@@ -283,7 +270,7 @@ bool SessionDriver::write_application() {
       application_failed(result.error);
       return true;
     }
-    bytes_in_ += result.bytes;
+    chronicle_.delivered(result.bytes);
     if (result.bytes > 0) session_.delivered(result.bytes, Worker::now());
     progress = result.bytes > 0;
   }
@@ -364,16 +351,10 @@ bool SessionDriver::feed_link(ConstBytes bytes, std::size_t placed) {
   return taken + placed > 0;
 }
 
-void SessionDriver::add_to(SessionTotals& totals) const {
-  totals.bytes_in += bytes_in_;
-  totals.bytes_out += bytes_out_;
-  totals.replayed_bytes += session_.pipe().replayed_bytes();
-}
-
 // --- what went wrong
 
 void SessionDriver::application_failed(boost::system::error_code error) {
-  const LinesAbout about(log_subject(0, {}));
+  const LinesAbout about(chronicle_.log_subject(0, {}));
   spdlog::debug("session {}: application: {}", to_string(session_.id()), error.message());
   reset_and_close(application_);
   application_open_ = false;
@@ -416,12 +397,13 @@ void SessionDriver::close_application() {
 }
 
 void SessionDriver::reset_application(Reason reason) {
-  last_error_ = std::string(name(reason));
+  chronicle_.went_wrong(std::string(name(reason)));
   if (!application_open_) return;
   // What came before the reset is the application's, as far as it takes it now.
   std::array<ConstBytes, kMaxPieces> pieces;
   if (const std::size_t count = session_.pipe().deliverable(pieces); count > 0) {
-    bytes_in_ += write_some(application_.native_handle(), std::span(pieces).first(count)).bytes;
+    chronicle_.delivered(
+        write_some(application_.native_handle(), std::span(pieces).first(count)).bytes);
   }
   application_open_ = false;
   reset_and_close(application_);
@@ -441,99 +423,16 @@ void SessionDriver::finish(Reason reason) {
   timer_.cancel();
   if (application_open_) close_application();
   close_link(link_generation_, true);
-  publish(Event::Kind::close, session_.pipe().generation(), std::string(name(reason)), {},
-          Worker::now() - opened_at_);
+  chronicle_.ended(reason);
   owner_->ended(*this, reason);
 }
 
 // --- reporting
 
 void SessionDriver::watch_state() {
-  const BackedPipe& pipe = session_.pipe();
-  const PipeState state = pipe.state();
-  const bool same_link = seen_generation_ == pipe.generation();
-  if (state == seen_state_ && (same_link || state != PipeState::connected)) return;
-  const bool was_connected = seen_state_ == PipeState::connected;
-  if (state != seen_state_) state_since_ = std::chrono::system_clock::now();
-  const std::uint64_t lost = std::exchange(seen_generation_, pipe.generation());
-  seen_state_ = state;
-
-  if (was_connected && state != PipeState::closed) {
-    report_detached(lost);
-    if (state != PipeState::connected) owner_->detached(*this);
-  }
-  if (state == PipeState::connected) {
-    report_attached();
-    owner_->attached(*this);
-  }
-}
-
-void SessionDriver::report_attached() {
-  const TimePoint now = Worker::now();
-  std::optional<Duration> away;
-  if (away_since_) away = now - *away_since_;
-  history_.attached({.generation = seen_generation_,
-                     .address = link_ ? remote_address(link_->socket()) : std::string(),
-                     .attached_at = std::chrono::system_clock::now(),
-                     .away = away});
-  publish(let_go_ ? Event::Kind::takeover : Event::Kind::attach, seen_generation_,
-          let_go_ ? "takeover"
-          : away  ? "resume"
-                  : "open",
-          {}, away);
-  attached_since_ = now;
-  away_since_.reset();
-}
-
-void SessionDriver::report_detached(std::uint64_t generation) {
-  const auto& error = session_.pipe().last_error();
-  const bool known = error && error->generation == generation;
-  std::string reason = known ? link_end(error->error) : "takeover";
-  // The two ends of one stream: a link that ends says "End of file", which tells a user nothing.
-  std::string detail = !known ? "given up for a newer link"
-                       : error->error == boost::asio::error::eof
-                           ? "closed by the other side or the network"
-                           : error->error.message();
-  if (known) last_error_ = detail;
-  let_go_ = !known;
-  const TimePoint now = Worker::now();
-  away_since_ = now;
-  history_.detached(std::chrono::system_clock::now(), reason, detail);
-  publish(Event::Kind::detach, generation, std::move(reason), std::move(detail),
-          now - attached_since_);
-}
-
-void SessionDriver::publish(Event::Kind kind, std::uint64_t generation, std::string reason,
-                            std::string detail, std::optional<Duration> duration) {
-  Event event;
-  event.kind = kind;
-  event.time = std::chrono::system_clock::now();
-  event.session = session_.id();
-  event.role = session_.role();
-  event.generation = generation;
-  event.tunnel = labels_->tunnel;
-  event.service = session_.service();
-  event.identity = labels_->identity;
-  event.application = application_label_;
-  event.link = last_link_address();
-  event.bytes_in = bytes_in_;
-  event.bytes_out = bytes_out_;
-  event.links_count = session_.links();
-  event.peer = labels_->peer;
-  event.reason = std::move(reason);
-  event.detail = std::move(detail);
-  event.duration = duration;
-  worker_.events().publish(std::move(event));
-}
-
-LogSubject SessionDriver::log_subject(std::uint64_t generation, std::string_view reason) const {
-  return {.session = session_.id(),
-          .generation = generation,
-          .tunnel = labels_->tunnel,
-          .service = session_.service(),
-          .peer = labels_->peer,
-          .identity = labels_->identity,
-          .reason = reason};
+  const SessionChronicle::Change change = chronicle_.look(link_.get());
+  if (change.detached) owner_->detached(*this);
+  if (change.attached) owner_->attached(*this);
 }
 
 // --- waiting

@@ -12,11 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "control/session_history.hpp"
-#include "control/session_totals.hpp"
 #include "net/link/transport.hpp"
-#include "net/report/event_log.hpp"
-#include "net/session_labels.hpp"
+#include "net/session_chronicle.hpp"
 #include "net/timer.hpp"
 #include "net/worker.hpp"
 #include "session/session.hpp"
@@ -41,7 +38,7 @@ class SessionOwner {
 
 class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
  public:
-  // `application` is for people: the application's address on a client, the target's on a server.
+  // See SessionChronicle.
   SessionDriver(Worker& worker, SessionOwner& owner, Session::Identity identity,
                 SharedLabels::Labels labels, std::string application);
 
@@ -51,7 +48,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   void connect_application(StreamSocket socket);
   void start();  // client: wants its first link
   // The owner has made it: tells whoever listens.
-  void announce() { publish(Event::Kind::open); }
+  void announce() { chronicle_.opened(); }
   // An operator's or the daemon's wish; see Session.
   bool reconnect();
   void reset(Reason reason);
@@ -79,25 +76,12 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
 
   Session& session() { return session_; }
   const Session& session() const { return session_; }
-  const SessionLabels& labels() const { return *labels_; }
-  const SharedLabels::Labels& shared_labels() const { return labels_; }
-  const std::string& application() const { return application_label_; }
+  const SessionChronicle& chronicle() const { return chronicle_; }
+  const SessionLabels& labels() const { return chronicle_.labels(); }
   // Of the link there is, or empty.
   std::string link_address() const;
   // This end of it; nothing when there is no link.
   std::optional<boost::asio::ip::address> local_address() const;
-  // The same, or of the last one there was.
-  const std::string& last_link_address() const { return history_.latest_address(); }
-  std::uint64_t bytes_in() const { return bytes_in_; }
-  std::uint64_t bytes_out() const { return bytes_out_; }
-  // The bytes that it has carried.
-  void add_to(SessionTotals& totals) const;
-  std::chrono::system_clock::time_point created_at() const { return created_at_; }
-  std::chrono::system_clock::time_point state_since() const { return state_since_; }
-  // Of a session that has no link.
-  TimePoint without_link_since() const { return away_since_.value_or(opened_at_); }
-  const std::string& last_error() const { return last_error_; }
-  const SessionHistory& history() const { return history_; }
 
  private:
   enum class Direction : std::uint8_t { read, write };
@@ -136,17 +120,11 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   void reset_application(Reason reason);
   void close_link(std::uint64_t generation, bool gracefully);
   void finish(Reason reason);
-  void report_attached();
-  void report_detached(std::uint64_t generation);
-  LogSubject log_subject(std::uint64_t generation, std::string_view reason) const;
-  void publish(Event::Kind kind, std::uint64_t generation = 0, std::string reason = {},
-               std::string detail = {}, std::optional<Duration> duration = {});
 
   Worker& worker_;
   SessionOwner* owner_;
   Session session_;
-  SharedLabels::Labels labels_;
-  std::string application_label_;
+  SessionChronicle chronicle_;
 
   StreamSocket application_;
   Readiness application_ready_;
@@ -168,19 +146,6 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   bool out_of_memory_ = false;  // the pool was exhausted: look again when some is freed
   bool waiting_for_memory_ = false;
   bool finished_ = false;
-
-  PipeState seen_state_ = PipeState::disconnected;
-  std::uint64_t seen_generation_ = 0;
-  std::uint64_t bytes_in_ = 0;   // delivered to the application
-  std::uint64_t bytes_out_ = 0;  // read from the application
-  TimePoint opened_at_;
-  std::chrono::system_clock::time_point created_at_;
-  std::chrono::system_clock::time_point state_since_;
-  TimePoint attached_since_{};
-  std::optional<TimePoint> away_since_;
-  bool let_go_ = false;  // of its latest link, for a newer one
-  SessionHistory history_;
-  std::string last_error_;
 };
 
 }  // namespace backedpipe

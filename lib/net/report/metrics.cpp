@@ -94,7 +94,7 @@ Sum sum_of(const SessionTotals& totals, const Sessions& sessions) {
     sum.suspect += driver->session().suspect() ? 1 : 0;
     sum.unacknowledged_bytes += pipe.writer().ring().size();
     sum.buffered_bytes += pipe.writer().ring().size() + pipe.reader().ring().size();
-    driver->add_to(sum.totals);
+    driver->chronicle().add_to(sum.totals);
   }
   return sum;
 }

@@ -20,7 +20,7 @@ SessionSnapshot snapshot_of(const Shard& shard, const SessionDriver& driver) {
   snapshot.tunnel = labels.tunnel;
   snapshot.service = session.service();
   snapshot.link = driver.link_address();
-  snapshot.peer = session.role() == Role::client ? labels.peer : driver.last_link_address();
+  snapshot.peer = session.role() == Role::client ? labels.peer : driver.chronicle().link_address();
   snapshot.identity = labels.identity;
   // To a user, waiting for the next attempt and being in the middle of one are the same thing.
   snapshot.state = session.role() == Role::client && pipe.state() == PipeState::disconnected
@@ -28,16 +28,16 @@ SessionSnapshot snapshot_of(const Shard& shard, const SessionDriver& driver) {
                        : pipe.state();
   snapshot.generation = pipe.generation();
   snapshot.reconnects = session.links() > 0 ? session.links() - 1 : 0;
-  snapshot.created_at = driver.created_at();
-  snapshot.state_since = driver.state_since();
-  snapshot.application = driver.application();
-  snapshot.bytes_in = driver.bytes_in();
-  snapshot.bytes_out = driver.bytes_out();
+  snapshot.created_at = driver.chronicle().created_at();
+  snapshot.state_since = driver.chronicle().state_since();
+  snapshot.application = driver.chronicle().application();
+  snapshot.bytes_in = driver.chronicle().bytes_in();
+  snapshot.bytes_out = driver.chronicle().bytes_out();
   snapshot.unacked = pipe.writer().ring().size();
   snapshot.buffered = pipe.writer().ring().size() + pipe.reader().ring().size();
   snapshot.window = pipe.reader().window().size_bytes();
   snapshot.rtt = pipe.round_trip();
-  snapshot.last_error = driver.last_error();
+  snapshot.last_error = driver.chronicle().last_error();
   snapshot.suspect = session.suspect();
   if (snapshot.role == Role::client && snapshot.state != PipeState::connected) {
     // What keeps it waiting is known to its peer only.
@@ -82,7 +82,7 @@ void count(StatusSnapshot& status, const SessionDriver& driver) {
       ++(driver.session().role() == Role::client ? status.reconnecting : status.disconnected);
       break;
   }
-  driver.add_to(status.totals.sessions);
+  driver.chronicle().add_to(status.totals.sessions);
 }
 
 }  // namespace
@@ -102,7 +102,7 @@ std::optional<SessionSnapshot> session_of(const Shard& shard, const SessionId& i
   if (!driver) driver = shard.server.find(id);
   if (!driver) return std::nullopt;
   SessionSnapshot snapshot = snapshot_of(shard, *driver);
-  snapshot.history = driver->history().links();
+  snapshot.history = driver->chronicle().history().links();
   return snapshot;
 }
 
