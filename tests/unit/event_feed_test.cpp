@@ -62,6 +62,17 @@ TEST_F(EventFeedTest, OthersThatComeAtOnceWaitToBeToldTogether) {
   EXPECT_EQ(heard_, (std::vector<std::uint64_t>{1, 2, 3}));
 }
 
+TEST_F(EventFeedTest, WhoeverAsksHearsThemBeforeThePauseIsOver) {
+  feed_.publish(event_of(1));
+  home_.poll();
+  feed_.publish(event_of(2));
+  feed_.deliver();
+  EXPECT_EQ(heard_, (std::vector<std::uint64_t>{1, 2}));
+  feed_.publish(event_of(3));
+  home_.run();
+  EXPECT_EQ(heard_, (std::vector<std::uint64_t>{1, 2, 3})) << "none twice";
+}
+
 // Whoever is about to end the process on it must not miss it.
 TEST_F(EventFeedTest, WhatHappensOnTheThreadThatHearsItDoesNotWait) {
   boost::asio::post(home_, [this] { feed_.publish(event_of(1)); });

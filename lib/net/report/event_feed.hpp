@@ -30,6 +30,8 @@ class EventFeed {
   void listen_at_once(Listener listener) { at_once_.push_back(std::move(listener)); }
 
   void publish(Event event);
+  // Has those that still wait heard now. On the thread of `home`.
+  void deliver();
 
  private:
   enum class State : std::uint8_t {
@@ -37,8 +39,6 @@ class EventFeed {
     pausing,  // home looks in a moment
     called,   // home looks as soon as it can
   };
-
-  void deliver();
 
   boost::asio::io_context& home_;
   std::vector<Listener> at_once_;

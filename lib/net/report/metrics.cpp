@@ -162,6 +162,8 @@ void Metrics::count(const Event& event) {
 
 std::string Metrics::text() {
   const Report report = sum_of(shards_.gather(report_of));
+  // What the workers have counted by now must be in the counts of events as well.
+  commons_.events.deliver();
   const auto& sums = report.of;
   Families out;
   const auto by_role = [&](auto value) {
