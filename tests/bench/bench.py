@@ -88,6 +88,7 @@ class Bench:
         parts = {"bulk": bulk.one_way, "both": bulk.both_ways,
                  "generator": lambda chain: figures.generator(chain, seconds),
                  "latency": lambda chain: figures.latency(chain, seconds),
+                 "beside": lambda chain: figures.beside(chain, seconds),
                  "requests": lambda chain: figures.requests(chain, seconds),
                  "connections": lambda chain: figures.connections(chain, seconds)}
         parts = {what: part for what, part in parts.items() if what in self.options.what}

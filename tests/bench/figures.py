@@ -35,6 +35,8 @@ FIGURES = {
     "kib_p50": Figure("round trip, 1 KiB, p50", "us", False, "latency"),
     "kib_p99": Figure("round trip, 1 KiB, p99", "us", False, "latency"),
     "kib_p999": Figure("round trip, 1 KiB, p99.9", "us", False, "latency"),
+    "beside_p50": Figure("round trip, 1 byte, beside bulk, p50", "us", False, "beside"),
+    "beside_p99": Figure("round trip, 1 byte, beside bulk, p99", "us", False, "beside"),
     "requests": Figure("requests, 64 connections", "1/s", True, "requests"),
     "requests_cpu": Figure("CPU of all proxies, request", "us", False, "requests"),
     "connections": Figure("new connections", "1/s", True, "connections"),
@@ -67,12 +69,16 @@ class Failed(Exception):
     """A chain could not do what was asked of it."""
 
 
+def load_command(chain, subject, **options):
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    return [chain.site.load, subject, "--to", chain.address, *arguments]
+
+
 def load(chain, subject, timeout=90, **options):
     """One run of bench_load against a chain; what it measured."""
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     try:
-        done = subprocess.run([chain.site.load, subject, "--to", chain.address, *arguments], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(load_command(chain, subject, **options), stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
         raise Failed(f"{subject} took more than {timeout} s") from None
     if done.returncode != 0:
@@ -150,6 +156,19 @@ def latency(chain, seconds):
         result = load(chain, "exchange", bytes=size, seconds=seconds)
         figures |= {f"{name}_{quantile}": result[f"{quantile}_us"] for quantile in ("p50", "p99", "p999")}
     return figures
+
+
+def beside(chain, seconds):
+    """Round trips of a byte while one stream carries all it can."""
+    command = load_command(chain, "bulk", streams=1, up=1 << 50)
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as bulk:
+        try:
+            result = load(chain, "exchange", bytes=1, seconds=seconds)
+            if bulk.poll() is not None:
+                raise Failed("the bulk beside it has ended")
+        finally:
+            bulk.kill()
+    return {f"beside_{quantile}": result[f"{quantile}_us"] for quantile in ("p50", "p99")}
 
 
 def counted(chain, figure, subject, **options):
