@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
+#include "net/lasting_wait.hpp"
 #include "net/link/graceful_close.hpp"
 
 namespace backedpipe {
@@ -483,30 +484,30 @@ void SessionDriver::wait_application(Direction direction) {
   if (std::exchange(waiting, true)) return;
   application_.async_wait(
       read ? StreamSocket::wait_read : StreamSocket::wait_write,
-      [self = shared_from_this(), read](const boost::system::error_code& error) {
+      lasting([self = shared_from_this(), read](const boost::system::error_code& error) {
         Readiness& ready = self->application_ready_;
         (read ? ready.waiting_read : ready.waiting_write) = false;
         if (error) return;
         (read ? ready.readable : ready.writable) = true;
         self->pump();
-      });
+      }));
 }
 
 void SessionDriver::wait_link(Direction direction) {
   const bool read = direction == Direction::read;
   bool& waiting = read ? link_ready_.waiting_read : link_ready_.waiting_write;
   if (std::exchange(waiting, true)) return;
-  link_->socket().async_wait(read ? StreamSocket::wait_read : StreamSocket::wait_write,
-                             [self = shared_from_this(), read, generation = link_generation_](
-                                 const boost::system::error_code& error) {
-                               // Of an older link: the flags are another link's by now.
-                               if (error || !self->link_ || self->link_generation_ != generation)
-                                 return;
-                               Readiness& ready = self->link_ready_;
-                               (read ? ready.waiting_read : ready.waiting_write) = false;
-                               (read ? ready.readable : ready.writable) = true;
-                               self->pump();
-                             });
+  link_->socket().async_wait(
+      read ? StreamSocket::wait_read : StreamSocket::wait_write,
+      lasting([self = shared_from_this(), read,
+               generation = link_generation_](const boost::system::error_code& error) {
+        // Of an older link: the flags are another link's by now.
+        if (error || !self->link_ || self->link_generation_ != generation) return;
+        Readiness& ready = self->link_ready_;
+        (read ? ready.waiting_read : ready.waiting_write) = false;
+        (read ? ready.readable : ready.writable) = true;
+        self->pump();
+      }));
 }
 
 void SessionDriver::wait_for_memory() {
@@ -527,12 +528,12 @@ void SessionDriver::arm_timer() {
   if (!due || (timer_at_ && *timer_at_ <= *due)) return;
   timer_at_ = due;
   timer_.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*due));
-  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+  timer_.async_wait(lasting([self = shared_from_this()](const boost::system::error_code& error) {
     if (error) return;
     self->timer_at_.reset();
     self->link_ready_.readable = true;
     self->pump();
-  });
+  }));
 }
 
 }  // namespace backedpipe
