@@ -1,12 +1,10 @@
-// lasting(handler): the handler of a wait that may go on for hours. Left to itself, Asio puts such
-// an operation into whatever memory another has just left, of up to several times its size.
+// Lasting: the handler of a wait that may go on for hours. Left to itself, Asio puts such an
+// operation into whatever memory another has just left, of up to several times its size.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <utility>
-
-#include <boost/asio/bind_allocator.hpp>
 
 namespace backedpipe {
 
@@ -25,9 +23,14 @@ struct FittingAllocator {
   friend bool operator==(const FittingAllocator&, const FittingAllocator&) { return true; }
 };
 
+// As boost::asio::bind_allocator, in no more room than the handler itself.
 template <typename Handler>
-auto lasting(Handler handler) {
-  return boost::asio::bind_allocator(FittingAllocator<std::byte>(), std::move(handler));
-}
+struct Lasting : Handler {
+  using allocator_type = FittingAllocator<std::byte>;
+
+  explicit Lasting(Handler handler) : Handler(std::move(handler)) {}
+
+  allocator_type get_allocator() const noexcept { return {}; }
+};
 
 }  // namespace backedpipe

@@ -484,7 +484,7 @@ void SessionDriver::wait_application(Direction direction) {
   if (std::exchange(waiting, true)) return;
   application_.async_wait(
       read ? StreamSocket::wait_read : StreamSocket::wait_write,
-      lasting([self = shared_from_this(), read](const boost::system::error_code& error) {
+      Lasting([self = shared_from_this(), read](const boost::system::error_code& error) {
         Readiness& ready = self->application_ready_;
         (read ? ready.waiting_read : ready.waiting_write) = false;
         if (error) return;
@@ -499,7 +499,7 @@ void SessionDriver::wait_link(Direction direction) {
   if (std::exchange(waiting, true)) return;
   link_->socket().async_wait(
       read ? StreamSocket::wait_read : StreamSocket::wait_write,
-      lasting([self = shared_from_this(), read,
+      Lasting([self = shared_from_this(), read,
                generation = link_generation_](const boost::system::error_code& error) {
         // Of an older link: the flags are another link's by now.
         if (error || !self->link_ || self->link_generation_ != generation) return;
@@ -528,7 +528,7 @@ void SessionDriver::arm_timer() {
   if (!due || (timer_at_ && *timer_at_ <= *due)) return;
   timer_at_ = due;
   timer_.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*due));
-  timer_.async_wait(lasting([self = shared_from_this()](const boost::system::error_code& error) {
+  timer_.async_wait(Lasting([self = shared_from_this()](const boost::system::error_code& error) {
     if (error) return;
     self->timer_at_.reset();
     self->link_ready_.readable = true;

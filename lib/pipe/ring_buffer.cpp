@@ -7,6 +7,12 @@
 #include "pipe/invariant.hpp"
 
 namespace backedpipe {
+namespace {
+
+// Room for so many from the start: as much as an allocation of one or two would take.
+constexpr std::size_t kFewSegments = 6;
+
+}  // namespace
 
 RingBuffer::RingBuffer(SegmentPool& pool, SegmentPool::Use use, std::size_t capacity_bytes)
     : pool_(pool), use_(use), capacity_(capacity_bytes) {}
@@ -32,10 +38,9 @@ void RingBuffer::free_from(std::size_t index) {
 void RingBuffer::free_unused() {
   if (empty()) {
     free_from(first_);
-    segments_.clear();
+    // The index itself would be what an idle session still holds.
+    segments_ = std::vector<SegmentIndex>();
     first_ = 0;
-    // After a burst the index itself would be what an idle session still holds.
-    if (segments_.capacity() > 16) segments_.shrink_to_fit();
   } else {
     free_from(index_of(end_ - 1) + 1);
   }
@@ -51,6 +56,7 @@ std::size_t RingBuffer::prepare(std::size_t max_bytes, std::span<MutableBytes> o
       const auto segment =
           restoring_ ? pool_.allocate_restored(use_) : pool_.allocate(use_, segment_count());
       if (!segment) break;
+      if (segments_.empty()) segments_.reserve(kFewSegments);
       segments_.push_back(*segment);
     }
     const auto within = static_cast<std::size_t>(offset % segment_bytes);
