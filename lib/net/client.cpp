@@ -298,7 +298,6 @@ void Client::ended(SessionDriver& driver, Reason) {
   if (const auto attempt = attempts_.find(driver.session().id()); attempt != attempts_.end()) {
     give_up(driver, attempt->second.generation);
   }
-  labels_.released(driver.chronicle().shared_labels());
   sessions_.erase(driver.session().id());
   --worker_.commons().client_sessions;
   const auto peer = peers_.find(driver.labels().peer);

@@ -354,7 +354,6 @@ void Server::ended(SessionDriver& driver, Reason reason) {
   ++totals_.ended;
   driver.chronicle().add_to(totals_);
   worker_.commons().directory.end(driver.session().id(), reason, Worker::now());
-  labels_.released(driver.chronicle().shared_labels());
   sessions_.erase(driver.session().id());
 }
 

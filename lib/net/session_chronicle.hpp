@@ -47,7 +47,6 @@ class SessionChronicle {
   // --- what is known
 
   const SessionLabels& labels() const { return *labels_; }
-  const SharedLabels::Labels& shared_labels() const { return labels_; }
   const std::string& application() const { return application_; }
   // Of the link there is, or of the last one there was.
   const std::string& link_address() const { return history_.latest_address(); }

@@ -228,7 +228,8 @@ bool SessionDriver::application_can_write() const {
 bool SessionDriver::read_application() {
   if (!application_open_ || !application_ready_.readable || !application_can_write()) return false;
   std::array<MutableBytes, kReadPieces> pieces;
-  const std::size_t count = session_.pipe().prepare(application_read_bytes_, pieces);
+  const std::size_t most = worker_.pool().scarce() ? kLeastReadBytes : application_read_bytes_;
+  const std::size_t count = session_.pipe().prepare(most, pieces);
   if (count == 0) {
     out_of_memory_ = true;
     return false;
@@ -313,15 +314,18 @@ bool SessionDriver::read_link() {
     return feed_link(waiting);
   }
   if (!link_ready_.readable) return false;
+  const bool scarce = worker_.pool().scarce();
   std::array<MutableBytes, kReadPieces + 1> pieces;
-  std::size_t count = session_.prepare_receive(link_generation_, kMostReadBytes,
-                                               std::span(pieces).first(kReadPieces));
+  std::size_t count =
+      session_.prepare_receive(link_generation_, scarce ? kReadBytesWhenScarce : kMostReadBytes,
+                               std::span(pieces).first(kReadPieces));
   const std::size_t prepared = total_bytes(std::span<const MutableBytes>(pieces).first(count));
   MutableBytes room = worker_.scratch();
-  if (prepared > 0)
+  if (prepared > 0) {
     room = room.first(kReadBytesBehindFrame);
-  else if (worker_.pool().scarce())
+  } else if (scarce) {
     room = room.first(kReadBytesWhenScarce);
+  }
   pieces[count++] = room;
   const IoResult result = link_->read(std::span<const MutableBytes>(pieces).first(count));
   if (result.drained) link_ready_.readable = false;
@@ -466,6 +470,8 @@ void SessionDriver::watch_application() {
   application_.async_wait(StreamSocket::wait_error, [self = shared_from_this()](
                                                         const boost::system::error_code& error) {
     if (error || !self->application_open_) return;
+    self->application_watched_ = false;
+    if (!is_broken(self->application_.native_handle())) return;
     // Where there is room for it, reading comes first: to the data before the reset, then to it.
     self->application_gone_ = true;
     if (self->application_can_write()) return self->pump();

@@ -86,7 +86,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
  private:
   enum class Direction : std::uint8_t { read, write };
 
-  // What a socket can do as far as is known: true until a call says otherwise, then waited for.
+  // What a socket can do as far as is known. What it cannot do is waited for.
   struct Readiness {
     bool readable = true;
     bool writable = true;

@@ -25,15 +25,14 @@ class SharedLabels {
  public:
   using Labels = std::shared_ptr<const SessionLabels>;
 
+  // Those that nobody has any more are forgotten now and then, when there are new ones.
   Labels of(SessionLabels labels) {
     if (const auto known = known_.find(labels); known != known_.end()) return *known;
+    if (known_.size() >= sweep_at_) {
+      std::erase_if(known_, [](const Labels& each) { return each.use_count() == 1; });
+      sweep_at_ = 2 * known_.size() + kFew;
+    }
     return *known_.insert(std::make_shared<const SessionLabels>(std::move(labels))).first;
-  }
-
-  // One of those who had them does not need them any more, but still has them.
-  void released(const Labels& labels) {
-    if (labels.use_count() > 2) return;
-    if (const auto known = known_.find(*labels); known != known_.end()) known_.erase(known);
   }
 
   std::size_t size() const { return known_.size(); }
@@ -46,7 +45,10 @@ class SharedLabels {
     bool operator()(const SessionLabels& a, const Labels& b) const { return a < *b; }
   };
 
+  static constexpr std::size_t kFew = 16;
+
   std::set<Labels, ByContent> known_;
+  std::size_t sweep_at_ = kFew;
 };
 
 }  // namespace backedpipe

@@ -47,6 +47,7 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
 
   // `told` is called on `io`'s thread, later.
   void request(const SessionId& session, boost::asio::io_context& io, Told told);
+  // `alive`: because the session's link has answered after all.
   void withdraw(const SessionId& session, bool alive = false);
   void kick();
   // False: this dial was broken off meanwhile, and must not go on to say HELLO. The next one will,

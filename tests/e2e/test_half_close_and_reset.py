@@ -52,13 +52,16 @@ def test_a_reset_by_the_application_reaches_the_target_as_a_reset(tunnel, start)
     stage.wait_no_sessions()
 
 
-def test_an_application_that_resets_while_nothing_is_read_from_it_is_noticed(tunnel):
+@pytest.mark.parametrize("urgent", [False, True], ids=["plain", "with urgent data"])
+def test_an_application_that_resets_while_nothing_is_read_from_it_is_noticed(tunnel, urgent):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stage = tunnel(listener.getsockname())
         sock = stage.connect()
         # It reads nothing: at some point nothing is read from the application any more.
         with listener.accept()[0]:
             sock.settimeout(1)
+            if urgent:
+                sock.send(b"!", socket.MSG_OOB)
             with pytest.raises(TimeoutError):
                 while True:
                     sock.sendall(bytes(MIB))

@@ -7,10 +7,10 @@ import pytest
 from support.files import random_file, sha256_of
 from support.network_stage import NetworkStage
 from support.routed_network import RoutedNetwork
-from support.waiting import KIB, MIB, patient, scaled, short_or_full, wait_until
+from support.waiting import KIB, MIB, patient, short_or_full, wait_until
 
 OUTAGE = short_or_full(6, 60)
-SIZE = scaled(short_or_full(24, 96) * MIB)
+SIZE = short_or_full(24, 96) * MIB
 MEGABITS = 60  # so that buffers are full when the network goes away
 WITHIN = patient(short_or_full(1.5, 1.0))
 # Of TLS, frames, TCP and IP, and what the other way's acknowledgements take.

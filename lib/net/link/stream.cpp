@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <optional>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -129,6 +130,11 @@ bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& prot
   socket.assign(protocol, descriptor, error);
   if (error) ::close(descriptor);
   return !error;
+}
+
+bool is_broken(int socket) {
+  pollfd state{socket, 0, 0};
+  return ::poll(&state, 1, 0) == 1 && (state.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 void reset_and_close(StreamSocket& socket) {

@@ -66,6 +66,9 @@ void set_no_delay(StreamSocket& socket);
 // Nobody waits on it.
 bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& protocol,
                    boost::asio::io_context& io);
+// An error is pending, or both directions have ended. Changes nothing: asking for the error itself
+// would take it from whoever reads next, to whom it would look like the end of the stream.
+bool is_broken(int socket);
 // Closes with a TCP reset.
 void reset_and_close(StreamSocket& socket);
 

@@ -21,8 +21,8 @@ void EventFeed::publish(Event event) {
   waiting_.push_back(std::move(event));
   const bool nobody_to_wake = home_.get_executor().running_in_this_thread();
   if (state_ == State::called || (state_ == State::pausing && !nobody_to_wake)) return;
-  state_ = State::called;
   boost::asio::post(home_, [this] { deliver(); });
+  state_ = State::called;
 }
 
 void EventFeed::deliver() {
@@ -33,14 +33,15 @@ void EventFeed::deliver() {
     state_ = events.empty() ? State::asleep : State::pausing;
   }
   if (events.empty()) return;
-  for (const Event& event : events) {
-    for (const Listener& listener : listeners_)
-      listener(event);
-  }
+  // First: whatever a listener does, the next ones are heard.
   pause_.expires_after(kPause);
   pause_.async_wait([this](const boost::system::error_code& cancelled) {
     if (!cancelled) deliver();
   });
+  for (const Event& event : events) {
+    for (const Listener& listener : listeners_)
+      listener(event);
+  }
 }
 
 }  // namespace backedpipe

@@ -35,7 +35,7 @@ class EventFeed {
 
  private:
   enum class State : std::uint8_t {
-    asleep,   // nothing waits
+    asleep,   // nothing waits to be heard
     pausing,  // home looks in a moment
     called,   // home looks as soon as it can
   };

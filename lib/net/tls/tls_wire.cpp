@@ -11,7 +11,7 @@
 namespace backedpipe {
 namespace {
 
-// As much as one read from a link asks for.
+// One read from the socket: more would leave the processor's cache before it is decrypted.
 constexpr std::size_t kInputBytes = std::size_t{256} << 10;
 // How much is encrypted before it is sent follows what the socket takes at once: little on a slow
 // link, where it would only wait in front of a PONG.
