@@ -6,6 +6,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "net/blocked_signals.hpp"
+
 namespace backedpipe {
 namespace {
 
@@ -39,6 +41,7 @@ Shards::~Shards() {
 }
 
 void Shards::start() {
+  const BlockedSignals blocked;
   for (const auto& shard : shards_) {
     work_.emplace_back(shard->io.get_executor());
     threads_.emplace_back([&io = shard->io] { run(io); });

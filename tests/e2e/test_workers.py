@@ -2,12 +2,15 @@
 
 import dataclasses
 import os
+import pathlib
+import signal
 
 import pytest
 
 from support import wire
 from support.streams import Background, Pattern, echo_once, receive_pattern, send_pattern
 from support.targets import EchoTarget
+from support.threads import threads
 from support.waiting import MIB, PATIENCE, scaled, wait_until
 from support.wire import Hello, PlainLink, Welcome
 
@@ -27,6 +30,19 @@ def spread(daemon):
 
 def handed_over(stage):
     return stage.server.control.status()["totals"]["links_handed_over"]
+
+
+def takes(process, thread, number):
+    status = pathlib.Path(f"/proc/{process}/task/{thread}/status").read_text()
+    blocked, = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigBlk"))
+    return not blocked >> (number - 1) & 1
+
+
+def test_signals_are_for_the_thread_that_directs(stage):
+    pid = stage.server.process.pid
+    assert len(threads(pid)) > WORKERS
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        assert [thread for thread in threads(pid) if takes(pid, thread, number)] == [pid]
 
 
 def test_sessions_are_spread_over_the_workers(stage):
