@@ -13,8 +13,6 @@
 namespace backedpipe {
 namespace {
 
-using std::chrono::milliseconds;
-
 // The buffer of one read decides a copying relay's speed, but is a burden to who reads a byte: it
 // grows as long as reads fill it.
 constexpr std::uint32_t kLeastReadBytes = std::uint32_t{64} << 10;
