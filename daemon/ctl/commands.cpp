@@ -18,6 +18,7 @@
 #include "daemon/ctl/daemon_call.hpp"
 #include "daemon/ctl/drain.hpp"
 #include "daemon/ctl/events.hpp"
+#include "daemon/ctl/fail.hpp"
 #include "daemon/ctl/fields.hpp"
 #include "daemon/ctl/keygen.hpp"
 #include "daemon/ctl/session_order.hpp"
@@ -28,11 +29,6 @@
 
 namespace backedpipe::ctl {
 namespace {
-
-ExitCode fail(ExitCode code, std::string_view message) {
-  std::cerr << "backedpipctl: " << message << '\n';
-  return code;
-}
 
 // ASCII only: control characters beyond ASCII would otherwise reach the terminal.
 std::string pretty(const Json& value) {

@@ -10,6 +10,7 @@
 
 #include "config/units.hpp"
 #include "daemon/ctl/daemon_call.hpp"
+#include "daemon/ctl/fail.hpp"
 #include "daemon/ctl/text.hpp"
 
 namespace backedpipe::ctl {
@@ -20,11 +21,6 @@ using std::chrono::milliseconds;
 
 // The daemon's end shows within so long.
 constexpr milliseconds kLookEvery{200};
-
-ExitCode fail(const Failure& failure) {
-  std::cerr << "backedpipctl: " << failure.message << '\n';
-  return failure.code;
-}
 
 std::uint64_t sessions_in(const Json& status) {
   std::uint64_t sum = 0;
@@ -40,7 +36,8 @@ ExitCode await_end(const std::string& path, bool tell) {
   std::optional<std::uint64_t> told;
   while (true) {
     const Outcome status = call(path, {"status"});
-    if (!status && status.error().code != ExitCode::unreachable) return fail(status.error());
+    if (!status && status.error().code != ExitCode::unreachable)
+      return fail(status.error().code, status.error().message);
     if (!status || !status->value("draining", false)) {
       if (tell) std::cout << "the daemon has ended\n";
       return ExitCode::done;
@@ -59,7 +56,7 @@ ExitCode drain(const std::string& path, const Options& options) {
   if (options.timeout)
     request.params["timeout_s"] = std::chrono::duration<double>(*options.timeout).count();
   const Outcome begun = call(path, request);
-  if (!begun) return fail(begun.error());
+  if (!begun) return fail(begun.error().code, begun.error().message);
   if (options.json) {
     std::cout << begun->dump(2) << std::endl;
   } else {

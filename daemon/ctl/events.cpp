@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/ctl/daemon_call.hpp"
+#include "daemon/ctl/fail.hpp"
 #include "daemon/ctl/fields.hpp"
 #include "daemon/ctl/text.hpp"
 
@@ -55,8 +56,7 @@ ExitCode print_events(const std::string& path, bool json) {
     failure = to_failure(*unreachable, path);
   }
   if (!failure) return std::cout ? ExitCode::done : ExitCode::failed;
-  std::cerr << "backedpipctl: " << failure->message << '\n';
-  return failure->code;
+  return fail(failure->code, failure->message);
 }
 
 }  // namespace backedpipe::ctl

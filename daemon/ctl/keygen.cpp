@@ -14,15 +14,11 @@
 #include "config/key_file.hpp"
 #include "config/psk_key.hpp"
 #include "config/small_file.hpp"
+#include "daemon/ctl/fail.hpp"
 #include "daemon/ctl/text.hpp"
 
 namespace backedpipe::ctl {
 namespace {
-
-ExitCode fail(const std::string& message) {
-  std::cerr << "backedpipctl: " << message << '\n';
-  return ExitCode::failed;
-}
 
 std::string reason_of_errno() {
   return std::generic_category().message(errno);
@@ -144,7 +140,8 @@ std::optional<std::string> write_files(const Options& options, const std::string
 
 ExitCode keygen(const Options& options) {
   PskKey key;
-  if (!fill_from_kernel(key)) return fail("no random bytes from the kernel: " + reason_of_errno());
+  if (!fill_from_kernel(key))
+    return fail(ExitCode::failed, "no random bytes from the kernel: " + reason_of_errno());
   std::string line = format_key_line(options.argument, key) + '\n';
   if (!options.client_file && !options.server_file) {
     std::cout << line;
@@ -154,7 +151,7 @@ ExitCode keygen(const Options& options) {
   }
   const auto problem = write_files(options, line);
   wipe(line);
-  if (problem) return fail(visible(*problem));
+  if (problem) return fail(ExitCode::failed, visible(*problem));
   if (options.client_file)
     std::cout << "client: " << visible(*options.client_file) << " has its key\n";
   if (options.server_file)

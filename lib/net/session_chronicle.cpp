@@ -4,12 +4,10 @@
 
 #include <boost/asio/error.hpp>
 
+#include "net/worker.hpp"
+
 namespace backedpipe {
 namespace {
-
-TimePoint steady_now() {
-  return std::chrono::steady_clock::now();
-}
 
 WallTime wall_now() {
   return std::chrono::system_clock::now();
@@ -32,7 +30,7 @@ SessionChronicle::SessionChronicle(const Session& session, EventFeed& events,
       events_(events),
       labels_(std::move(labels)),
       application_(std::move(application)),
-      opened_at_(steady_now()),
+      opened_at_(Worker::now()),
       created_at_(wall_now()),
       state_since_(created_at_) {}
 
@@ -59,7 +57,7 @@ SessionChronicle::Change SessionChronicle::look(const Transport* link) {
 }
 
 void SessionChronicle::attached(const Transport* link) {
-  const TimePoint now = steady_now();
+  const TimePoint now = Worker::now();
   std::optional<Duration> away;
   if (away_since_) away = now - *away_since_;
   history_.attached({.generation = seen_generation_,
@@ -86,7 +84,7 @@ void SessionChronicle::detached(std::uint64_t generation) {
                            : error->error.message();
   if (known) last_error_ = detail;
   let_go_ = !known;
-  const TimePoint now = steady_now();
+  const TimePoint now = Worker::now();
   away_since_ = now;
   history_.detached(wall_now(), reason, detail);
   publish(Event::Kind::detach, generation, std::move(reason), std::move(detail),
@@ -95,7 +93,7 @@ void SessionChronicle::detached(std::uint64_t generation) {
 
 void SessionChronicle::ended(Reason reason) {
   publish(Event::Kind::close, session_.pipe().generation(), std::string(name(reason)), {},
-          steady_now() - opened_at_);
+          Worker::now() - opened_at_);
 }
 
 void SessionChronicle::publish(Event::Kind kind, std::uint64_t generation, std::string reason,

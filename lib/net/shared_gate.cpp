@@ -5,14 +5,9 @@
 
 #include <boost/asio/post.hpp>
 
+#include "net/worker.hpp"
+
 namespace backedpipe {
-namespace {
-
-TimePoint now() {
-  return std::chrono::steady_clock::now();
-}
-
-}  // namespace
 
 SharedGate::SharedGate(boost::asio::io_context& home, EventFeed& events, std::string peer,
                        const BackoffOptions& backoff, std::uint64_t seed)
@@ -28,21 +23,21 @@ void SharedGate::request(const SessionId& session, boost::asio::io_context& io, 
 void SharedGate::withdraw(const SessionId& session, bool alive) {
   const std::scoped_lock lock(mutex_);
   if (askers_.erase(session) == 0) return;
-  if (alive) gate_.alive(now());
+  if (alive) gate_.alive(Worker::now());
   gate_.withdraw(session);
   settle();
 }
 
 void SharedGate::kick() {
   const std::scoped_lock lock(mutex_);
-  gate_.kick(now());
+  gate_.kick(Worker::now());
   settle();
 }
 
 bool SharedGate::answered(const SessionId& session, Dial dial) {
   const std::scoped_lock lock(mutex_);
   if (!is_current(session, dial)) return false;
-  gate_.answered(session, now());
+  gate_.answered(session, Worker::now());
   settle();
   return true;
 }
@@ -50,7 +45,7 @@ bool SharedGate::answered(const SessionId& session, Dial dial) {
 void SharedGate::struggling(const SessionId& session, Dial dial, const std::string& why) {
   const std::scoped_lock lock(mutex_);
   if (!is_current(session, dial)) return;
-  gate_.struggling(session, why, now());
+  gate_.struggling(session, why, Worker::now());
   settle();
 }
 
@@ -58,7 +53,7 @@ bool SharedGate::failed(const SessionId& session, Dial dial, const std::string& 
   const std::scoped_lock lock(mutex_);
   // Of a dial that was broken off meanwhile: the session is waiting already.
   if (!is_current(session, dial)) return askers_.contains(session);
-  const bool waits = gate_.failed(session, why, now());
+  const bool waits = gate_.failed(session, why, Worker::now());
   if (waits) {
     askers_.at(session).dial = 0;
   } else {
@@ -91,7 +86,7 @@ bool SharedGate::is_current(const SessionId& session, Dial dial) const {
 
 // What follows from a change. With the lock held: posts keep the order of the decisions.
 void SharedGate::settle() {
-  while (const auto action = gate_.next_action(now())) {
+  while (const auto action = gate_.next_action(Worker::now())) {
     const auto asker = askers_.find(action->session);
     if (asker == askers_.end()) continue;
     const bool dials = action->kind == PeerGate::Action::Kind::dial;
@@ -116,7 +111,7 @@ void SharedGate::tell() {
     event.detail = gate_.last_error();
   } else if (before == PeerGate::State::down) {
     event.kind = Event::Kind::peer_up;
-    event.duration = now() - gate_.down_since();
+    event.duration = Worker::now() - gate_.down_since();
   } else {
     return;
   }

@@ -2,7 +2,6 @@
 
 #include <csignal>
 #include <functional>
-#include <iostream>
 #include <unistd.h>
 #include <utility>
 
@@ -12,6 +11,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "daemon/ctl/daemon_call.hpp"
+#include "daemon/ctl/fail.hpp"
 #include "daemon/ctl/watch/feed.hpp"
 #include "daemon/ctl/watch/layout.hpp"
 #include "daemon/ctl/watch/model.hpp"
@@ -22,11 +22,6 @@ namespace {
 
 namespace asio = boost::asio;
 using boost::system::error_code;
-
-ExitCode fail(ExitCode code, std::string_view message) {
-  std::cerr << "backedpipctl: " << message << '\n';
-  return code;
-}
 
 // Everything that can happen, and what it does to the model and the screen.
 class Watch {
