@@ -111,6 +111,7 @@ void SessionDriver::adopt(std::unique_ptr<Transport> link, std::uint64_t generat
   link_ = std::move(link);
   link_generation_ = generation;
   link_ready_ = {};
+  link_ready_.readable = !link_->drained();
   backlog_.assign(early.begin(), early.end());
   // Told now: it may be lost again before the pump that follows has come to its end.
   watch_state();
@@ -277,7 +278,7 @@ bool SessionDriver::write_application() {
   if (pipe.end_due()) {
     boost::system::error_code ignored;
     application_.shutdown(boost::asio::socket_base::shutdown_send, ignored);
-    session_.end_delivered();
+    session_.end_delivered(Worker::now());
     progress = true;
   }
   return progress;
@@ -379,7 +380,8 @@ void SessionDriver::run_actions() {
         owner_->connect(shared_from_this(), action->generation);
         break;
       case Session::Action::Kind::close_link:
-        close_link(action->generation, session_.ended());
+        // Who has been told of the end has nothing on its way that anybody waits for.
+        close_link(action->generation, session_.ended() && !session_.told_of_end());
         owner_->give_up(*this, action->generation);
         break;
       case Session::Action::Kind::reset_application:
@@ -425,7 +427,7 @@ void SessionDriver::finish(Reason reason) {
   finished_ = true;
   timer_.cancel();
   if (application_open_) close_application();
-  close_link(link_generation_, true);
+  close_link(link_generation_, !session_.told_of_end());
   chronicle_.ended(reason);
   owner_->ended(*this, reason);
 }

@@ -74,9 +74,14 @@ void BackedPipe::delivered(std::size_t count, TimePoint now) {
   }
 }
 
-void BackedPipe::end_delivered() {
+void BackedPipe::end_delivered(TimePoint now) {
   reader_.end_delivered();
-  acknowledge_now_ = true;
+  // At once when it is the last word; otherwise an answer to it may carry it.
+  if (writer_.finished()) {
+    acknowledge_now_ = true;
+  } else if (!acknowledge_at_) {
+    acknowledge_at_ = now + kAcknowledgeAfter;
+  }
 }
 
 // --- links
@@ -138,7 +143,8 @@ Position BackedPipe::position() {
           .window_limit = reader_.window().state_limit()};
 }
 
-Result<void> BackedPipe::attach(std::uint64_t generation, const Position& peer, TimePoint now) {
+Result<void> BackedPipe::attach(std::uint64_t generation, const Position& peer, TimePoint now,
+                                std::optional<Duration> handshake) {
   if (state_ == PipeState::closed) return closed_error();
   if (generation < generation_ || generation <= attached_generation_) {
     return Reason::stale_generation;
@@ -157,7 +163,12 @@ Result<void> BackedPipe::attach(std::uint64_t generation, const Position& peer, 
   // Since the handshake stated our position, more may have been delivered, and the old link may
   // have been told of a wider window.
   window_due_ = true;
-  ping(now);
+  // An answer that took longer may have waited for a process rather than for the path.
+  if (handshake && *handshake < kUnusual) {
+    measured(*handshake, now);
+  } else {
+    ping(now);
+  }
   return {};
 }
 
@@ -282,7 +293,12 @@ Result<std::size_t> BackedPipe::violation(Reason reason) {
 
 void BackedPipe::on_pong(std::uint64_t token, TimePoint now) {
   if (!ping_sent_at_ || token != ping_token_) return;
-  const Duration sample = now - *ping_sent_at_;
+  measured(now - *ping_sent_at_, now);
+  ping_asked_at_.reset();
+  ping_sent_at_.reset();
+}
+
+void BackedPipe::measured(Duration sample, TimePoint now) {
   measure_again_ = measured_at_ && sample > std::max(kUnusual, 2 * *least_round_trip());
   if (measured_at_) {
     // Smoothed as in RFC 6298: an eighth of each new sample.
@@ -294,8 +310,6 @@ void BackedPipe::on_pong(std::uint64_t token, TimePoint now) {
     round_trip_ = sample;
     samples_.fill(sample);
   }
-  ping_asked_at_.reset();
-  ping_sent_at_.reset();
   measured_at_ = now;
 }
 

@@ -74,7 +74,7 @@ class BackedPipe {
   void delivered(std::size_t count, TimePoint now);
   // Never once it is being reset: a stream cut short must not look as if it had ended.
   bool end_due() const { return reader_.end_due() && state_ != PipeState::closed && !resetting(); }
-  void end_delivered();
+  void end_delivered(TimePoint now);
 
   // --- links
 
@@ -101,8 +101,10 @@ class BackedPipe {
   Position position();
   // The link of this generation has completed its handshake. Replaces an older link. Errors, which
   // change nothing: stale_generation; future_sequence and replay_unavailable (the peer's offsets do
-  // not fit, see BackedWriter::attach); broken_pipe once closed.
-  Result<void> attach(std::uint64_t generation, const Position& peer, TimePoint now);
+  // not fit, see BackedWriter::attach); broken_pipe once closed. `handshake`: how long the peer
+  // took to answer, which is a first measurement of the round trip; without it a PING makes one.
+  Result<void> attach(std::uint64_t generation, const Position& peer, TimePoint now,
+                      std::optional<Duration> handshake = {});
   // The link is gone. True for the first error of the current link only.
   bool detach(const LinkError& error);
   // The error that ended the latest link to end.
@@ -186,6 +188,7 @@ class BackedPipe {
   Result<std::size_t> on_frame(const FrameDecoder::Event& event, std::size_t placed, TimePoint now);
   Result<std::size_t> violation(Reason reason);
   void on_pong(std::uint64_t token, TimePoint now);
+  void measured(Duration sample, TimePoint now);
   void measure(TimePoint now);
 
   BackedWriter writer_;

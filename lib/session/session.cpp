@@ -37,8 +37,8 @@ void Session::delivered(std::size_t count, TimePoint now) {
   settle();
 }
 
-void Session::end_delivered() {
-  pipe_.end_delivered();
+void Session::end_delivered(TimePoint now) {
+  pipe_.end_delivered(now);
   settle();
 }
 
@@ -99,6 +99,7 @@ std::optional<Hello> Session::hello(std::uint64_t generation, TimePoint now) {
     return std::nullopt;
   }
   said_hello_ = true;
+  hello_at_ = now;
   // A session that is being given up must not be opened just to be reset.
   const bool open = !welcomed_ && !pipe_.resetting();
   return Hello{.session = identity_.id,
@@ -114,7 +115,7 @@ void Session::welcomed(const Welcome& welcome, TimePoint now) {
       welcome.generation != pipe_.generation()) {
     return;
   }
-  const auto attached = pipe_.attach(welcome.generation, welcome.position, now);
+  const auto attached = pipe_.attach(welcome.generation, welcome.position, now, now - hello_at_);
   if (attached) {
     welcomed_ = true;
     on_attached(now);

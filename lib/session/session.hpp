@@ -68,7 +68,7 @@ class Session {
   // The application has taken `count` bytes of pipe().deliverable().
   void delivered(std::size_t count, TimePoint now);
   // The end of the stream has been passed on to the application.
-  void end_delivered();
+  void end_delivered(TimePoint now);
   // Ends the session with a reason that the peer is told: the application's reset, an operator's
   // wish, a target that cannot be reached. The application is reset unless it was the one to ask.
   void reset(Reason reason);
@@ -134,6 +134,8 @@ class Session {
   Role role() const { return identity_.role; }
   const std::string& service() const { return identity_.service; }
   bool ended() const { return ended_; }
+  // The client's side: the server has said that it is over, or has agreed to it.
+  bool told_of_end() const { return role() == Role::client && pipe_.reset_received().has_value(); }
   // The link owes an answer for too long. A client has a candidate beside it, or is about to.
   bool suspect() const { return suspect_; }
   // There is a link, and no reason to doubt it.
@@ -171,6 +173,7 @@ class Session {
   std::vector<Action> actions_;  // few, and none most of the time: then it holds no memory
   std::optional<TimePoint> detached_since_;
   TimePoint attached_at_{};
+  TimePoint hello_at_{};
   std::uint64_t links_ = 0;
   bool said_hello_ = false;         // the server may know of this session
   bool welcomed_ = false;           // the server does know of it

@@ -293,7 +293,7 @@ class World {
             "the end comes after everything");
     require(!end.ended, "the end comes once");
     end.ended = true;
-    end->end_delivered();
+    end->end_delivered(now_);
   }
 
   // --- links
@@ -384,6 +384,7 @@ class World {
       links_.pop_front();
     links_.push_back({client->generation(), {}});
     hello_ = client->position();
+    hello_at_ = now_;
     welcome_.reset();
   }
 
@@ -407,7 +408,7 @@ class World {
     if (!welcome_) return;
     const std::uint64_t generation = links_.back().generation;
     if (client->state() == PipeState::reconnecting && client->generation() == generation) {
-      const auto attached = client->attach(generation, *welcome_, now_);
+      const auto attached = client->attach(generation, *welcome_, now_, now_ - hello_at_);
       require(attached || forged_, "an honest WELCOME fits");
       if (!attached) client->attempt_failed(generation);
     }
@@ -538,8 +539,9 @@ class World {
   }
 
   std::array<End, 2> ends_;
-  std::deque<Link> links_;           // the newest last
-  std::optional<Position> hello_;    // on its way, on the newest link
+  std::deque<Link> links_;         // the newest last
+  std::optional<Position> hello_;  // on its way, on the newest link
+  TimePoint hello_at_{};
   std::optional<Position> welcome_;  // likewise
   TimePoint now_{};
   bool forged_ = false;

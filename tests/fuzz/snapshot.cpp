@@ -146,7 +146,7 @@ void go_on(BackedPipe& pipe, const Memory& memory, FuzzInput& input) {
       case 3: {
         const std::size_t count = std::min<std::size_t>(pipe.reader().ring().size(), input.byte());
         if (count > 0) pipe.delivered(count, now);
-        if (pipe.end_due()) pipe.end_delivered();
+        if (pipe.end_due()) pipe.end_delivered(now);
         break;
       }
       case 4:
@@ -209,7 +209,7 @@ void go_on(Session& session, const Memory& memory, FuzzInput& input) {
       case 4: {
         const std::size_t count = std::min<std::size_t>(pipe.reader().ring().size(), input.byte());
         if (count > 0) session.delivered(count, now);
-        if (pipe.end_due()) session.end_delivered();
+        if (pipe.end_due()) session.end_delivered(now);
         break;
       }
       case 5:

@@ -78,7 +78,7 @@ bool Application::read(Session& session, TimePoint now) {
   }
   if (!session.pipe().end_due()) return false;
   require(!end_seen_, "the end comes once", name(side_));
-  session.end_delivered();
+  session.end_delivered(now);
   end_seen_ = true;
   require(complete(), "no silent end", describe() + " saw a clean end");
   return true;

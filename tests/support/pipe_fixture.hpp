@@ -280,7 +280,7 @@ class PipeEnd {
     received_ += text;
     if (pipe_->end_due()) {
       ++ends_;
-      pipe_->end_delivered();
+      pipe_->end_delivered(now);
       moved = true;
     }
     return moved || !text.empty();

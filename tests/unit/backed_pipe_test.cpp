@@ -615,12 +615,30 @@ TEST_F(BackedPipeSignals, AWindowIsStatedOnceAQuarterHasBeenDelivered) {
   EXPECT_EQ(offered(pipe_, now), "");
 }
 
-TEST_F(BackedPipeSignals, TheEndIsAcknowledgedAtOnce) {
+TEST_F(BackedPipeSignals, TheEndIsAcknowledgedAtOnceBehindOurOwn) {
+  pipe_.finish();
+  take_all(pipe_, kStart);
   receive(pipe_, frame_text(FrameType::fin, 0, 0)).value();
   EXPECT_EQ(offered(pipe_, kStart), "");
   ASSERT_TRUE(pipe_.end_due());
-  pipe_.end_delivered();
+  pipe_.end_delivered(kStart);
   EXPECT_EQ(take_frames(pipe_), just(FrameType::ack, 1));
+}
+
+TEST_F(BackedPipeSignals, TheEndIsAcknowledgedWithWhatAnswersIt) {
+  receive(pipe_, frame_text(FrameType::fin, 0, 0)).value();
+  pipe_.end_delivered(kStart);
+  EXPECT_EQ(offered(pipe_, kStart), "");
+  pipe_.finish();
+  EXPECT_EQ(take_frames(pipe_), just(FrameType::fin, 1, 0));
+}
+
+TEST_F(BackedPipeSignals, TheEndIsAcknowledgedSoonWhenNothingAnswersIt) {
+  receive(pipe_, frame_text(FrameType::fin, 0, 0)).value();
+  pipe_.end_delivered(kStart);
+  EXPECT_EQ(pipe_.deadline(), at(milliseconds(20)));
+  pipe_.tick(at(milliseconds(20)));
+  EXPECT_EQ(take_frames(pipe_, at(milliseconds(20))), just(FrameType::ack, 1));
 }
 
 TEST_F(BackedPipeSignals, AFloodOfPingsEarnsOnePong) {
@@ -905,7 +923,7 @@ TEST_F(BackedPipeEnd, AnEndReceivedTwiceIsPassedOnOnce) {
   receive(pipe_, data_frame(0, "bye") + frame_text(FrameType::fin, 0, 3)).value();
   deliver(pipe_);
   ASSERT_TRUE(pipe_.end_due());
-  pipe_.end_delivered();
+  pipe_.end_delivered(kStart);
   lose_link();
   EXPECT_EQ(pipe_.position().delivered, 4U);
   attach();
@@ -933,7 +951,7 @@ TEST_F(BackedPipeEnd, OurEndFirstThenThePeers) {
   receive(pipe_, frame_text(FrameType::fin, 8, 6)).value();
   ASSERT_TRUE(pipe_.end_due());
   EXPECT_FALSE(pipe_.done());
-  pipe_.end_delivered();
+  pipe_.end_delivered(kStart);
   EXPECT_TRUE(pipe_.done());
   EXPECT_EQ(take_frames(pipe_).back().acknowledgement, 7U);
 }
@@ -941,7 +959,7 @@ TEST_F(BackedPipeEnd, OurEndFirstThenThePeers) {
 TEST_F(BackedPipeEnd, ThePeersEndFirstThenOurs) {
   attach();
   receive(pipe_, frame_text(FrameType::fin, 0, 0)).value();
-  pipe_.end_delivered();
+  pipe_.end_delivered(kStart);
   write(pipe_, "answer");
   EXPECT_EQ(payload_of(take_frames(pipe_)), "answer");
   pipe_.finish();

@@ -65,7 +65,7 @@ class Subject {
     std::string text = deliverable_text(session_->pipe());
     if (!text.empty()) session_->delivered(text.size(), now);
     if (session_->pipe().end_due()) {
-      session_->end_delivered();
+      session_->end_delivered(now);
       text += "$";
     }
     return text;
@@ -121,12 +121,14 @@ std::string reset_frame(Reason reason, std::uint64_t acknowledgement = 0) {
 
 class ClientSession : public testing::Test {
  protected:
-  // Dials and is welcomed by a server at this position.
-  void attach(const Position& server = peer_at(0), TimePoint now = kStart) {
+  // Dials and is welcomed by a server at this position, which takes so long to answer that this
+  // says nothing of the round trip.
+  void attach(const Position& server = peer_at(0), TimePoint now = kStart,
+              Duration answered_after = milliseconds(100)) {
     if (client_->pipe().generation() == 0) client_->start(now);
     client_.actions();
     const std::uint64_t generation = client_->pipe().generation();
-    ASSERT_TRUE(client_->hello(generation, kStart));
+    ASSERT_TRUE(client_->hello(generation, now - answered_after));
     welcome(generation, server, now);
   }
 
@@ -331,6 +333,31 @@ TEST_F(ClientSession, ResumesFromWhatItHasReceived) {
 }
 
 // --- a client: liveness
+
+TEST_F(ClientSession, AQuickAnswerMeasuresTheRoundTrip) {
+  attach(peer_at(0), kStart, milliseconds(20));
+  EXPECT_EQ(client_->pipe().round_trip(), milliseconds(20));
+  EXPECT_EQ(only(FrameType::ping, client_.say_frames()).size(), 0U);
+  EXPECT_EQ(client_->deadline(kStart), at(seconds(5))) << "nothing is owed";
+}
+
+TEST_F(ClientSession, ASlowAnswerMayHaveWaitedForAProcess) {
+  attach(peer_at(0), kStart, milliseconds(100));
+  EXPECT_EQ(client_->pipe().round_trip(), std::nullopt);
+  EXPECT_EQ(only(FrameType::ping, client_.say_frames()).size(), 1U);
+}
+
+TEST_F(ClientSession, AMeasurementOfAnEarlierHelloIsForgotten) {
+  client_->start(kStart);
+  client_.actions();
+  ASSERT_TRUE(client_->hello(1, kStart));
+  client_->attempt_failed(1, false, at(seconds(1)));
+  client_->try_now(at(seconds(1)));
+  ASSERT_EQ(client_.actions(), "connect 2");
+  ASSERT_TRUE(client_->hello(2, at(seconds(2))));
+  welcome(2, peer_at(0), at(milliseconds(2030)));
+  EXPECT_EQ(client_->pipe().round_trip(), milliseconds(30));
+}
 
 TEST_F(ClientSession, AsksAnIdleLinkSuspectsItAndLetsItGo) {
   attach();

@@ -99,11 +99,11 @@ TEST_F(SnapshotTest, RemembersTheEndsOfBothStreams) {
   EXPECT_TRUE(restored_->writer().done());
   EXPECT_EQ(deliver(*restored_), "bye");
   ASSERT_TRUE(restored_->end_due());
-  restored_->end_delivered();
+  restored_->end_delivered(kStart);
   EXPECT_TRUE(restored_->done());
 
   deliver(pipe_);
-  pipe_.end_delivered();
+  pipe_.end_delivered(kStart);
   ASSERT_TRUE(restore(pipe_.snapshot()).has_value());
   EXPECT_TRUE(restored_->done());
   EXPECT_FALSE(restored_->end_due());

@@ -9,13 +9,16 @@ class PlainTransport final : public Transport {
 
   IoResult handshake() override { return {}; }
 
-  IoResult read(std::span<const MutableBytes> pieces) override { return read_some(fd(), pieces); }
-
   IoResult write(std::span<const ConstBytes> pieces) override { return write_some(fd(), pieces); }
 
   void shutdown() override {
     boost::system::error_code ignored;
     socket().shutdown(boost::asio::socket_base::shutdown_send, ignored);
+  }
+
+ private:
+  IoResult read_pieces(std::span<const MutableBytes> pieces) override {
+    return read_some(fd(), pieces);
   }
 };
 

@@ -72,7 +72,9 @@ IoResult read_some(int socket, std::span<const MutableBytes> pieces) {
   const std::size_t asked = to_vectors(pieces, vectors, count);
   ssize_t moved = 0;
   do {
-    moved = ::readv(socket, vectors.data(), count);
+    // The kernel is spared reading a vector of one, which is what most messages are.
+    moved = count == 1 ? ::recv(socket, vectors[0].iov_base, vectors[0].iov_len, 0)
+                       : ::readv(socket, vectors.data(), count);
   } while (moved < 0 && errno == EINTR);
   return to_result(moved, asked, IoResult::Status::want_read);
 }
@@ -86,7 +88,8 @@ IoResult write_some(int socket, std::span<const ConstBytes> pieces) {
   message.msg_iovlen = static_cast<std::size_t>(count);
   ssize_t moved = 0;
   do {
-    moved = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+    moved = count == 1 ? ::send(socket, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL)
+                       : ::sendmsg(socket, &message, MSG_NOSIGNAL);
   } while (moved < 0 && errno == EINTR);
   return to_result(moved, asked, IoResult::Status::want_write);
 }

@@ -25,8 +25,14 @@ class Transport {
   // One step of the transport's own handshake; repeated until ok or failed.
   virtual IoResult handshake() = 0;
   // Fills `pieces` from the front, at most kMaxPieces of them.
-  virtual IoResult read(std::span<const MutableBytes> pieces) = 0;
+  IoResult read(std::span<const MutableBytes> pieces) {
+    const IoResult result = read_pieces(pieces);
+    drained_ = result.drained;
+    return result;
+  }
   IoResult read(MutableBytes into) { return read(std::span<const MutableBytes>(&into, 1)); }
+  // The last read took all that there was.
+  bool drained() const { return drained_; }
   // Sends from the front of `pieces`. After want_write the same bytes must be offered again.
   virtual IoResult write(std::span<const ConstBytes> pieces) = 0;
   // Ends our direction in order; what was written before still arrives.
@@ -53,7 +59,10 @@ class Transport {
   int fd() { return socket_.native_handle(); }
 
  private:
+  virtual IoResult read_pieces(std::span<const MutableBytes> pieces) = 0;
+
   StreamSocket socket_;
+  bool drained_ = false;
 };
 
 // Makes transports for one side of links: what differs between plaintext, PSK and certificates.

@@ -58,38 +58,6 @@ class TlsTransport final : public Transport {
     return {};
   }
 
-  // All records that one read from the socket brings.
-  IoResult read(std::span<const MutableBytes> pieces) override {
-    IoResult result;
-    if (read_end_) return *read_end_;
-    const TlsWire::Receiving receiving(wire_, fd(), TlsWire::Reads::one, total_bytes(pieces));
-    std::size_t filled = 0;  // of the piece in front
-    while (!pieces.empty()) {
-      ERR_clear_error();
-      std::size_t count = 0;
-      const MutableBytes room = pieces.front().subspan(filled);
-      const int done = SSL_read_ex(ssl_.get(), room.data(), room.size(), &count);
-      result.bytes += count;
-      filled += count;
-      skip_taken(pieces, filled);
-      if (done == 1) continue;
-      const IoResult stopped = blocked_or_failed(done);
-      if (stopped.status == IoResult::Status::want_read) {
-        if (result.bytes == 0 && !wire_.drained()) {
-          wire_.allow_another_read();
-          continue;
-        }
-        if (result.bytes == 0) return stopped;
-        result.drained = wire_.drained();
-        return result;
-      }
-      if (stopped.status != IoResult::Status::want_write) read_end_ = stopped;
-      if (result.bytes == 0) return stopped;
-      return result;
-    }
-    return result;
-  }
-
   IoResult write(std::span<const ConstBytes> pieces) override {
     IoResult result;
     const auto send = [&] {
@@ -146,6 +114,38 @@ class TlsTransport final : public Transport {
   std::string failure() const override { return peer_.failure; }
 
  private:
+  // All records that one read from the socket brings.
+  IoResult read_pieces(std::span<const MutableBytes> pieces) override {
+    IoResult result;
+    if (read_end_) return *read_end_;
+    const TlsWire::Receiving receiving(wire_, fd(), TlsWire::Reads::one, total_bytes(pieces));
+    std::size_t filled = 0;  // of the piece in front
+    while (!pieces.empty()) {
+      ERR_clear_error();
+      std::size_t count = 0;
+      const MutableBytes room = pieces.front().subspan(filled);
+      const int done = SSL_read_ex(ssl_.get(), room.data(), room.size(), &count);
+      result.bytes += count;
+      filled += count;
+      skip_taken(pieces, filled);
+      if (done == 1) continue;
+      const IoResult stopped = blocked_or_failed(done);
+      if (stopped.status == IoResult::Status::want_read) {
+        if (result.bytes == 0 && !wire_.drained()) {
+          wire_.allow_another_read();
+          continue;
+        }
+        if (result.bytes == 0) return stopped;
+        result.drained = wire_.drained();
+        return result;
+      }
+      if (stopped.status != IoResult::Status::want_write) read_end_ = stopped;
+      if (result.bytes == 0) return stopped;
+      return result;
+    }
+    return result;
+  }
+
   template <typename Piece>
   static void skip_taken(std::span<const Piece>& pieces, std::size_t& skip) {
     while (!pieces.empty() && skip >= pieces.front().size()) {
