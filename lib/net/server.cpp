@@ -111,10 +111,9 @@ void Server::stop() {
 // --- handshakes
 
 void Server::accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket) {
-  const std::string source = remote_address(socket);
-  const std::string host = remote_host(socket);
+  const Remote remote = remote_of(socket);
   prepare_link_socket(socket, worker_.session_options().liveness.dead);
-  const SessionDirectory::Entered entered = worker_.commons().directory.enter(host, *this);
+  const SessionDirectory::Entered entered = worker_.commons().directory.enter(remote.host, *this);
   if (entered.evicted) {
     Server& there = *entered.evicted->second;
     boost::asio::post(there.worker_.io(),
@@ -127,7 +126,7 @@ void Server::accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket) 
       [this, entry](std::unique_ptr<Transport>& transport, const Hello& hello, ConstBytes early) {
         return heard(*entry, transport, hello, early);
       },
-      [this, entry, ticket, source](PendingLink::End end, const std::string& why) {
+      [this, entry, ticket, source = remote.address](PendingLink::End end, const std::string& why) {
         --entry->pending;
         worker_.commons().directory.leave(ticket);
         pending_.erase(ticket);

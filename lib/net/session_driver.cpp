@@ -55,8 +55,6 @@ void SessionDriver::connect_application(StreamSocket socket) {
   application_open_ = true;
   // An application that has connected mostly has something to say at once; a target seldom.
   application_ready_.readable = session_.role() == Role::client;
-  boost::system::error_code ignored;
-  application_.native_non_blocking(true, ignored);
   set_no_delay(application_);
   pump();
 }

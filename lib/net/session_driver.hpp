@@ -44,7 +44,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
 
   // --- for the owner
 
-  // The application's socket is there; before that, bytes for it wait in the pipe.
+  // The application's socket is there, and does not block; before that, bytes for it wait in the
+  // pipe.
   void connect_application(StreamSocket socket);
   void start();  // client: wants its first link
   // The owner has made it: tells whoever listens.

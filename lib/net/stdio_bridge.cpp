@@ -185,6 +185,7 @@ StreamSocket StdioBridge::start(Handlers handlers) {
   shared_->socket = ends[1];
   shared_->handlers = std::move(handlers);
   StreamSocket session(io_, StreamSocket::protocol_type(AF_UNIX, 0), ends[0]);
+  session.native_non_blocking(true);
   const BlockedSignals blocked;
   for (const auto carry : {&Shared::carry_input, &Shared::carry_output}) {
     std::packaged_task<void()> task([shared = shared_, carry] { ((*shared).*carry)(); });

@@ -1,8 +1,8 @@
 // Worker: what the sessions of one thread share. Everything here is used on that thread only.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <random>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -46,8 +46,8 @@ class Worker {
   // For one read from a link; its content lasts until the handler returns.
   MutableBytes scratch() { return scratch_; }
 
-  // From the kernel: good enough to choose session ids that nobody can guess.
-  std::uint64_t random() { return (std::uint64_t{entropy_()} << 32) | entropy_(); }
+  // From the kernel, many at a time: good enough to choose session ids that nobody can guess.
+  std::uint64_t random();
 
   static TimePoint now() { return std::chrono::steady_clock::now(); }
 
@@ -63,7 +63,8 @@ class Worker {
   MemoryTrimmer memory_trimmer_;
   SessionOptions session_options_;
   std::vector<std::byte> scratch_;
-  std::random_device entropy_;
+  std::array<std::uint64_t, 32> random_{};
+  std::size_t random_left_ = 0;
 };
 
 }  // namespace backedpipe

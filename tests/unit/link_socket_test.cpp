@@ -33,7 +33,6 @@ TEST(LinkSocket, KeepsNothingBackAndQueuesLittle) {
   prepare_link_socket(socket, std::chrono::seconds(15));
   EXPECT_EQ(option(socket, TCP_NODELAY), 1);
   EXPECT_EQ(option(socket, TCP_NOTSENT_LOWAT), 128 << 10);
-  EXPECT_TRUE(socket.native_non_blocking());
 }
 
 }  // namespace

@@ -18,8 +18,6 @@ void set(StreamSocket& socket, int option, int value) {
 }  // namespace
 
 void prepare_link_socket(StreamSocket& socket, Duration dead) {
-  boost::system::error_code ignored;
-  socket.native_non_blocking(true, ignored);
   set_no_delay(socket);
   set(socket, TCP_NOTSENT_LOWAT, kNotSentLowWaterBytes);
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(dead).count();

@@ -64,6 +64,22 @@ std::optional<boost::asio::ip::tcp::endpoint> remote_endpoint(const StreamSocket
   return error ? std::nullopt : to_tcp(remote);
 }
 
+std::string address_text(const std::optional<boost::asio::ip::tcp::endpoint>& endpoint,
+                         const StreamSocket& socket) {
+  if (!endpoint) return socket.is_open() ? "unix" : "";
+  const std::string host = endpoint->address().to_string();
+  const std::string port = std::to_string(endpoint->port());
+  return endpoint->address().is_v6() ? "[" + host + "]:" + port : host + ":" + port;
+}
+
+std::string host_text(const boost::asio::ip::tcp::endpoint& endpoint) {
+  if (endpoint.address().is_v4()) return endpoint.address().to_string();
+  // One machine has as many addresses as it likes within its network.
+  auto bytes = endpoint.address().to_v6().to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
+  return boost::asio::ip::address_v6(bytes).to_string();
+}
+
 }  // namespace
 
 IoResult read_some(int socket, std::span<const MutableBytes> pieces) {
@@ -95,21 +111,12 @@ IoResult write_some(int socket, std::span<const ConstBytes> pieces) {
 }
 
 std::string remote_address(const StreamSocket& socket) {
-  const auto endpoint = remote_endpoint(socket);
-  if (!endpoint) return socket.is_open() ? "unix" : "";
-  const std::string host = endpoint->address().to_string();
-  const std::string port = std::to_string(endpoint->port());
-  return endpoint->address().is_v6() ? "[" + host + "]:" + port : host + ":" + port;
+  return address_text(remote_endpoint(socket), socket);
 }
 
-std::string remote_host(const StreamSocket& socket) {
+Remote remote_of(const StreamSocket& socket) {
   const auto endpoint = remote_endpoint(socket);
-  if (!endpoint) return "";
-  if (endpoint->address().is_v4()) return endpoint->address().to_string();
-  // One machine has as many addresses as it likes within its network.
-  auto bytes = endpoint->address().to_v6().to_bytes();
-  std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
-  return boost::asio::ip::address_v6(bytes).to_string();
+  return {address_text(endpoint, socket), endpoint ? host_text(*endpoint) : ""};
 }
 
 std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket) {

@@ -54,9 +54,13 @@ IoResult write_some(int socket, std::span<const ConstBytes> pieces);
 
 // The peer's address as "host:port", "[v6]:port" or "unix"; empty when there is none any more.
 std::string remote_address(const StreamSocket& socket);
-// What tells sources apart: the IPv4 address, or the 64 bits of an IPv6 address that name its
-// network.
-std::string remote_host(const StreamSocket& socket);
+struct Remote {
+  std::string address;  // as remote_address()
+  // What tells sources apart: the IPv4 address, or the 64 bits of an IPv6 address that name its
+  // network.
+  std::string host;
+};
+Remote remote_of(const StreamSocket& socket);
 // The IP address of this end; nothing for a family without.
 std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket);
 

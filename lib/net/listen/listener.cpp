@@ -57,7 +57,11 @@ void Listener::accept() {
           self->failures_.add(self->address_, error);
           return self->pause();
         }
-        if (!error) self->accepted_(std::move(socket));
+        if (!error) {
+          boost::system::error_code ignored;
+          socket.native_non_blocking(true, ignored);
+          self->accepted_(std::move(socket));
+        }
         if (self->acceptor_.is_open()) self->accept();
       });
 }

@@ -20,6 +20,7 @@ namespace backedpipe {
 
 class Listener : public std::enable_shared_from_this<Listener> {
  public:
+  // The socket does not block.
   using Accepted = std::function<void(StreamSocket socket)>;
 
   // The socket becomes its own. Throws std::runtime_error with a sentence that names the address.
