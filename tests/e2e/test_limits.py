@@ -65,7 +65,9 @@ def test_a_flood_of_silent_connections_keeps_nobody_else_from_resuming(tunnel, s
         began, mark = time.monotonic(), stage.server.log_mark()
         with Flood(stage.server_address, FLOOD) as flood:
             wait_until(lambda: flood.opened > FLOOD, 10, "the flood to be at its height")
-            assert stage.server.control.status()["listeners"][0]["handshakes"] == MAX_HANDSHAKES
+            # One that another worker is told to let go counts until it has.
+            wait_until(lambda: stage.server.control.status()["listeners"][0]["handshakes"] == MAX_HANDSHAKES, 10,
+                       "the limit to be kept")
             for _ in range(5):
                 stage.relay.cut()
                 before = time.monotonic()
