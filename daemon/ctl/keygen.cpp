@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
@@ -22,16 +21,6 @@ namespace {
 
 std::string reason_of_errno() {
   return std::generic_category().message(errno);
-}
-
-bool fill_from_kernel(PskKey& key) {
-  std::size_t filled = 0;
-  while (filled < key.bytes.size()) {
-    const ssize_t got = ::getrandom(key.bytes.data() + filled, key.bytes.size() - filled, 0);
-    if (got < 0 && errno != EINTR) return false;
-    if (got > 0) filled += static_cast<std::size_t>(got);
-  }
-  return true;
 }
 
 // On standard error, about where the key has gone.
@@ -140,7 +129,7 @@ std::optional<std::string> write_files(const Options& options, const std::string
 
 ExitCode keygen(const Options& options) {
   PskKey key;
-  if (!fill_from_kernel(key))
+  if (::getentropy(key.bytes.data(), key.bytes.size()) != 0)
     return fail(ExitCode::failed, "no random bytes from the kernel: " + reason_of_errno());
   std::string line = format_key_line(options.argument, key) + '\n';
   if (!options.client_file && !options.server_file) {

@@ -378,8 +378,7 @@ void SessionDriver::run_actions() {
         owner_->connect(shared_from_this(), action->generation);
         break;
       case Session::Action::Kind::close_link:
-        // Who has been told of the end has nothing on its way that anybody waits for.
-        close_link(action->generation, session_.ended() && !session_.told_of_end());
+        close_link(action->generation, session_.end_on_its_way());
         owner_->give_up(*this, action->generation);
         break;
       case Session::Action::Kind::reset_application:
@@ -425,7 +424,7 @@ void SessionDriver::finish(Reason reason) {
   finished_ = true;
   timer_.cancel();
   if (application_open_) close_application();
-  close_link(link_generation_, !session_.told_of_end());
+  close_link(link_generation_, session_.end_on_its_way());
   chronicle_.ended(reason);
   owner_->ended(*this, reason);
 }

@@ -67,17 +67,17 @@ std::size_t BackedPipe::write(ConstBytes bytes) {
 
 void BackedPipe::delivered(std::size_t count, TimePoint now) {
   reader_.delivered(count, now, round_trip_);
-  if (reader_.window().update_due()) {
-    acknowledge_now_ = true;
-  } else if (!acknowledge_at_) {
-    acknowledge_at_ = now + kAcknowledgeAfter;
-  }
+  acknowledge(reader_.window().update_due(), now);
 }
 
 void BackedPipe::end_delivered(TimePoint now) {
   reader_.end_delivered();
-  // At once when it is the last word; otherwise an answer to it may carry it.
-  if (writer_.finished()) {
+  // Where our direction goes on, an answer to it may carry the acknowledgement.
+  acknowledge(writer_.finished(), now);
+}
+
+void BackedPipe::acknowledge(bool at_once, TimePoint now) {
+  if (at_once) {
     acknowledge_now_ = true;
   } else if (!acknowledge_at_) {
     acknowledge_at_ = now + kAcknowledgeAfter;

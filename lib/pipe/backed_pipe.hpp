@@ -187,6 +187,7 @@ class BackedPipe {
   void fill_outbox(TimePoint now);
   Result<std::size_t> on_frame(const FrameDecoder::Event& event, std::size_t placed, TimePoint now);
   Result<std::size_t> violation(Reason reason);
+  void acknowledge(bool at_once, TimePoint now);
   void on_pong(std::uint64_t token, TimePoint now);
   void measured(Duration sample, TimePoint now);
   void measure(TimePoint now);

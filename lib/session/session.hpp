@@ -134,8 +134,11 @@ class Session {
   Role role() const { return identity_.role; }
   const std::string& service() const { return identity_.service; }
   bool ended() const { return ended_; }
-  // The client's side: the server has said that it is over, or has agreed to it.
-  bool told_of_end() const { return role() == Role::client && pipe_.reset_received().has_value(); }
+  // Over, and what was sent last has yet to tell the peer of it. Not for a client whom the server
+  // has told: nothing that it sent matters any more.
+  bool end_on_its_way() const {
+    return ended_ && !(role() == Role::client && pipe_.reset_received());
+  }
   // The link owes an answer for too long. A client has a candidate beside it, or is about to.
   bool suspect() const { return suspect_; }
   // There is a link, and no reason to doubt it.

@@ -7,10 +7,10 @@
 
 namespace backedpipe {
 
-// No delay for small writes, gives up after `dead` without acknowledgement by the
-// other side's kernel (TCP_USER_TIMEOUT, RFC 5482), and queues little that is not sent yet, so that
-// a ping or an acknowledgement does not wait behind megabytes on a slow link. A few keystrokes lost
-// in an outage are repeated soon after it (TCP_THIN_LINEAR_TIMEOUTS).
+// No delay for small writes, gives up after `dead` without acknowledgement by the other side's
+// kernel (TCP_USER_TIMEOUT, RFC 5482), and queues little that is not sent yet, so that a ping or an
+// acknowledgement does not wait behind megabytes on a slow link. A few keystrokes lost in an outage
+// are repeated soon after it (TCP_THIN_LINEAR_TIMEOUTS).
 void prepare_link_socket(StreamSocket& socket, Duration dead);
 
 }  // namespace backedpipe
