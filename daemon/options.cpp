@@ -204,6 +204,7 @@ Settings stdio_settings(const po::variables_map& values) {
   settings.peers.push_back(peer_settings(values, "stdio"));
   settings.log.level = LogLevel::off;
   settings.limits.max_memory_bytes = kStdioMemoryBytes;
+  settings.limits.spare_links = 0;  // there is one session
   return settings;
 }
 

@@ -61,6 +61,8 @@ class FrameDecoder {
   // How much of a DATA frame that has begun is still to come, from frame().value on.
   std::size_t payload_left() const { return payload_left_; }
   const Frame& frame() const { return frame_; }
+  // What comes next is the beginning of a frame.
+  bool at_boundary() const { return prefix_used_ == 0 && payload_left_ == 0; }
   // The next `count` bytes have gone where they belong without coming by here: the event that
   // next() would have given for them, without payload. Precondition: count ≤ payload_left().
   Event skip(std::size_t count);

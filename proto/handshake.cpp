@@ -19,6 +19,8 @@ constexpr std::uint8_t kKindRefused = 3;
 constexpr std::uint32_t kFlagOpen = 1;
 constexpr std::uint32_t kFlagCreated = 1;
 
+constexpr std::uint16_t kExtensionReuse = 1;
+
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
@@ -42,6 +44,11 @@ class MessageWriter : public wire::Writer {
     integer(position.delivered);
     integer(position.received);
     integer(position.window_limit);
+  }
+
+  void extension(std::uint16_t type) {
+    integer(type);
+    integer(std::uint16_t{0});
   }
 
   std::vector<std::byte> finish() {
@@ -74,15 +81,21 @@ std::optional<Opening> read_opening(wire::Reader& reader) {
   return opening;
 }
 
-// Extensions fill the rest of a body. None is defined in version 1: their form is checked, their
-// content skipped.
-bool skip_extensions(wire::Reader& reader) {
+struct Extensions {
+  bool reuse = false;
+};
+
+// They fill the rest of a body. The form of those that are not known is checked, their content
+// skipped.
+std::optional<Extensions> read_extensions(wire::Reader& reader) {
+  Extensions extensions;
   while (reader.remaining() > 0) {
     const auto type = reader.integer<std::uint16_t>();
     const auto size = reader.integer<std::uint16_t>();
-    if (!type || !size || !reader.take(*size)) return false;
+    if (!type || !size || !reader.take(*size)) return std::nullopt;
+    if (*type == kExtensionReuse) extensions.reuse = true;
   }
-  return true;
+  return extensions;
 }
 
 bool is_service_name(std::string_view name) {
@@ -98,23 +111,29 @@ std::optional<HandshakeMessage> read_hello(wire::Reader& reader) {
   const auto size = reader.integer<std::uint8_t>();
   if (!opening || !size) return std::nullopt;
   const auto service = reader.take(*size);
-  if (!service || !skip_extensions(reader)) return std::nullopt;
+  if (!service) return std::nullopt;
+  const auto extensions = read_extensions(reader);
+  if (!extensions) return std::nullopt;
   Hello hello{.session = opening->session,
               .generation = opening->generation,
               .position = opening->position,
               .open = (opening->flags & kFlagOpen) != 0,
-              .service = text_of(*service)};
+              .service = text_of(*service),
+              .reuse = extensions->reuse};
   if (hello.open ? !is_service_name(hello.service) : !hello.service.empty()) return std::nullopt;
   return hello;
 }
 
 std::optional<HandshakeMessage> read_welcome(wire::Reader& reader) {
   const auto opening = read_opening(reader);
-  if (!opening || !skip_extensions(reader)) return std::nullopt;
+  if (!opening) return std::nullopt;
+  const auto extensions = read_extensions(reader);
+  if (!extensions) return std::nullopt;
   return Welcome{.session = opening->session,
                  .generation = opening->generation,
                  .position = opening->position,
-                 .created = (opening->flags & kFlagCreated) != 0};
+                 .created = (opening->flags & kFlagCreated) != 0,
+                 .reuse = extensions->reuse};
 }
 
 std::optional<HandshakeMessage> read_refused(wire::Reader& reader) {
@@ -122,7 +141,7 @@ std::optional<HandshakeMessage> read_refused(wire::Reader& reader) {
   const auto size = reader.integer<std::uint16_t>();
   if (!reason || !size || *size > kMaxRefusalTextBytes) return std::nullopt;
   const auto text = reader.take(*size);
-  if (!text || !skip_extensions(reader)) return std::nullopt;
+  if (!text || !read_extensions(reader)) return std::nullopt;
   return Refused{.reason = static_cast<Reason>(*reason), .text = text_of(*text)};
 }
 
@@ -138,6 +157,7 @@ std::vector<std::byte> encode(const Hello& hello) {
   writer.integer(hello.open ? kFlagOpen : 0);
   writer.integer(static_cast<std::uint8_t>(service.size()));
   writer.bytes(bytes_of(service));
+  if (hello.reuse) writer.extension(kExtensionReuse);
   return writer.finish();
 }
 
@@ -147,6 +167,7 @@ std::vector<std::byte> encode(const Welcome& welcome) {
   writer.integer(welcome.generation);
   writer.position(welcome.position);
   writer.integer(welcome.created ? kFlagCreated : 0);
+  if (welcome.reuse) writer.extension(kExtensionReuse);
   return writer.finish();
 }
 

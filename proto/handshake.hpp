@@ -38,6 +38,7 @@ struct Hello {
   Position position;
   bool open = false;    // opens the session; otherwise only resumes one
   std::string service;  // set exactly when open
+  bool reuse = false;   // offers to carry another session over this link after this one
 
   friend bool operator==(const Hello&, const Hello&) = default;
 };
@@ -47,6 +48,7 @@ struct Welcome {
   std::uint64_t generation = 0;
   Position position;
   bool created = false;  // this HELLO created the session
+  bool reuse = false;    // accepts the offer in HELLO
 
   friend bool operator==(const Welcome&, const Welcome&) = default;
 };

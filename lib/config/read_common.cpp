@@ -17,6 +17,7 @@ using std::chrono::seconds;
 
 constexpr CountRange kSessions{1, 1'000'000};
 constexpr CountRange kHandshakes{1, 100'000};
+constexpr CountRange kSpareLinks{0, 10'000};
 constexpr SizeRange kReplayBuffer{64 * kKiB, 16 * kGiB};
 constexpr SizeRange kWindow{256 * kKiB, 1 * kGiB};  // 256 KiB is what every window starts with
 constexpr SizeRange kMemory{1 * kMiB, 16 * kTiB};
@@ -133,6 +134,7 @@ void read_limits(const Field& field, Limits& limits) {
   set_size(object.find("max_memory"), kMemory, limits.max_memory_bytes);
   set_duration(object.find("resume_timeout"), kResumeTimeout, limits.resume_timeout);
   set_count(object.find("max_handshakes"), kHandshakes, limits.max_handshakes);
+  set_count(object.find("spare_links"), kSpareLinks, limits.spare_links);
   set_duration(object.find("shutdown_timeout"), kShutdownTimeout, limits.shutdown_timeout);
   object.finish();
 }

@@ -62,7 +62,9 @@ OrderedJson to_json(const PeerSnapshot& peer) {
           {"sessions", peer.sessions},
           {"waiting", peer.waiting},
           {"dialling", peer.dialling},
-          {"dials", peer.dials}};
+          {"dials", peer.dials},
+          {"spare_links", peer.spare_links},
+          {"links_reused", peer.links_reused}};
 }
 
 OrderedJson to_json(const ListenerSnapshot& listener) {

@@ -79,9 +79,11 @@ struct PeerSnapshot {
   std::string last_error;                // why it was last found down; empty when it never was
   std::optional<WallTime> next_attempt;  // while it is down and wanted; now while one is under way
   std::uint64_t sessions = 0;
-  std::uint64_t waiting = 0;   // sessions that wait for their turn to dial
-  std::uint64_t dialling = 0;  // those that dial
-  std::uint64_t dials = 0;     // connections begun since the daemon was started
+  std::uint64_t waiting = 0;       // sessions that wait for their turn to dial
+  std::uint64_t dialling = 0;      // those that dial
+  std::uint64_t dials = 0;         // connections begun since the daemon was started
+  std::uint64_t spare_links = 0;   // without a session, kept for the next ones
+  std::uint64_t links_reused = 0;  // sessions begun on one of them since the daemon was started
 };
 
 struct ListenerSnapshot {

@@ -6,10 +6,16 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
-#include "net/link/link_dialer.hpp"
 #include "proto/wire.hpp"
 
 namespace backedpipe {
+namespace {
+
+// A link that was there before has at least this long to answer a HELLO. It is one round trip, and
+// giving up costs a new connection: no reason to wait as long as for others.
+constexpr Duration kReusePatience = std::chrono::milliseconds(500);
+
+}  // namespace
 
 Client::~Client() {
   // Who could not tell its server in time.
@@ -30,6 +36,7 @@ Client::Plan Client::plan(const Settings& settings, const SecurityOfPeers& secur
                           ListeningSockets& sockets) const {
   Plan plan;
   plan.max_sessions = settings.limits.max_sessions;
+  plan.spare_links = settings.limits.spare_links;
   for (const PeerSettings& peer : settings.peers)
     plan.peers.push_back({peer, security.at(peer.name)});
   for (const TunnelSettings& tunnel : settings.tunnels)
@@ -56,6 +63,7 @@ std::shared_ptr<Client::Tunnel> Client::tunnel_for(const TunnelSettings& wanted,
 
 void Client::use(Plan plan) {
   max_sessions_ = plan.max_sessions;
+  spare_links_ = plan.spare_links;
   for (auto& [name, peer] : peers_)
     peer.retired = true;
   for (Plan::PlannedPeer& planned : plan.peers)
@@ -88,6 +96,7 @@ void Client::use(Plan::PlannedPeer planned) {
   if (is_new) {
     peer.gate =
         worker_.commons().gates.of(name, worker_.session_options().backoff, worker_.random());
+    peer.spares = std::make_unique<SpareLinks>(worker_.io());
   }
   if (worker_.speaks_for_all() && planned.settings.security == Security::none &&
       (is_new || peer.settings.security != Security::none)) {
@@ -103,6 +112,7 @@ void Client::use(Plan::PlannedPeer planned) {
   if (!is_new && planned.settings.endpoints != peer.settings.endpoints) {
     peer.gate->cache()->forget();
   }
+  peer.spares->clear();
   peer.settings = std::move(planned.settings);
   peer.factory = std::move(planned.security.factory);
   peer.identity = std::move(planned.security.identity);
@@ -144,6 +154,8 @@ void Client::drain() {
   listening_ = false;
   for (const auto& tunnel : tunnels_)
     tunnel->listener->stop();
+  for (auto& [name, peer] : peers_)
+    peer.spares->clear();
 }
 
 void Client::stop() {
@@ -198,6 +210,18 @@ void Client::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t
     withdraw(peer, session, older->second.generation);
   }
   attempts_[session] = {generation, nullptr, 0};
+  if (generation == 1) {
+    if (auto link = peer.spares->take()) {
+      boost::asio::post(worker_.io(),
+                        [this, session, generation, link = std::move(link)]() mutable {
+                          reuse(std::move(link), session, generation);
+                        });
+      return;
+    }
+  } else {
+    // A link is lost or suspect: so may be the others that go the same way.
+    peer.spares->clear();
+  }
   peer.gate->request(session, worker_.io(), [this, session, generation](SharedGate::Dial dial) {
     told(session, generation, dial);
   });
@@ -224,23 +248,12 @@ void Client::dial(Peer& peer, const SessionId& session) {
   const std::shared_ptr<SessionDriver> driver = sessions_.at(session);
   const std::uint64_t generation = attempt.generation;
   const SharedGate::Dial dial = attempt.dial;
-  LinkDialer::Handlers handlers;
+  LinkDialer::Handlers handlers = outcomes(peer, driver, generation);
   handlers.hello = [this, &peer, driver, session, generation, dial]() -> std::optional<Hello> {
     if (!peer.gate->answered(session, dial)) return std::nullopt;
     auto hello = driver->hello(generation);
     if (!hello) withdraw(peer, session, generation);
     return hello;
-  };
-  handlers.welcomed = [this, &peer, driver, session, generation](std::unique_ptr<Transport> link,
-                                                                 const Welcome& welcome,
-                                                                 ConstBytes early) {
-    peer.gate->accepted();
-    withdraw(peer, session, generation);
-    driver->welcomed(std::move(link), welcome, early);
-  };
-  handlers.refused = [this, &peer, driver, session, generation](const Refused& refused) {
-    withdraw(peer, session, generation);
-    driver->refused(generation, refused);
   };
   handlers.failed = [this, &peer, driver, session, generation, dial](bool rejected,
                                                                      const std::string& why) {
@@ -264,6 +277,54 @@ void Client::dial(Peer& peer, const SessionId& session) {
   dialer->start();
 }
 
+// The session's HELLO goes over a link that there is. It may be dead without anybody knowing; then
+// the session's next attempt is dialled as usual.
+void Client::reuse(std::unique_ptr<Transport> link, const SessionId& session,
+                   std::uint64_t generation) {
+  const auto found = attempts_.find(session);
+  if (found == attempts_.end() || found->second.generation != generation) return;
+  const std::shared_ptr<SessionDriver> driver = sessions_.at(session);
+  Peer& peer = peers_.at(driver->labels().peer);
+  LinkDialer::Handlers handlers = outcomes(peer, driver, generation);
+  handlers.hello = [this, &peer, driver, session, generation] {
+    auto hello = driver->hello(generation);
+    if (!hello) withdraw(peer, session, generation);
+    return hello;
+  };
+  handlers.failed = [this, &peer, driver, session, generation](bool, const std::string& why) {
+    peer.spares->clear();
+    withdraw(peer, session, generation);
+    driver->attempt_void(generation, why);
+  };
+  ++peer.links_reused;
+  const auto cache = peer.gate->cache();
+  const auto dialer = std::make_shared<LinkDialer>(
+      worker_.io(), peer.settings.endpoints, peer.factory, worker_.session_options().liveness.dead,
+      std::move(handlers), cache);
+  found->second.dialer = dialer;
+  dialer->start_on(std::move(link),
+                   std::max(kReusePatience, 2 * cache->learned().took.value_or(Duration{})));
+}
+
+// What follows from the server's answer, however its link came about.
+LinkDialer::Handlers Client::outcomes(Peer& peer, const std::shared_ptr<SessionDriver>& driver,
+                                      std::uint64_t generation) {
+  const SessionId session = driver->session().id();
+  LinkDialer::Handlers handlers;
+  handlers.welcomed = [this, &peer, driver, session, generation](std::unique_ptr<Transport> link,
+                                                                 const Welcome& welcome,
+                                                                 ConstBytes early) {
+    peer.gate->accepted();
+    withdraw(peer, session, generation);
+    driver->welcomed(std::move(link), welcome, early);
+  };
+  handlers.refused = [this, &peer, driver, session, generation](const Refused& refused) {
+    withdraw(peer, session, generation);
+    driver->refused(generation, refused);
+  };
+  return handlers;
+}
+
 // Does nothing about an attempt of another generation.
 void Client::withdraw(Peer& peer, const SessionId& session, std::uint64_t generation, bool alive) {
   const auto found = attempts_.find(session);
@@ -280,6 +341,8 @@ bool Client::reconnect(const std::shared_ptr<SessionDriver>& driver) {
 }
 
 void Client::network_changed() {
+  for (auto& [name, peer] : peers_)
+    peer.spares->clear();
   const Sessions sessions = sessions_;
   for (const auto& [id, driver] : sessions) {
     if (driver->session().next_attempt()) driver->try_now();
@@ -291,6 +354,14 @@ void Client::attached(SessionDriver&) {
 }
 
 void Client::detached(SessionDriver&) {}
+
+void Client::released(std::unique_ptr<Transport> link, SessionDriver& driver) {
+  const Peer& peer = peers_.at(driver.labels().peer);
+  if (listening_ && !peer.retired && link->made_by(peer.factory) &&
+      peer.spares->size() < spare_links_) {
+    peer.spares->put(std::move(link));
+  }
+}
 
 void Client::ended(SessionDriver& driver, Reason) {
   ++totals_.ended;

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "config/settings.hpp"
+#include "net/link/link_dialer.hpp"
+#include "net/link/spare_links.hpp"
 #include "net/listen/listener.hpp"
 #include "net/listen/listening_sockets.hpp"
 #include "net/session_driver.hpp"
@@ -19,8 +21,6 @@
 #include "net/tls/link_security.hpp"
 
 namespace backedpipe {
-
-class LinkDialer;
 
 class Client final : public SessionOwner {
  public:
@@ -30,6 +30,8 @@ class Client final : public SessionOwner {
     std::shared_ptr<const TransportFactory> factory;
     std::string identity;
     std::shared_ptr<SharedGate> gate;
+    std::unique_ptr<SpareLinks> spares;
+    std::uint64_t links_reused = 0;
   };
   struct Tunnel {
     TunnelSettings settings;
@@ -48,6 +50,7 @@ class Client final : public SessionOwner {
       std::shared_ptr<Tunnel> tunnel;  // one that there is, or a new one
     };
     std::size_t max_sessions = 0;
+    std::size_t spare_links = 0;
     std::vector<PlannedPeer> peers;
     std::vector<PlannedTunnel> tunnels;
   };
@@ -99,6 +102,7 @@ class Client final : public SessionOwner {
   void give_up(SessionDriver& driver, std::uint64_t generation) override;
   void attached(SessionDriver& driver) override;
   void detached(SessionDriver& driver) override;
+  void released(std::unique_ptr<Transport> link, SessionDriver& driver) override;
   void ended(SessionDriver& driver, Reason reason) override;
 
  private:
@@ -117,10 +121,14 @@ class Client final : public SessionOwner {
   SessionId new_session_id();
   void told(const SessionId& session, std::uint64_t generation, SharedGate::Dial dial);
   void dial(Peer& peer, const SessionId& session);
+  void reuse(std::unique_ptr<Transport> link, const SessionId& session, std::uint64_t generation);
+  LinkDialer::Handlers outcomes(Peer& peer, const std::shared_ptr<SessionDriver>& driver,
+                                std::uint64_t generation);
   void withdraw(Peer& peer, const SessionId& session, std::uint64_t generation, bool alive = false);
 
   Worker& worker_;
   std::size_t max_sessions_ = 0;
+  std::size_t spare_links_ = 0;
   std::unordered_map<std::string, Peer> peers_;
   std::vector<std::shared_ptr<Tunnel>> tunnels_;
   bool listening_ = false;

@@ -6,7 +6,9 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
+#include "net/link/graceful_close.hpp"
 #include "net/link/link_socket.hpp"
+#include "net/link/spare_links.hpp"
 #include "net/report/event_log.hpp"
 
 namespace backedpipe {
@@ -33,6 +35,7 @@ Server::SecurityOfListeners Server::read_security(const Settings& settings) {
 Server::Plan Server::plan(const Settings& settings, const SecurityOfListeners& security,
                           ListeningSockets& sockets) const {
   Plan plan;
+  plan.spare_links = settings.limits.spare_links;
   plan.services = settings.services;
   for (std::size_t i = 0; i < settings.accept.size(); ++i) {
     const AcceptSettings& accept = settings.accept[i];
@@ -59,6 +62,9 @@ std::shared_ptr<Server::Entry> Server::entry_for(const AcceptSettings& wanted, c
 
 void Server::use(Plan plan) {
   services_ = std::move(plan.services);
+  spare_links_ = plan.spare_links;
+  // Who has proved something to the old settings has not proved it to these.
+  close_spares();
 
   const auto before = std::exchange(entries_, {});
   for (Plan::PlannedEntry& planned : plan.entries) {
@@ -100,8 +106,14 @@ void Server::listen(const std::shared_ptr<Entry>& entry) {
                to_string(entry->settings.security));
 }
 
+void Server::drain() {
+  draining_ = true;
+  close_spares();
+}
+
 void Server::stop() {
   stopping_ = true;
+  close_spares();
   const Sessions sessions = std::move(sessions_);
   sessions_.clear();
   for (const auto& [id, driver] : sessions)
@@ -122,10 +134,7 @@ void Server::accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket) 
   ++entry->pending;
   const Admission::Ticket ticket = entered.ticket;
   auto link = std::make_shared<PendingLink>(
-      entry->factory->wrap(std::move(socket)),
-      [this, entry](std::unique_ptr<Transport>& transport, const Hello& hello, ConstBytes early) {
-        return heard(*entry, transport, hello, early);
-      },
+      entry->factory->wrap(std::move(socket)), hear_for(entry),
       [this, entry, ticket, source = remote.address](PendingLink::End end, const std::string& why) {
         --entry->pending;
         worker_.commons().directory.leave(ticket);
@@ -134,6 +143,28 @@ void Server::accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket) 
       });
   pending_.emplace(ticket, link);
   link->start();
+}
+
+PendingLink::Heard Server::hear_for(const std::shared_ptr<Entry>& entry) {
+  return [this, entry](std::unique_ptr<Transport>& transport, const Hello& hello,
+                       ConstBytes early) { return heard(*entry, transport, hello, early); };
+}
+
+// Its identity is known and its session has ended: it is in nobody's way.
+void Server::keep(const std::shared_ptr<Entry>& entry, std::unique_ptr<Transport> link) {
+  const std::uint64_t number = ++last_spare_;
+  auto spare = std::make_shared<PendingLink>(
+      std::move(link), hear_for(entry), [this, number](PendingLink::End, const std::string& why) {
+        spares_.erase(number);
+        if (!why.empty()) spdlog::debug("spare link: {}", why);
+      });
+  spares_.emplace(number, spare);
+  spare->await_hello(SpareLinks::kAwait);
+}
+
+void Server::close_spares() {
+  for (const auto& [number, spare] : std::exchange(spares_, {}))
+    spare->evict();
 }
 
 void Server::handshake_over(Entry& entry, const std::string& source, PendingLink::End end,
@@ -347,6 +378,16 @@ void Server::attached(SessionDriver& driver) {
 
 void Server::detached(SessionDriver& driver) {
   worker_.commons().directory.detached(driver.session().id(), Worker::now());
+}
+
+void Server::released(std::unique_ptr<Transport> link, SessionDriver&) {
+  const auto entry = std::find_if(entries_.begin(), entries_.end(), [&link](const auto& each) {
+    return link->made_by(each->factory);
+  });
+  if (stopping_ || draining_ || spares_.size() >= spare_links_ || entry == entries_.end()) {
+    return close_gracefully(std::move(link));
+  }
+  keep(*entry, std::move(link));
 }
 
 void Server::ended(SessionDriver& driver, Reason reason) {

@@ -41,6 +41,7 @@ class Server final : public SessionOwner {
       LinkSecurity security;
       std::shared_ptr<Entry> entry;  // one that there is, or a new one
     };
+    std::size_t spare_links = 0;
     std::vector<ServiceSettings> services;
     std::vector<PlannedEntry> entries;
   };
@@ -59,7 +60,7 @@ class Server final : public SessionOwner {
 
   void start();
   // Opens no session any more, "shutting down", but lets those that there are be resumed.
-  void drain() { draining_ = true; }
+  void drain();
   // Refuses whoever comes from now on as "shutting down", and lets go of all links: clients keep
   // their sessions and try again.
   void stop();
@@ -85,6 +86,7 @@ class Server final : public SessionOwner {
   void give_up(SessionDriver& driver, std::uint64_t generation) override;
   void attached(SessionDriver& driver) override;
   void detached(SessionDriver& driver) override;
+  void released(std::unique_ptr<Transport> link, SessionDriver& driver) override;
   void ended(SessionDriver& driver, Reason reason) override;
 
  private:
@@ -101,6 +103,9 @@ class Server final : public SessionOwner {
                                    ListeningSockets& sockets) const;
   void listen(const std::shared_ptr<Entry>& entry);
   void accepted(const std::shared_ptr<Entry>& entry, StreamSocket socket);
+  PendingLink::Heard hear_for(const std::shared_ptr<Entry>& entry);
+  void keep(const std::shared_ptr<Entry>& entry, std::unique_ptr<Transport> link);
+  void close_spares();
   void handshake_over(Entry& entry, const std::string& source, PendingLink::End end,
                       const std::string& why);
   Refused heard(const Entry& entry, std::unique_ptr<Transport>& transport, const Hello& hello,
@@ -122,6 +127,9 @@ class Server final : public SessionOwner {
   std::vector<ServiceSettings> services_;
   std::vector<std::shared_ptr<Entry>> entries_;
   std::unordered_map<Admission::Ticket, std::shared_ptr<PendingLink>> pending_;
+  std::size_t spare_links_ = 0;  // there may be
+  std::unordered_map<std::uint64_t, std::shared_ptr<PendingLink>> spares_;
+  std::uint64_t last_spare_ = 0;
   Sessions sessions_;
   SharedLabels labels_;
   bool listening_ = false;

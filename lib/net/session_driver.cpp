@@ -158,6 +158,12 @@ void SessionDriver::attempt_failed(std::uint64_t generation, bool rejected,
   pump();
 }
 
+void SessionDriver::attempt_void(std::uint64_t generation, const std::string& why) {
+  spdlog::debug("session {} generation {}: no link: {}", to_string(session_.id()), generation, why);
+  session_.attempt_void(generation, Worker::now());
+  pump();
+}
+
 Result<void> SessionDriver::attach(std::unique_ptr<Transport>& link, const Hello& hello,
                                    bool created, ConstBytes early) {
   const auto welcome = session_.attach(hello, created, Worker::now());
@@ -378,6 +384,7 @@ void SessionDriver::run_actions() {
         owner_->connect(shared_from_this(), action->generation);
         break;
       case Session::Action::Kind::close_link:
+        if (session_.link_reusable()) release_link();
         close_link(action->generation, session_.end_on_its_way());
         owner_->give_up(*this, action->generation);
         break;
@@ -417,6 +424,13 @@ void SessionDriver::close_link(std::uint64_t generation, bool gracefully) {
   preface_.clear();
   backlog_ = {};
   if (gracefully) close_gracefully(std::move(link));
+}
+
+void SessionDriver::release_link() {
+  if (!link_ || !backlog_.empty() || !preface_.empty()) return;
+  boost::system::error_code ignored;
+  link_->socket().cancel(ignored);
+  owner_->released(std::move(link_), *this);
 }
 
 void SessionDriver::finish(Reason reason) {

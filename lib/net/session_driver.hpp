@@ -32,6 +32,8 @@ class SessionOwner {
   virtual void give_up(SessionDriver& driver, std::uint64_t generation) = 0;
   virtual void attached(SessionDriver& driver) = 0;
   virtual void detached(SessionDriver& driver) = 0;
+  // The session has come to a clean end on this link, which can carry another.
+  virtual void released(std::unique_ptr<Transport> link, SessionDriver& driver) = 0;
   // The last thing a driver reports; forget it, and its attempt.
   virtual void ended(SessionDriver& driver, Reason reason) = 0;
 };
@@ -67,6 +69,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   void welcomed(std::unique_ptr<Transport> link, const Welcome& welcome, ConstBytes early);
   void refused(std::uint64_t generation, const Refused& refused);
   void attempt_failed(std::uint64_t generation, bool rejected, const std::string& why);
+  // See Session.
+  void attempt_void(std::uint64_t generation, const std::string& why);
 
   // Server: a HELLO that the registry has let through has come over `link`. On an error the link is
   // still the caller's, to be refused with it.
@@ -120,6 +124,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   void close_application();
   void reset_application(Reason reason);
   void close_link(std::uint64_t generation, bool gracefully);
+  void release_link();
   void finish(Reason reason);
 
   Worker& worker_;

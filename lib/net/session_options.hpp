@@ -14,6 +14,7 @@ inline SessionOptions session_options(const Settings& settings) {
                       .suspect = settings.liveness.suspect,
                       .dead = settings.liveness.dead};
   options.resume_timeout = settings.limits.resume_timeout;
+  options.reuse_links = settings.limits.spare_links > 0;
   return options;
 }
 

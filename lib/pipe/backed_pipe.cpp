@@ -163,6 +163,7 @@ Result<void> BackedPipe::attach(std::uint64_t generation, const Position& peer, 
   // Since the handshake stated our position, more may have been delivered, and the old link may
   // have been told of a wider window.
   window_due_ = true;
+  told_all_ = tells_all(false);
   // An answer that took longer may have waited for a process rather than for the path.
   if (handshake && *handshake < kUnusual) {
     measured(*handshake, now);
@@ -199,6 +200,7 @@ void BackedPipe::let_go_of_link() {
   received_data_last_ = false;
   unanswered_since_.reset();
   reset_sent_ = false;
+  told_all_ = told_more_ = false;
   if (resetting()) writer_.discard();
 }
 
@@ -236,6 +238,7 @@ Result<std::size_t> BackedPipe::receive(std::uint64_t generation, ConstBytes byt
       return given - bytes.size() - left;
     }
   }
+  if (!bytes.empty()) behind_reset_ = true;
   return given;
 }
 
@@ -329,11 +332,19 @@ std::size_t BackedPipe::outgoing(TimePoint now, std::span<ConstBytes> out) {
   return outbox_.pieces(writer_.ring(), out);
 }
 
+// Of a frame that is sent now: it acknowledges the peer's end, and our own end is or was with it.
+bool BackedPipe::tells_all(bool with_fin) const {
+  return reader_.done() && writer_.finished() &&
+         (with_fin || writer_.next_offset() == writer_.end());
+}
+
 void BackedPipe::fill_outbox(TimePoint now) {
   if (reset_sent_) return;
   const std::uint64_t acknowledgement = reader_.delivered_sequence();
   const auto add = [&](FrameType type, std::uint64_t value, std::size_t payload_bytes = 0) {
     outbox_.add({type, acknowledgement, value}, payload_bytes);
+    told_more_ = told_all_;
+    told_all_ = tells_all(type == FrameType::fin);
   };
 
   if (pong_due_) {
@@ -400,6 +411,12 @@ void BackedPipe::reset(Reason reason) {
   // it.
   if (!reset_received_) reader_.discard();
   if (state_ != PipeState::connected) writer_.discard();
+}
+
+bool BackedPipe::link_at_rest() const {
+  if (state_ != PipeState::connected || !outbox_.empty() || !decoder_.at_boundary()) return false;
+  if (reset_received_) return told_all_ && !told_more_ && !behind_reset_;
+  return reset_sent_;
 }
 
 void BackedPipe::close() {

@@ -164,6 +164,10 @@ class BackedPipe {
   std::optional<Reason> reset_received() const { return reset_received_; }
   // Both directions have ended, and everything is acknowledged.
   bool done() const { return writer_.done() && reader_.done(); }
+  // The session has come to its clean end on this link, which has nothing under way any more in
+  // either direction: the next thing on it may be another session. After the peer's RESET that is
+  // known only if the frame that let the peer end the session was our last one.
+  bool link_at_rest() const;
   // Frees everything; the pipe takes part in nothing any more.
   void close();
 
@@ -185,6 +189,7 @@ class BackedPipe {
 
   void let_go_of_link();
   void fill_outbox(TimePoint now);
+  bool tells_all(bool with_fin) const;
   Result<std::size_t> on_frame(const FrameDecoder::Event& event, std::size_t placed, TimePoint now);
   Result<std::size_t> violation(Reason reason);
   void acknowledge(bool at_once, TimePoint now);
@@ -225,6 +230,9 @@ class BackedPipe {
   std::optional<Reason> reset_reason_;
   std::optional<Reason> reset_received_;
   bool reset_sent_ = false;
+  bool behind_reset_ = false;  // something has come behind the peer's
+  bool told_all_ = false;      // over this link the peer was told that both directions have ended
+  bool told_more_ = false;     // and there was another frame after that
   bool violates_session_ = false;
   std::uint64_t replayed_bytes_ = 0;
 };

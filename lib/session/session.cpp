@@ -25,6 +25,7 @@ Session::Session(Identity identity, SegmentPool& pool, const SessionOptions& opt
                  std::uint64_t seed, TimePoint now)
     : identity_(std::move(identity)),
       resume_timeout_(options.resume_timeout),
+      reuse_links_(options.reuse_links),
       pipe_(pool, options.pipe),
       liveness_(options.liveness),
       reconnector_(options.backoff, seed),
@@ -106,7 +107,8 @@ std::optional<Hello> Session::hello(std::uint64_t generation, TimePoint now) {
                .generation = generation,
                .position = pipe_.position(),
                .open = open,
-               .service = open ? identity_.service : std::string()};
+               .service = open ? identity_.service : std::string(),
+               .reuse = reuse_links_};
 }
 
 void Session::welcomed(const Welcome& welcome, TimePoint now) {
@@ -115,6 +117,7 @@ void Session::welcomed(const Welcome& welcome, TimePoint now) {
       welcome.generation != pipe_.generation()) {
     return;
   }
+  reuse_agreed_ = reuse_links_ && welcome.reuse;
   const auto attached = pipe_.attach(welcome.generation, welcome.position, now, now - hello_at_);
   if (attached) {
     welcomed_ = true;
@@ -167,6 +170,12 @@ void Session::attempt_failed(std::uint64_t generation, bool rejected, TimePoint 
   settle();
 }
 
+void Session::attempt_void(std::uint64_t generation, TimePoint now) {
+  if (!pipe_.attempt_failed(generation)) return;
+  reconnector_.want_now(now);
+  tick(now);
+}
+
 // --- links, as a server
 
 Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now) {
@@ -182,11 +191,13 @@ Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now)
     return attached.error();
   }
   if (replaced != 0) actions_.push_back({Kind::close_link, replaced});
+  reuse_agreed_ = reuse_links_ && hello.reuse;
   on_attached(now);
   return Welcome{.session = identity_.id,
                  .generation = hello.generation,
                  .position = pipe_.position(),
-                 .created = created};
+                 .created = created,
+                 .reuse = reuse_agreed_};
 }
 
 // --- links, on both sides
@@ -342,6 +353,7 @@ void Session::reset_application(Reason reason) {
 void Session::end(Reason reason) {
   if (ended_) return;
   ended_ = true;
+  link_reusable_ = reuse_agreed_ && reason == Reason::closed && pipe_.link_at_rest();
   const PipeState state = pipe_.state();
   if (state == PipeState::connected || state == PipeState::reconnecting) {
     actions_.push_back({Kind::close_link, pipe_.generation()});

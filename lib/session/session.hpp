@@ -34,6 +34,7 @@ struct SessionOptions {
   LivenessOptions liveness;
   BackoffOptions backoff;
   Duration resume_timeout = std::chrono::hours(24);
+  bool reuse_links = true;  // when a session has ended well, its link is good for another
 };
 
 class Session {
@@ -96,6 +97,9 @@ class Session {
   // There is reason to believe that the link is dead (its local address is gone, say): suspect at
   // once, until it answers.
   void distrust(TimePoint now);
+  // The attempt's link, one that was there before, has turned out to be of no use: the next attempt
+  // follows at once.
+  void attempt_void(std::uint64_t generation, TimePoint now);
   // Find out whether the link is alive: asks now.
   void ask(TimePoint now);
 
@@ -139,6 +143,9 @@ class Session {
   bool end_on_its_way() const {
     return ended_ && !(role() == Role::client && pipe_.reset_received());
   }
+  // Over, and its link can carry another session: both sides have agreed to that, and nothing of
+  // this one is under way.
+  bool link_reusable() const { return link_reusable_; }
   // The link owes an answer for too long. A client has a candidate beside it, or is about to.
   bool suspect() const { return suspect_; }
   // There is a link, and no reason to doubt it.
@@ -170,6 +177,7 @@ class Session {
 
   Identity identity_;
   Duration resume_timeout_;
+  bool reuse_links_;
   BackedPipe pipe_;
   Liveness liveness_;
   Reconnector reconnector_;
@@ -182,6 +190,8 @@ class Session {
   bool welcomed_ = false;           // the server does know of it
   bool application_reset_ = false;  // the application has been told, or was the one to ask
   bool suspect_ = false;
+  bool reuse_agreed_ = false;  // for the link that there is
+  bool link_reusable_ = false;
   bool ended_ = false;
 };
 

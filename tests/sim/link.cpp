@@ -75,6 +75,12 @@ bool Link::over(Side at, TimePoint now) {
   return channel.drops_unread || channel.read == channel.arrived;
 }
 
+bool Link::empty() const {
+  return std::all_of(channels_.begin(), channels_.end(), [](const Channel& channel) {
+    return channel.read == channel.bytes.size();
+  });
+}
+
 void Link::lose(Channel& channel, std::size_t from, std::optional<TimePoint> notice) {
   channel.lost_from = std::min(channel.lost_from, from);
   channel.drops_unread = true;

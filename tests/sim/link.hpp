@@ -52,6 +52,8 @@ class Link {
   // The end or an error has reached this side; everything readable has been read, or is lost.
   bool over(Side at, TimePoint now);
   void close(Side by, TimePoint now);
+  // Everything that was ever written has been read, on both sides.
+  bool empty() const;
 
   // --- faults
 

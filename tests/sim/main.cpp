@@ -43,6 +43,7 @@ struct Progress {
   volatile std::uint64_t candidates_dropped;
   volatile std::uint64_t bytes;
   volatile std::uint64_t clean;
+  volatile std::uint64_t reusable;
   volatile std::uint64_t fleets;
 };
 
@@ -140,6 +141,7 @@ void work(const Options& options, unsigned job, std::uint64_t count, Progress& p
     progress.candidates_dropped = progress.candidates_dropped + tally.candidates_dropped;
     progress.bytes = progress.bytes + tally.bytes;
     progress.clean = progress.clean + (tally.clean ? 1 : 0);
+    progress.reusable = progress.reusable + (tally.reusable ? 1 : 0);
     progress.fleets = progress.fleets + (fleet ? 1 : 0);
   }
 }
@@ -208,9 +210,11 @@ int run_all(const Options& options) {
     return static_cast<double>(total(member)) /
            static_cast<double>(std::max<std::uint64_t>(done, 1));
   };
-  std::printf("on average %.0f steps, %.1f links, %.0f bytes; %.0f%% ended cleanly\n",
-              each(&Progress::steps), each(&Progress::links), each(&Progress::bytes),
-              100 * each(&Progress::clean));
+  std::printf(
+      "on average %.0f steps, %.1f links, %.0f bytes; %.0f%% ended cleanly, %.0f%% on a link that "
+      "was good for another session\n",
+      each(&Progress::steps), each(&Progress::links), each(&Progress::bytes),
+      100 * each(&Progress::clean), 100 * each(&Progress::reusable));
   std::printf("%.2f links taken over by a candidate, %.2f candidates dropped\n",
               each(&Progress::takeovers), each(&Progress::candidates_dropped));
   return failed == 0 && !died ? 0 : 1;

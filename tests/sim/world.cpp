@@ -117,7 +117,8 @@ World::Tally World::tally() const {
               .takeovers = takeovers_,
               .candidates_dropped = candidates_dropped_,
               .bytes = 0,
-              .clean = client_ended_ == Reason::closed};
+              .clean = client_ended_ == Reason::closed,
+              .reusable = reusable_};
   for (const auto& application : applications_)
     tally.bytes += application->taken();
   return tally;
@@ -290,6 +291,7 @@ bool World::execute_actions(End& end) {
         break;
       case Session::Action::Kind::close_link:
         if (end.wire && end.wire_generation == action->generation) {
+          check_reuse(end);
           drop_wire(end);
         } else if (end.side == Side::client && attempt_ &&
                    attempt_->generation == action->generation) {
@@ -396,6 +398,19 @@ bool World::write_link(End& end) {
     if (end.over || blocked) break;
   }
   return progress;
+}
+
+// Where the client may say HELLO again, the server expects one, and nothing else is on the way.
+void World::check_reuse(const End& end) {
+  if (!end.session->link_reusable()) return;
+  if (end.side == Side::server) {
+    end.wire->reusable_for_server = true;
+    return;
+  }
+  reusable_ = true;
+  require(end.wire->reusable_for_server, "both sides know that a link is free",
+          "the server does not");
+  require(end.wire->link.empty(), "a free link is at rest", "something is still on its way");
 }
 
 void World::drop_wire(End& end) {

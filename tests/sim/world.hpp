@@ -38,6 +38,7 @@ class World {
     std::uint64_t candidates_dropped = 0;  // because the link was alive after all
     std::uint64_t bytes = 0;               // delivered, both ways
     bool clean = false;
+    bool reusable = false;  // and its link was good for another session
   };
   Tally tally() const;
 
@@ -51,6 +52,7 @@ class World {
     std::array<WireTap, 2> taps;                    // of what each side puts on it
     std::array<std::vector<std::byte>, 2> offered;  // and could not be written
     Application* server_application = nullptr;
+    bool reusable_for_server = false;
   };
   using WirePointer = std::shared_ptr<Wire>;
 
@@ -108,6 +110,7 @@ class World {
   bool read_link(End& end);
   bool write_link(End& end);
   void drop_wire(End& end);
+  void check_reuse(const End& end);
 
   // --- dialling and accepting
   void dial(std::uint64_t generation);
@@ -156,6 +159,7 @@ class World {
   unsigned wires_ = 0;
   unsigned takeovers_ = 0;
   unsigned candidates_dropped_ = 0;
+  bool reusable_ = false;
 
   std::size_t next_fault_ = 0;
   bool healed_ = false;

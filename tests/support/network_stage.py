@@ -120,7 +120,8 @@ class NetworkStage:
     def surplus_dials(self):
         """The client's dials beyond the one that each session needs: for candidates, mostly."""
         status = self.client.control.status()
-        return sum(peer["dials"] for peer in status["peers"]) - status["totals"]["sessions_opened"]
+        return (sum(peer["dials"] + peer["links_reused"] for peer in status["peers"])
+                - status["totals"]["sessions_opened"])
 
     def wait_connected(self, seconds=30):
         """Every session has a link that owes nothing."""

@@ -86,6 +86,7 @@ TEST(Config, HasTheDefaultsThatTheSamplesState) {
   EXPECT_EQ(bare->limits.max_memory_bytes, full->limits.max_memory_bytes);
   EXPECT_EQ(bare->limits.resume_timeout, full->limits.resume_timeout);
   EXPECT_EQ(bare->limits.max_handshakes, full->limits.max_handshakes);
+  EXPECT_EQ(bare->limits.spare_links, full->limits.spare_links);
   EXPECT_EQ(bare->liveness.ping, full->liveness.ping);
   EXPECT_EQ(bare->liveness.suspect, full->liveness.suspect);
   EXPECT_EQ(bare->liveness.dead, full->liveness.dead);

@@ -129,7 +129,7 @@ TEST(StatusJson, HasTheDocumentedFields) {
             (Names{"name", "listen", "peer", "service", "sessions"}));
   EXPECT_EQ(names_of(json.at("peers").at(0)),
             (Names{"name", "endpoints", "security", "state", "last_error", "next_attempt",
-                   "sessions", "waiting", "dialling", "dials"}));
+                   "sessions", "waiting", "dialling", "dials", "spare_links", "links_reused"}));
   EXPECT_EQ(names_of(json.at("listeners").at(0)),
             (Names{"listen", "security", "handshakes", "sessions"}));
   EXPECT_EQ(names_of(json.at("totals")),
@@ -156,7 +156,9 @@ TEST(StatusJson, SaysHowItsPeersAre) {
                           .sessions = 7,
                           .waiting = 6,
                           .dialling = 1,
-                          .dials = 40});
+                          .dials = 40,
+                          .spare_links = 3,
+                          .links_reused = 22});
   status.peers.push_back({});
   const OrderedJson json = to_json(status);
   EXPECT_EQ(json.at("uptime_s"), 108000);
@@ -164,7 +166,8 @@ TEST(StatusJson, SaysHowItsPeersAre) {
             OrderedJson::parse(R"({"name": "office", "endpoints": ["a:1", "b:2"],
               "security": "psk", "state": "down", "last_error": "refused",
               "next_attempt": "1970-01-01T00:00:00.001Z", "sessions": 7,
-              "waiting": 6, "dialling": 1, "dials": 40})"));
+              "waiting": 6, "dialling": 1, "dials": 40, "spare_links": 3,
+              "links_reused": 22})"));
   EXPECT_EQ(json.at("peers").at(1).at("state"), "unknown");
   EXPECT_TRUE(json.at("peers").at(1).at("last_error").is_null());
   EXPECT_TRUE(json.at("peers").at(1).at("next_attempt").is_null());

@@ -134,8 +134,12 @@ class ClientSession : public testing::Test {
 
   void welcome(std::uint64_t generation, const Position& server = peer_at(0),
                TimePoint now = kStart) {
-    client_->welcomed(
-        {.session = kId, .generation = generation, .position = server, .created = false}, now);
+    client_->welcomed({.session = kId,
+                       .generation = generation,
+                       .position = server,
+                       .created = false,
+                       .reuse = server_reuses_links_},
+                      now);
   }
 
   // A link that has proved useful.
@@ -153,6 +157,7 @@ class ClientSession : public testing::Test {
   }
 
   Subject client_{Role::client};
+  bool server_reuses_links_ = true;
 };
 
 TEST_F(ClientSession, DialsAtOnceWhenStarted) {
@@ -213,6 +218,18 @@ TEST_F(ClientSession, ATransientRefusalIsTriedAgain) {
   EXPECT_EQ(client_.actions(), "connect 1");
   EXPECT_GT(await_attempt(), kStart);
   EXPECT_EQ(client_.actions(), "connect 2");
+}
+
+TEST_F(ClientSession, AnAttemptOnALinkThatWasDeadIsFollowedByAnotherAtOnce) {
+  client_->start(kStart);
+  ASSERT_TRUE(client_->hello(1, kStart));
+  client_->attempt_void(1, kStart);
+  EXPECT_EQ(client_.actions(), "connect 1; connect 2");
+  client_->attempt_void(1, kStart);
+  EXPECT_EQ(client_.actions(), "") << "that is no news";
+  const auto hello = client_->hello(2, kStart);
+  ASSERT_TRUE(hello);
+  EXPECT_TRUE(hello->open);
 }
 
 TEST_F(ClientSession, APermanentRefusalEndsIt) {
@@ -571,6 +588,66 @@ TEST_F(FinishedClient, LingersUntilTheServerSaysClosed) {
   EXPECT_EQ(client_.segments_in_use(), 0U);
 }
 
+TEST_F(FinishedClient, LeavesALinkThatIsGoodForAnotherSession) {
+  finish(4);
+  EXPECT_FALSE(client_->link_reusable());
+  client_.hear(reset_frame(Reason::closed, 4));
+  EXPECT_TRUE(client_->link_reusable());
+}
+
+TEST_F(FinishedClient, LeavesNoneToAServerThatDoesNotReuseIt) {
+  server_reuses_links_ = false;
+  finish(4);
+  client_.hear(reset_frame(Reason::closed, 4));
+  EXPECT_TRUE(client_->ended());
+  EXPECT_FALSE(client_->link_reusable());
+}
+
+TEST_F(FinishedClient, LeavesNoneOnWhichItHasSaidMoreThanTheServerNeeded) {
+  finish(4);
+  // The server may have ended the session before this comes.
+  client_.hear(frame_text(FrameType::ping, 4, 7));
+  EXPECT_EQ(only(FrameType::pong, client_.say_frames()).size(), 1U);
+  client_.hear(reset_frame(Reason::closed, 4));
+  EXPECT_TRUE(client_->ended());
+  EXPECT_FALSE(client_->link_reusable());
+}
+
+TEST_F(FinishedClient, LeavesNoneOnWhichItIsInTheMiddleOfAFrame) {
+  finish(4);
+  client_.hear(frame_text(FrameType::ping, 4, 7));
+  const std::size_t whole = offered(client_->pipe(), kStart).size();
+  client_->sent(1, whole - 1);
+  client_.hear(reset_frame(Reason::closed, 4));
+  EXPECT_TRUE(client_->ended());
+  EXPECT_FALSE(client_->link_reusable());
+}
+
+TEST_F(FinishedClient, LeavesNoneOnWhichSomethingFollowsTheEnd) {
+  finish(4);
+  client_.hear(reset_frame(Reason::closed, 4) + "B");
+  EXPECT_TRUE(client_->ended());
+  EXPECT_FALSE(client_->link_reusable());
+}
+
+TEST_F(FinishedClient, WhoseHelloToldAllLeavesALinkIfThatWasAllItSaid) {
+  finish(4);
+  client_.lose_link();
+  attach(peer_at(4));
+  client_.hear(reset_frame(Reason::closed, 4));
+  EXPECT_TRUE(client_->link_reusable());
+}
+
+TEST_F(FinishedClient, WhoseHelloToldAllLeavesNoneOnWhichItHasSaidMore) {
+  finish(4);
+  client_.lose_link();
+  attach(peer_at(4), kStart, milliseconds(10));
+  EXPECT_EQ(client_.say_frames().size(), 1U) << "its window";
+  client_.hear(reset_frame(Reason::closed, 4));
+  EXPECT_TRUE(client_->ended());
+  EXPECT_FALSE(client_->link_reusable());
+}
+
 TEST_F(FinishedClient, AsksAgainWhenTheLinkIsLostBeforeThat) {
   finish(4);
   client_.lose_link();
@@ -729,11 +806,23 @@ class ServerSession : public testing::Test {
                             .generation = generation,
                             .position = client,
                             .open = generation == 1,
-                            .service = generation == 1 ? "ssh" : ""},
+                            .service = generation == 1 ? "ssh" : "",
+                            .reuse = client_reuses_links_},
                            generation == 1, now);
   }
 
+  // Both directions have nothing to carry and end; behind the end the client says `more`.
+  void end_cleanly(const std::string& more = {}) {
+    server_.finish();
+    server_.say();
+    server_.hear(frame_text(FrameType::fin, 1, 0) + more);
+    EXPECT_EQ(server_.read(), "$");
+    EXPECT_FALSE(server_->link_reusable());
+    server_.say();
+  }
+
   Subject server_{Role::server};
+  bool client_reuses_links_ = true;
 };
 
 TEST_F(ServerSession, IsDetachedUntilAClientAttaches) {
@@ -814,6 +903,40 @@ TEST_F(ServerSession, SaysClosedWhenBothDirectionsAreDone) {
   ASSERT_TRUE(contains_reset(frames, Reason::closed));
   EXPECT_EQ(only(FrameType::reset, frames)[0].acknowledgement, 4U);
   EXPECT_EQ(server_.actions(), "close 1; ended: closed");
+}
+
+TEST_F(ServerSession, LeavesALinkThatIsGoodForAnotherSession) {
+  const auto welcome = attach(1);
+  ASSERT_TRUE(welcome.has_value());
+  EXPECT_TRUE(welcome->reuse);
+  end_cleanly();
+  ASSERT_TRUE(server_->ended());
+  EXPECT_TRUE(server_->link_reusable());
+}
+
+TEST_F(ServerSession, LeavesNoneToAClientThatHasNotOfferedIt) {
+  client_reuses_links_ = false;
+  const auto welcome = attach(1);
+  ASSERT_TRUE(welcome.has_value());
+  EXPECT_FALSE(welcome->reuse);
+  end_cleanly();
+  ASSERT_TRUE(server_->ended());
+  EXPECT_FALSE(server_->link_reusable());
+}
+
+TEST_F(ServerSession, LeavesNoneThatItHasReset) {
+  ASSERT_TRUE(attach(1).has_value());
+  server_->reset(Reason::target_refused);
+  server_.say();
+  EXPECT_TRUE(server_->ended());
+  EXPECT_FALSE(server_->link_reusable());
+}
+
+TEST_F(ServerSession, LeavesNoneOnWhichTheClientIsInTheMiddleOfAFrame) {
+  ASSERT_TRUE(attach(1).has_value());
+  end_cleanly(frame_text(FrameType::ack, 1).substr(1));
+  EXPECT_TRUE(server_->ended());
+  EXPECT_FALSE(server_->link_reusable());
 }
 
 TEST_F(ServerSession, IsClosedAlsoWhenTheLinkIsLostBeforeItCouldSayIt) {
@@ -981,6 +1104,8 @@ TEST_F(TwoSessions, EndCleanlyOnBothSides) {
   run_on();
   EXPECT_EQ(server_.actions(), "close 1; ended: closed");
   EXPECT_EQ(client_.actions(), "close 1; ended: closed");
+  EXPECT_TRUE(server_->link_reusable());
+  EXPECT_TRUE(client_->link_reusable());
 }
 
 TEST_F(TwoSessions, HalfCloseLeavesTheOtherDirectionOpen) {

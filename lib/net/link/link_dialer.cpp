@@ -56,6 +56,12 @@ void LinkDialer::start() {
   connector_->start();
 }
 
+void LinkDialer::start_on(std::unique_ptr<Transport> link, Duration patience) {
+  deadline_ = Worker::now() + kHandshakeTimeout;
+  where_ = "the link of an earlier session";
+  greet(std::move(link), patience);
+}
+
 void LinkDialer::cancel() {
   if (!over_) stop();
 }
@@ -69,16 +75,19 @@ void LinkDialer::stop() {
 }
 
 void LinkDialer::connected(Connector::Won won) {
-  transport_ = std::move(won.transport);
   endpoint_ = won.endpoint;
   where_ = std::move(won.where);
+  greet(std::move(won.transport), std::max<Duration>(kLeastPatience, kPatienceFactor * won.took));
+}
+
+void LinkDialer::greet(std::unique_ptr<Transport> link, Duration patience) {
+  transport_ = std::move(link);
   // It may cancel this dialer, and with that drop the handlers.
   const auto ask = handlers_.hello;
   const auto hello = ask();
   if (over_) return;
   if (!hello) return stop();
   handshake_.emplace(*hello);
-  const Duration patience = std::max<Duration>(kLeastPatience, kPatienceFactor * won.took);
   timer_.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(
       std::min(deadline_, Worker::now() + patience)));
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
@@ -128,7 +137,7 @@ void LinkDialer::hear_answer() {
       return fail(false, where_ + " does not speak this protocol: " + received.error().message());
     }
     if (!handshake_->complete()) continue;
-    cache_->note(endpoint_, true);
+    if (endpoint_) cache_->note(*endpoint_, true);
     // Handlers may drop the last reference to this.
     const auto self = shared_from_this();
     const Handlers handlers = std::move(handlers_);
@@ -145,7 +154,7 @@ void LinkDialer::hear_answer() {
 
 void LinkDialer::fail(bool rejected, const std::string& why) {
   if (over_) return;
-  if (transport_) cache_->note(endpoint_, false);
+  if (transport_ && endpoint_) cache_->note(*endpoint_, false);
   const auto self = shared_from_this();
   const Handlers handlers = std::move(handlers_);
   stop();

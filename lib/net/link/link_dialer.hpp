@@ -39,10 +39,13 @@ class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
              std::shared_ptr<EndpointCache> cache = nullptr, Duration pace = kRacePace);
 
   void start();
+  // Instead of start(): over a link that is there already, which has so long to answer.
+  void start_on(std::unique_ptr<Transport> link, Duration patience);
   void cancel();
 
  private:
   void connected(Connector::Won won);
+  void greet(std::unique_ptr<Transport> link, Duration patience);
   void say_hello();
   void hear_answer();
   void fail(bool rejected, const std::string& why);
@@ -61,7 +64,7 @@ class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
   TimePoint deadline_{};  // of the whole attempt
   std::unique_ptr<Transport> transport_;
   std::optional<ClientHandshake> handshake_;
-  StreamSocket::endpoint_type endpoint_;
+  std::optional<StreamSocket::endpoint_type> endpoint_;  // that was dialled
   std::string where_;
   bool over_ = false;
 };

@@ -21,8 +21,18 @@ PendingLink::PendingLink(std::unique_ptr<Transport> transport, Heard heard, Over
       timer_(transport_->socket().get_executor()) {}
 
 void PendingLink::start() {
-  timer_.expires_after(
-      std::chrono::duration_cast<std::chrono::steady_clock::duration>(kHandshakeTimeout));
+  begin(kHandshakeTimeout);
+  shake_hands();
+}
+
+void PendingLink::await_hello(Duration how_long) {
+  secured_ = spare_ = true;
+  begin(how_long);
+  wait(IoResult::Status::want_read, &PendingLink::hear);
+}
+
+void PendingLink::begin(Duration deadline) {
+  timer_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(deadline));
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (error) return;
     self->finish(End::failed, self->secured_
@@ -31,7 +41,6 @@ void PendingLink::start() {
                                         " bytes came)"
                                   : "timeout: no complete TLS handshake within 10 s");
   });
-  shake_hands();
 }
 
 void PendingLink::evict() {
@@ -94,6 +103,8 @@ void PendingLink::hear() {
 
 void PendingLink::finish(End end, const std::string& why) {
   if (!over_) return;
+  // No session has come, for whatever reason; nor was there a need for one.
+  if (spare_ && end == End::failed) end = End::closed;
   timer_.cancel();
   const Over over = std::exchange(over_, nullptr);
   heard_ = nullptr;

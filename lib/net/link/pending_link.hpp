@@ -1,7 +1,8 @@
-// PendingLink: a connection that a server has accepted and that has not proved anything yet. It
-// does the transport's handshake and hears the HELLO, in ten seconds altogether and with one small
-// fixed buffer, then hands itself to the server or refuses. Kept alive by its own waits; reports
-// its end exactly once.
+// PendingLink: a link of a server that has not said which session it is for. One that was just
+// accepted has not proved anything yet: it does the transport's handshake and hears the HELLO, in
+// ten seconds altogether and with one small fixed buffer, then hands itself to the server or
+// refuses. One whose session has ended waits for its next HELLO. Kept alive by its own waits;
+// reports its end exactly once.
 #pragma once
 
 #include <array>
@@ -37,10 +38,13 @@ class PendingLink : public std::enable_shared_from_this<PendingLink> {
   PendingLink(std::unique_ptr<Transport> transport, Heard heard, Over over);
 
   void start();
+  // Instead of start(): the transport's handshake has been complete for long.
+  void await_hello(Duration how_long);
   // Makes room for others.
   void evict();
 
  private:
+  void begin(Duration deadline);
   void shake_hands();
   void hear();
   void finish(End end, const std::string& why = {});
@@ -52,6 +56,7 @@ class PendingLink : public std::enable_shared_from_this<PendingLink> {
   ServerHandshake handshake_;
   Timer timer_;
   bool secured_ = false;  // the transport's handshake is complete
+  bool spare_ = false;    // and so was a session
 };
 
 }  // namespace backedpipe

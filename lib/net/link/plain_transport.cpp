@@ -23,8 +23,8 @@ class PlainTransport final : public Transport {
 };
 
 class PlainFactory final : public TransportFactory {
- public:
-  std::unique_ptr<Transport> wrap(StreamSocket socket) const override {
+ private:
+  std::unique_ptr<Transport> make(StreamSocket socket) const override {
     return std::make_unique<PlainTransport>(std::move(socket));
   }
 };

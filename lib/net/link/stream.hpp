@@ -73,6 +73,8 @@ bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& prot
 // An error is pending, or both directions have ended. Changes nothing: asking for the error itself
 // would take it from whoever reads next, to whom it would look like the end of the stream.
 bool is_broken(int socket);
+// There is nothing to read, not even the end of the stream or an error.
+bool is_quiet(int socket);
 // Closes with a TCP reset.
 void reset_and_close(StreamSocket& socket);
 

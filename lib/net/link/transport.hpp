@@ -15,6 +15,8 @@
 
 namespace backedpipe {
 
+class TransportFactory;
+
 class Transport {
  public:
   explicit Transport(StreamSocket socket) : socket_(std::move(socket)) {}
@@ -52,6 +54,11 @@ class Transport {
   // socket could not be moved, and the link is lost.
   bool move_to(boost::asio::io_context& io);
 
+  // Its handshake proved what this factory asks for. One that has replaced it may ask for more.
+  bool made_by(const std::shared_ptr<const TransportFactory>& factory) const {
+    return factory && maker_.lock() == factory;
+  }
+
   StreamSocket& socket() { return socket_; }
   const StreamSocket& socket() const { return socket_; }
 
@@ -59,17 +66,23 @@ class Transport {
   int fd() { return socket_.native_handle(); }
 
  private:
+  friend class TransportFactory;
+
   virtual IoResult read_pieces(std::span<const MutableBytes> pieces) = 0;
 
   StreamSocket socket_;
+  std::weak_ptr<const TransportFactory> maker_;
   bool drained_ = false;
 };
 
 // Makes transports for one side of links: what differs between plaintext, PSK and certificates.
-class TransportFactory {
+class TransportFactory : public std::enable_shared_from_this<TransportFactory> {
  public:
   virtual ~TransportFactory() = default;
-  virtual std::unique_ptr<Transport> wrap(StreamSocket socket) const = 0;
+  std::unique_ptr<Transport> wrap(StreamSocket socket) const;
+
+ private:
+  virtual std::unique_ptr<Transport> make(StreamSocket socket) const = 0;
 };
 
 // For links inside an already encrypted network.

@@ -76,8 +76,10 @@ struct Report {
   std::array<Sum, 2> of;  // by role
   std::map<std::string, std::uint64_t> handshake_failures;
   std::uint64_t pending_handshakes = 0;
-  std::map<std::string, std::uint64_t> dials;  // by peer
-  std::map<std::string, bool> down;            // by peer
+  std::map<std::string, std::uint64_t> dials;         // by peer
+  std::map<std::string, bool> down;                   // by peer
+  std::map<std::string, std::uint64_t> spare_links;   // by peer
+  std::map<std::string, std::uint64_t> links_reused;  // by peer
 };
 
 constexpr std::array kRoles{"client", "server"};
@@ -110,6 +112,8 @@ Report report_of(Shard& shard) {
   for (const auto& [name, peer] : shard.client.peers()) {
     report.dials[name] = peer.gate->cache()->dials();
     report.down[name] = peer.gate->view().state == PeerGate::State::down;
+    report.spare_links[name] = peer.spares->size();
+    report.links_reused[name] = peer.links_reused;
   }
   return report;
 }
@@ -125,6 +129,10 @@ Report sum_of(const std::vector<Report>& parts) {
     // The same for all.
     sum.dials.insert(part.dials.begin(), part.dials.end());
     sum.down.insert(part.down.begin(), part.down.end());
+    for (const auto& [name, count] : part.spare_links)
+      sum.spare_links[name] += count;
+    for (const auto& [name, count] : part.links_reused)
+      sum.links_reused[name] += count;
   }
   return sum;
 }
@@ -233,6 +241,12 @@ std::string Metrics::text() {
       out.add({{"peer", name}}, down ? 0.0 : 1.0);
     out.counter("backedpipe_dials_total", "Attempts to reach a peer.");
     for (const auto& [name, count] : report.dials)
+      out.add({{"peer", name}}, count);
+    out.gauge("backedpipe_spare_links", "Links without a session, kept for the next ones.");
+    for (const auto& [name, count] : report.spare_links)
+      out.add({{"peer", name}}, count);
+    out.counter("backedpipe_links_reused_total", "Sessions begun on a spare link.");
+    for (const auto& [name, count] : report.links_reused)
       out.add({{"peer", name}}, count);
   }
   return out.text();

@@ -213,11 +213,11 @@ class TlsFactory final : public TransportFactory {
  public:
   explicit TlsFactory(std::shared_ptr<const TlsContext> context) : context_(std::move(context)) {}
 
-  std::unique_ptr<Transport> wrap(StreamSocket socket) const override {
+ private:
+  std::unique_ptr<Transport> make(StreamSocket socket) const override {
     return std::make_unique<TlsTransport>(std::move(socket), context_);
   }
 
- private:
   std::shared_ptr<const TlsContext> context_;
 };
 
