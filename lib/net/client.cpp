@@ -96,7 +96,7 @@ void Client::use(Plan::PlannedPeer planned) {
   if (is_new) {
     peer.gate =
         worker_.commons().gates.of(name, worker_.session_options().backoff, worker_.random());
-    peer.spares = std::make_unique<SpareLinks>(worker_.io());
+    peer.spares = std::make_shared<SpareLinks>(worker_.io());
   }
   if (worker_.speaks_for_all() && planned.settings.security == Security::none &&
       (is_new || peer.settings.security != Security::none)) {

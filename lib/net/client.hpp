@@ -30,7 +30,7 @@ class Client final : public SessionOwner {
     std::shared_ptr<const TransportFactory> factory;
     std::string identity;
     std::shared_ptr<SharedGate> gate;
-    std::unique_ptr<SpareLinks> spares;
+    std::shared_ptr<SpareLinks> spares;
     std::uint64_t links_reused = 0;
   };
   struct Tunnel {

@@ -9,14 +9,29 @@ namespace backedpipe {
 
 void SpareLinks::put(std::unique_ptr<Transport> link) {
   spares_.push_back({std::move(link), Worker::now()});
+  await_close(*spares_.back().link);
   arm();
+}
+
+// The peer has nothing to say on it, so what comes can only be its end.
+void SpareLinks::await_close(Transport& link) {
+  link.socket().async_wait(
+      StreamSocket::wait_read,
+      [weak = weak_from_this(), link = &link](const boost::system::error_code& cancelled) {
+        const auto self = weak.lock();
+        if (cancelled || !self) return;
+        std::erase_if(self->spares_,
+                      [link](const Spare& spare) { return spare.link.get() == link; });
+      });
 }
 
 std::unique_ptr<Transport> SpareLinks::take() {
   while (!spares_.empty()) {
     std::unique_ptr<Transport> link = std::move(spares_.back().link);
     spares_.pop_back();
-    // The peer has nothing to say on it, so it can only have closed it.
+    boost::system::error_code ignored;
+    link->socket().cancel(ignored);
+    // Its end may be here, and nobody told yet.
     if (is_quiet(link->socket().native_handle())) return link;
   }
   return nullptr;
@@ -38,11 +53,12 @@ void SpareLinks::arm() {
   if (spares_.empty() || std::exchange(armed_, true)) return;
   timer_.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(
       spares_.front().since + kKeep));
-  timer_.async_wait([this](const boost::system::error_code& cancelled) {
-    if (cancelled) return;
-    armed_ = false;
-    close_old();
-    arm();
+  timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& cancelled) {
+    const auto self = weak.lock();
+    if (cancelled || !self) return;
+    self->armed_ = false;
+    self->close_old();
+    self->arm();
   });
 }
 

@@ -15,7 +15,7 @@
 
 namespace backedpipe {
 
-class SpareLinks {
+class SpareLinks : public std::enable_shared_from_this<SpareLinks> {
  public:
   // For how long the side that dials keeps one. The side that accepts waits longer, so that a HELLO
   // seldom crosses its close.
@@ -39,6 +39,7 @@ class SpareLinks {
     TimePoint since;
   };
 
+  void await_close(Transport& link);
   void close_old();
   void arm();
 

@@ -1,0 +1,293 @@
+"""A link outlives its session: the next one begins on it, unless there is a reason to doubt it."""
+
+import contextlib
+import time
+
+import pytest
+
+from support import wire
+from support.daemon import keygen
+from support.streams import echo_once, expect_reset_of
+from support.targets import EchoTarget
+from support.tunnel import IDENTITY
+from support.waiting import PATIENCE, Deadline, scaled, wait_until
+from support.wire import Hello, PlainLink, Refused, Welcome
+
+ONE_WORKER = {"workers": 1}
+REUSE = wire.extension(1, b"")
+MANY = scaled(300, least=60)
+AT_A_TIME = 16
+
+
+def peer(stage):
+    (only,) = stage.client.control.status()["peers"]
+    return only
+
+
+def carry(stage, payload=b"x"):
+    with stage.connect() as sock:
+        echo_once(sock, payload)
+
+
+def wait_spare(stage, count=1):
+    wait_until(lambda: peer(stage)["spare_links"] == count, 10, f"{count} spare links: {peer(stage)}")
+
+
+@pytest.fixture(params=["psk", "tls", "none"])
+def stage(request, tunnel, start):
+    return tunnel(start(EchoTarget()).address, security=request.param, server_settings=ONE_WORKER,
+                  client_settings=ONE_WORKER)
+
+
+# -- as it should be ----------------------------------------------------------------------------
+
+
+def test_one_session_after_another_shares_a_link(stage):
+    for number in range(5):
+        carry(stage, f"session {number}".encode() * 1000)
+        wait_spare(stage)
+    assert stage.relay.links == 1
+    assert peer(stage)["dials"] == 1 and peer(stage)["links_reused"] == 4
+    assert stage.server.control.status()["totals"]["sessions_opened"] == 5
+    stage.wait_no_sessions()
+    assert not stage.server.log_lines("link from|refused") and not stage.client.log_lines("no link|refused")
+
+
+def test_a_link_is_used_by_one_session_at_a_time(stage):
+    carry(stage)
+    wait_spare(stage)
+    with stage.connect() as first, stage.connect() as second:
+        echo_once(first, b"first")
+        echo_once(second, b"second")
+        assert peer(stage)["spare_links"] == 0
+        assert stage.relay.open_links == 2 and stage.relay.links == 2
+    wait_spare(stage, 2)
+
+
+def test_a_session_on_a_reused_link_survives_like_any_other(stage):
+    carry(stage)
+    wait_spare(stage)
+    with stage.connect() as sock:
+        echo_once(sock, b"before")
+        assert peer(stage)["links_reused"] == 1
+        stage.relay.cut()
+        echo_once(sock, b"after")
+        assert stage.only_session()["generation"] == 2
+    wait_spare(stage)
+
+
+def test_many_sessions_at_a_time_take_and_leave_links(tunnel, start):
+    echo = start(EchoTarget())
+    stage = tunnel(echo.address, server_settings={}, client_settings={})
+    with contextlib.ExitStack() as all_open:
+        waiting = []
+        for number in range(MANY):
+            if len(waiting) == AT_A_TIME:
+                waiting.pop(0).close()
+            sock = all_open.enter_context(stage.connect())
+            echo_once(sock, f"number {number}".encode() * 100)
+            waiting.append(sock)
+    stage.wait_no_sessions()
+    assert peer(stage)["links_reused"] + peer(stage)["dials"] == MANY
+    assert peer(stage)["links_reused"] > MANY // 2
+    assert stage.relay.links == peer(stage)["dials"]
+
+
+# -- reasons not to -----------------------------------------------------------------------------
+
+
+def test_a_spare_link_that_the_server_has_closed_is_not_used(stage):
+    carry(stage)
+    wait_spare(stage)
+    stage.relay.cut("fin")
+    carry(stage, b"over a new link")
+    assert peer(stage)["links_reused"] == 0 and stage.relay.links == 2
+
+
+def test_a_spare_link_that_is_dead_in_silence_costs_half_a_second(stage):
+    carry(stage)
+    wait_spare(stage)
+    stage.relay.strand()
+    began = time.monotonic()
+    with stage.connect() as sock:
+        echo_once(sock, b"over a new link")
+        assert 0.4 < time.monotonic() - began < 1.5 * PATIENCE
+        assert stage.only_session()["generation"] == 2
+        assert peer(stage)["links_reused"] == 1 and stage.relay.links == 2
+
+
+def test_a_lost_link_casts_doubt_on_the_others(stage):
+    with stage.connect() as lasting:
+        carry(stage)
+        wait_spare(stage)
+        stage.client.control.call("reconnect", all=True)
+        echo_once(lasting, b"over another")
+        wait_spare(stage, 0)
+
+
+def test_a_session_that_ends_with_a_reset_leaves_none(stage):
+    with stage.connect() as sock:
+        echo_once(sock)
+        (session,) = stage.client.control.sessions()
+        stage.client.control.call("close", id=session["id"])
+    stage.wait_no_sessions()
+    assert peer(stage)["spare_links"] == 0
+    carry(stage)
+    assert stage.relay.links == 2
+
+
+def test_there_are_no_more_than_the_limit_says(tunnel, start):
+    limits = {"limits": {"spare_links": 2}, **ONE_WORKER}
+    stage = tunnel(start(EchoTarget()).address, server_settings=ONE_WORKER, client_settings=limits)
+    with contextlib.ExitStack() as all_open:
+        for _ in range(5):
+            echo_once(all_open.enter_context(stage.connect()))
+    wait_until(lambda: stage.relay.open_links == 2, 10, "the rest to be closed")
+    assert peer(stage)["spare_links"] == 2
+
+
+def test_a_server_keeps_no_more_than_its_limit_says(tunnel, start):
+    limits = {"limits": {"spare_links": 2}, **ONE_WORKER}
+    stage = tunnel(start(EchoTarget()).address, server_settings=limits, client_settings=ONE_WORKER)
+    with contextlib.ExitStack() as all_open:
+        for _ in range(5):
+            echo_once(all_open.enter_context(stage.connect()))
+    wait_until(lambda: stage.relay.open_links == 2, 10, "the rest to be closed")
+    carry(stage)
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_either_side_can_do_without(tunnel, start, side):
+    settings = {"client": ONE_WORKER, "server": ONE_WORKER}
+    settings[side] = {"limits": {"spare_links": 0}, **ONE_WORKER}
+    stage = tunnel(start(EchoTarget()).address, server_settings=settings["server"], client_settings=settings["client"])
+    for number in range(3):
+        carry(stage)
+        wait_until(lambda: stage.relay.open_links == 0, 10, "the link to be closed with its session")
+        assert stage.relay.links == number + 1
+    assert peer(stage)["spare_links"] == 0 and peer(stage)["links_reused"] == 0
+
+
+# -- when the settings change, or a daemon stops --------------------------------------------------
+
+
+def forbid(stage):
+    """The server does not know our key any more."""
+    stage.server_keys_path.write_text(keygen("somebody-else"))
+    stage.server.control.call("reload")
+
+
+@pytest.fixture
+def keyed(tunnel, start):
+    return tunnel(start(EchoTarget()).address, server_settings=ONE_WORKER, client_settings=ONE_WORKER,
+                  allow={IDENTITY: ["*"], "somebody-else": ["*"]})
+
+
+def test_who_is_not_let_in_any_more_has_no_use_of_a_spare_link(keyed):
+    carry(keyed)
+    wait_spare(keyed)
+    forbid(keyed)
+    expect_reset_of(keyed.connect)
+
+
+def test_nor_of_the_link_of_a_session_that_ends_later(keyed):
+    with keyed.connect() as sock:
+        echo_once(sock)
+        forbid(keyed)
+        echo_once(sock, b"the session goes on")
+    keyed.wait_no_sessions()
+    expect_reset_of(keyed.connect)
+
+
+def test_a_client_that_reloads_begins_anew(stage):
+    carry(stage)
+    wait_spare(stage)
+    stage.client.control.call("reload")
+    wait_until(lambda: stage.relay.open_links == 0, 10, "the spare link to be closed")
+    carry(stage)
+    assert peer(stage)["links_reused"] == 0
+
+
+def test_a_server_that_is_drained_keeps_none(stage):
+    with stage.connect() as lasting:
+        echo_once(lasting)
+        carry(stage)
+        wait_spare(stage)
+        stage.server.control.call("drain")
+        wait_until(lambda: stage.relay.open_links == 1, 10, "the spare link to be closed")
+        echo_once(lasting, b"goes on")
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_spare_links_keep_nobody_from_stopping(stage, side):
+    carry(stage)
+    wait_spare(stage)
+    daemon = getattr(stage, side)
+    began = time.monotonic()
+    daemon.process.terminate()
+    assert daemon.process.wait(Deadline(10).left()) == 0
+    assert time.monotonic() - began < 1.5 * PATIENCE
+    getattr(stage, f"start_{side}")()
+    carry(stage)
+
+
+# -- a client by hand ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tunnel, start):
+    return tunnel(start(EchoTarget()).address, tls=False, server_settings={"limits": {"max_handshakes": 1}, **ONE_WORKER})
+
+
+def hand_carry(link, extensions=REUSE):
+    """A session from HELLO to the server's last frame, which is empty both ways."""
+    welcome = link.handshake(Hello(service="target", extensions=extensions))
+    assert isinstance(welcome, Welcome) and welcome.created, welcome
+    link.send(wire.number_frame(wire.FIN, 0))
+    assert link.receive_frame_of(wire.FIN).value == 0
+    link.send(wire.frame(wire.ACK, acknowledgement=1))
+    assert link.receive_frame_of(wire.FRAME_RESET).value == 1
+
+
+@pytest.fixture
+def spare(server):
+    with PlainLink(server.server_address) as link:
+        hand_carry(link)
+        yield link
+
+
+def test_a_hello_may_follow_the_end(server, spare):
+    for _ in range(3):
+        hand_carry(spare)
+    answer = spare.handshake(Hello(service="none-of-that-name"))
+    assert isinstance(answer, Refused) and answer.reason == wire.UNKNOWN_SERVICE
+    spare.wait_closed()
+
+
+def test_a_spare_link_takes_no_place_of_a_handshake(server, spare):
+    with PlainLink(server.server_address) as other:
+        hand_carry(other)
+        hand_carry(spare)
+
+
+def test_without_an_offer_the_link_ends_with_its_session(server):
+    with PlainLink(server.server_address) as link:
+        hand_carry(link, extensions=b"")
+        link.wait_closed()
+
+
+@pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\n\r\n", wire.ping_frame(7, acknowledgement=1), b"BKPX", bytes(5000)],
+                         ids=["http", "a frame", "no magic", "zeros"])
+def test_what_is_no_hello_ends_the_link_alone(server, spare, junk):
+    spare.send(junk)
+    spare.wait_closed()
+    with server.connect() as sock:
+        echo_once(sock)
+
+
+def test_a_hello_may_come_in_pieces(server, spare):
+    for byte in Hello(service="target").encode():
+        spare.send(bytes([byte]))
+    assert isinstance(spare.receive_message(), Welcome)
+    spare.send(wire.data_frame(0, b"in pieces"))
+    assert spare.receive_frame_of(wire.DATA).payload == b"in pieces"
