@@ -96,7 +96,6 @@ void Client::use(Plan::PlannedPeer planned) {
   if (is_new) {
     peer.gate =
         worker_.commons().gates.of(name, worker_.session_options().backoff, worker_.random());
-    peer.spares = std::make_shared<SpareLinks>(worker_.io());
   }
   if (worker_.speaks_for_all() && planned.settings.security == Security::none &&
       (is_new || peer.settings.security != Security::none)) {
@@ -112,7 +111,7 @@ void Client::use(Plan::PlannedPeer planned) {
   if (!is_new && planned.settings.endpoints != peer.settings.endpoints) {
     peer.gate->cache()->forget();
   }
-  peer.spares->clear();
+  peer.gate->spares().clear();
   peer.settings = std::move(planned.settings);
   peer.factory = std::move(planned.security.factory);
   peer.identity = std::move(planned.security.identity);
@@ -155,7 +154,7 @@ void Client::drain() {
   for (const auto& tunnel : tunnels_)
     tunnel->listener->stop();
   for (auto& [name, peer] : peers_)
-    peer.spares->clear();
+    peer.gate->spares().clear();
 }
 
 void Client::stop() {
@@ -211,7 +210,7 @@ void Client::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t
   }
   attempts_[session] = {generation, nullptr, 0};
   if (generation == 1) {
-    if (auto link = peer.spares->take()) {
+    if (auto link = peer.gate->spares().take(peer.factory, worker_.io())) {
       boost::asio::post(worker_.io(),
                         [this, session, generation, link = std::move(link)]() mutable {
                           reuse(std::move(link), session, generation);
@@ -220,7 +219,7 @@ void Client::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t
     }
   } else {
     // A link is lost or suspect: so may be the others that go the same way.
-    peer.spares->clear();
+    peer.gate->spares().clear();
   }
   peer.gate->request(session, worker_.io(), [this, session, generation](SharedGate::Dial dial) {
     told(session, generation, dial);
@@ -292,7 +291,7 @@ void Client::reuse(std::unique_ptr<Transport> link, const SessionId& session,
     return hello;
   };
   handlers.failed = [this, &peer, driver, session, generation](bool, const std::string& why) {
-    peer.spares->clear();
+    peer.gate->spares().clear();
     withdraw(peer, session, generation);
     driver->attempt_void(generation, why);
   };
@@ -342,7 +341,7 @@ bool Client::reconnect(const std::shared_ptr<SessionDriver>& driver) {
 
 void Client::network_changed() {
   for (auto& [name, peer] : peers_)
-    peer.spares->clear();
+    peer.gate->spares().clear();
   const Sessions sessions = sessions_;
   for (const auto& [id, driver] : sessions) {
     if (driver->session().next_attempt()) driver->try_now();
@@ -357,10 +356,8 @@ void Client::detached(SessionDriver&) {}
 
 void Client::released(std::unique_ptr<Transport> link, SessionDriver& driver) {
   const Peer& peer = peers_.at(driver.labels().peer);
-  if (listening_ && !peer.retired && link->made_by(peer.factory) &&
-      peer.spares->size() < spare_links_) {
-    peer.spares->put(std::move(link));
-  }
+  if (!listening_ || peer.retired || !link->made_by(peer.factory)) return;
+  peer.gate->spares().put(std::move(link), spare_links_);
 }
 
 void Client::ended(SessionDriver& driver, Reason) {

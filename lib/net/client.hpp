@@ -13,7 +13,6 @@
 
 #include "config/settings.hpp"
 #include "net/link/link_dialer.hpp"
-#include "net/link/spare_links.hpp"
 #include "net/listen/listener.hpp"
 #include "net/listen/listening_sockets.hpp"
 #include "net/session_driver.hpp"
@@ -30,8 +29,7 @@ class Client final : public SessionOwner {
     std::shared_ptr<const TransportFactory> factory;
     std::string identity;
     std::shared_ptr<SharedGate> gate;
-    std::shared_ptr<SpareLinks> spares;
-    std::uint64_t links_reused = 0;
+    std::uint64_t links_reused = 0;  // by this worker
   };
   struct Tunnel {
     TunnelSettings settings;

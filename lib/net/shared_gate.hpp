@@ -1,6 +1,6 @@
 // SharedGate: the PeerGate of one peer for the sessions of all workers, and what they have learned
-// about its endpoints. Whoever asks for a link is
-// told on its own thread when to dial; what comes of the dial it tells from there. Used from any
+// about its endpoints; and the links to it that no session uses. Whoever asks for a link is told on
+// its own thread when to dial; what comes of the dial it tells from there. Used from any
 // thread; the lock is held for a few steps of the gate, once or twice for each attempt at a link,
 // and never while anybody is told anything.
 #pragma once
@@ -17,6 +17,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "net/link/endpoint_cache.hpp"
+#include "net/link/spare_links.hpp"
 #include "net/report/event_feed.hpp"
 #include "session/peer_gate.hpp"
 
@@ -62,6 +63,7 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
 
   View view() const;
   const std::shared_ptr<EndpointCache>& cache() const { return cache_; }
+  SpareLinks& spares() const { return *spares_; }
 
  private:
   struct Asker {
@@ -79,6 +81,7 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
   EventFeed& events_;
   const std::string peer_;
   const std::shared_ptr<EndpointCache> cache_ = std::make_shared<EndpointCache>();
+  const std::shared_ptr<SpareLinks> spares_;
   mutable std::mutex mutex_;
   PeerGate gate_;
   std::string rejection_;

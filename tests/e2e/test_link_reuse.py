@@ -64,6 +64,16 @@ def test_a_link_is_used_by_one_session_at_a_time(stage):
     wait_spare(stage, 2)
 
 
+def test_whichever_worker_a_session_comes_to(tunnel, start):
+    workers = {"workers": 4}
+    stage = tunnel(start(EchoTarget()).address, server_settings=workers, client_settings=workers)
+    for number in range(12):
+        carry(stage, f"session {number}".encode())
+        wait_spare(stage)
+    assert sum(worker["sessions"] for worker in stage.client.control.status()["workers"]) == 0
+    assert stage.relay.links == 1 and peer(stage)["links_reused"] == 11
+
+
 def test_a_session_on_a_reused_link_survives_like_any_other(stage):
     carry(stage)
     wait_spare(stage)

@@ -1,65 +1,81 @@
 #include "net/link/spare_links.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
+
+#include <boost/asio/post.hpp>
 
 #include "net/worker.hpp"
 
 namespace backedpipe {
+namespace {
 
-void SpareLinks::put(std::unique_ptr<Transport> link) {
+// How soon those that the peer has closed go. To wait for that on each link would cost every
+// session that takes one a call of the system and a turn of another thread.
+constexpr auto kLookEvery = std::chrono::seconds(1);
+
+bool is_of(Transport& link, boost::asio::io_context& io) {
+  return link.socket().get_executor() == io.get_executor();
+}
+
+}  // namespace
+
+void SpareLinks::put(std::unique_ptr<Transport> link, std::size_t most) {
+  const std::scoped_lock lock(mutex_);
+  if (spares_.size() >= most) return;
   spares_.push_back({std::move(link), Worker::now()});
-  await_close(*spares_.back().link);
-  arm();
+  if (std::exchange(looking_, true)) return;
+  boost::asio::post(home_, [self = shared_from_this()] { self->look_again(); });
 }
 
-// The peer has nothing to say on it, so what comes can only be its end.
-void SpareLinks::await_close(Transport& link) {
-  link.socket().async_wait(
-      StreamSocket::wait_read,
-      [weak = weak_from_this(), link = &link](const boost::system::error_code& cancelled) {
-        const auto self = weak.lock();
-        if (cancelled || !self) return;
-        std::erase_if(self->spares_,
-                      [link](const Spare& spare) { return spare.link.get() == link; });
-      });
-}
-
-std::unique_ptr<Transport> SpareLinks::take() {
+std::unique_ptr<Transport> SpareLinks::take(const std::shared_ptr<const TransportFactory>& factory,
+                                            boost::asio::io_context& io) {
+  const std::scoped_lock lock(mutex_);
   while (!spares_.empty()) {
-    std::unique_ptr<Transport> link = std::move(spares_.back().link);
-    spares_.pop_back();
-    boost::system::error_code ignored;
-    link->socket().cancel(ignored);
-    // Its end may be here, and nobody told yet.
-    if (is_quiet(link->socket().native_handle())) return link;
+    std::unique_ptr<Transport> link = take_newest(io);
+    if (!link->made_by(factory) || !is_quiet(link->socket().native_handle())) continue;
+    if (is_of(*link, io) || link->move_to(io)) return link;
   }
   return nullptr;
 }
 
+// One of the same thread needs not be told of anew, and its state may still be in the cache there.
+std::unique_ptr<Transport> SpareLinks::take_newest(boost::asio::io_context& io) {
+  auto newest = std::find_if(spares_.rbegin(), spares_.rend(),
+                             [&io](const Spare& spare) { return is_of(*spare.link, io); });
+  if (newest == spares_.rend()) newest = spares_.rbegin();
+  std::unique_ptr<Transport> link = std::move(newest->link);
+  spares_.erase(std::next(newest).base());
+  return link;
+}
+
 void SpareLinks::clear() {
+  const std::scoped_lock lock(mutex_);
   spares_.clear();
 }
 
-void SpareLinks::close_old() {
-  const auto kept = std::find_if(
-      spares_.begin(), spares_.end(),
-      [too_old = Worker::now() - kKeep](const Spare& spare) { return spare.since > too_old; });
-  spares_.erase(spares_.begin(), kept);
+std::size_t SpareLinks::size() const {
+  const std::scoped_lock lock(mutex_);
+  return spares_.size();
 }
 
-// One that is taken meanwhile leaves the timer alone.
-void SpareLinks::arm() {
-  if (spares_.empty() || std::exchange(armed_, true)) return;
-  timer_.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(
-      spares_.front().since + kKeep));
+void SpareLinks::look_again() {
+  timer_.expires_after(kLookEvery);
   timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& cancelled) {
     const auto self = weak.lock();
-    if (cancelled || !self) return;
-    self->armed_ = false;
-    self->close_old();
-    self->arm();
+    if (!cancelled && self) self->close_useless();
   });
+}
+
+void SpareLinks::close_useless() {
+  const std::scoped_lock lock(mutex_);
+  const TimePoint too_old = Worker::now() - kKeep;
+  std::erase_if(spares_, [too_old](const Spare& spare) {
+    return spare.since <= too_old || !is_quiet(spare.link->socket().native_handle());
+  });
+  looking_ = !spares_.empty();
+  if (looking_) look_again();
 }
 
 }  // namespace backedpipe

@@ -1,10 +1,12 @@
 // SpareLinks: links to one peer whose session has come to a clean end, kept for a while for the
 // sessions to come, which then need no new connection and no handshake of the transport. One for
-// each peer and worker, on its thread.
+// all workers: which of them a session comes to is chance. Used from any thread, once or twice in
+// the life of a session.
 #pragma once
 
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -22,16 +24,19 @@ class SpareLinks : public std::enable_shared_from_this<SpareLinks> {
   static constexpr Duration kKeep = std::chrono::seconds(30);
   static constexpr Duration kAwait = std::chrono::seconds(45);
 
-  explicit SpareLinks(boost::asio::io_context& io) : timer_(io) {}
+  // The timer runs on `home`. Empty before any of the threads whose links it has been given ends.
+  explicit SpareLinks(boost::asio::io_context& home) : home_(home), timer_(home) {}
 
-  // Nobody waits on its socket.
-  void put(std::unique_ptr<Transport> link);
-  // The one that was in use last; null when there is none that looks alive.
-  std::unique_ptr<Transport> take();
+  // Closes it when there are `most` already. Nobody waits on its socket.
+  void put(std::unique_ptr<Transport> link, std::size_t most);
+  // The one that was in use last, if possible on `io`'s thread, the caller's; from now on it is of
+  // that. Null when there is none that is of this factory (see Transport::made_by) and looks alive.
+  std::unique_ptr<Transport> take(const std::shared_ptr<const TransportFactory>& factory,
+                                  boost::asio::io_context& io);
   // What was known of the peer or of the network is not true any more.
   void clear();
 
-  std::size_t size() const { return spares_.size(); }
+  std::size_t size() const;
 
  private:
   struct Spare {
@@ -39,13 +44,15 @@ class SpareLinks : public std::enable_shared_from_this<SpareLinks> {
     TimePoint since;
   };
 
-  void await_close(Transport& link);
-  void close_old();
-  void arm();
+  std::unique_ptr<Transport> take_newest(boost::asio::io_context& io);
+  void look_again();
+  void close_useless();
 
+  boost::asio::io_context& home_;
+  mutable std::mutex mutex_;
   std::vector<Spare> spares_;  // the oldest first
-  Timer timer_;
-  bool armed_ = false;
+  bool looking_ = false;       // from time to time
+  Timer timer_;                // home's only
 };
 
 }  // namespace backedpipe

@@ -50,8 +50,8 @@ class Transport {
   // claimed). Empty: nothing better than the error.
   virtual std::string failure() const { return {}; }
 
-  // To another thread, from that of the socket: from now on readiness is told on `io`. False: the
-  // socket could not be moved, and the link is lost.
+  // From now on readiness is told on `io`, of another thread. False: the socket could not be moved,
+  // and the link is lost.
   bool move_to(boost::asio::io_context& io);
 
   // Its handshake proved what this factory asks for. One that has replaced it may ask for more.

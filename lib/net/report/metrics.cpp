@@ -112,7 +112,7 @@ Report report_of(Shard& shard) {
   for (const auto& [name, peer] : shard.client.peers()) {
     report.dials[name] = peer.gate->cache()->dials();
     report.down[name] = peer.gate->view().state == PeerGate::State::down;
-    report.spare_links[name] = peer.spares->size();
+    report.spare_links[name] = peer.gate->spares().size();
     report.links_reused[name] = peer.links_reused;
   }
   return report;
@@ -129,8 +129,7 @@ Report sum_of(const std::vector<Report>& parts) {
     // The same for all.
     sum.dials.insert(part.dials.begin(), part.dials.end());
     sum.down.insert(part.down.begin(), part.down.end());
-    for (const auto& [name, count] : part.spare_links)
-      sum.spare_links[name] += count;
+    sum.spare_links.insert(part.spare_links.begin(), part.spare_links.end());
     for (const auto& [name, count] : part.links_reused)
       sum.links_reused[name] += count;
   }

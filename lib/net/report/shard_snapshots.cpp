@@ -67,7 +67,7 @@ PeerSnapshot snapshot_of(const std::string& name, const Client::Peer& peer) {
   snapshot.waiting = gate.waiting;
   snapshot.dialling = gate.dialling;
   snapshot.dials = peer.gate->cache()->dials();
-  snapshot.spare_links = peer.spares->size();
+  snapshot.spare_links = peer.gate->spares().size();
   snapshot.links_reused = peer.links_reused;
   return snapshot;
 }
@@ -183,7 +183,6 @@ void add(StatusSnapshot& sum, const StatusSnapshot& part) {
       sum.peers.push_back(peer);
     } else {
       known->sessions += peer.sessions;
-      known->spare_links += peer.spare_links;
       known->links_reused += peer.links_reused;
     }
   }
