@@ -10,7 +10,7 @@ from support.daemon import keygen
 from support.streams import echo_once, expect_reset_of
 from support.targets import EchoTarget
 from support.tunnel import IDENTITY
-from support.waiting import PATIENCE, Deadline, scaled, wait_until
+from support.waiting import PATIENCE, SCALE, Deadline, scaled, wait_until
 from support.wire import Hello, PlainLink, Refused, Welcome
 
 ONE_WORKER = {"workers": 1}
@@ -176,6 +176,22 @@ def test_either_side_can_do_without(tunnel, start, side):
         wait_until(lambda: stage.relay.open_links == 0, 10, "the link to be closed with its session")
         assert stage.relay.links == number + 1
     assert peer(stage)["spare_links"] == 0 and peer(stage)["links_reused"] == 0
+
+
+@pytest.mark.skipif(SCALE < 1, reason="the time is the same")
+def test_a_spare_link_is_not_kept_forever(tunnel, start):
+    """The client lets go first, so that its HELLO does not cross the server's close."""
+    stage = tunnel(start(EchoTarget()).address, tls=False, server_settings=ONE_WORKER, client_settings=ONE_WORKER)
+    with PlainLink(stage.server_address) as link:
+        hand_carry(link)
+        at_server = time.monotonic()
+        carry(stage)
+        wait_spare(stage)
+        at_client = time.monotonic()
+        wait_until(lambda: stage.relay.open_links == 0, 40, "the client to close its spare link")
+        assert 29 < time.monotonic() - at_client < 33
+        link.wait_closed(30)
+        assert 44 < time.monotonic() - at_server < 48
 
 
 # -- when the settings change, or a daemon stops --------------------------------------------------
