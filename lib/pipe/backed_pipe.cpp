@@ -1,6 +1,7 @@
 #include "pipe/backed_pipe.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <boost/system/errc.hpp>
 
@@ -19,6 +20,9 @@ constexpr Duration kMeasureEvery = seconds(1);
 // A measurement from here on, and of twice what is usual, may have gone across an outage: it is not
 // left alone for long.
 constexpr Duration kUnusual = milliseconds(100);
+// A link's way may become longer, with nobody telling: its least round trip is forgotten after one
+// to two times this. The kernel's TCP keeps its own for as long (tcp_min_rtt_wlen).
+constexpr Duration kLeastHoldsFor = seconds(300);
 
 boost::system::error_code closed_error() {
   return make_error_code(boost::system::errc::broken_pipe);
@@ -48,6 +52,11 @@ BackedPipe::BackedPipe(SegmentPool& pool, const PipeOptions& options)
     : writer_(pool, options.replay_buffer_bytes),
       reader_(pool, options.initial_window_bytes, options.max_window_bytes) {}
 
+std::optional<RoundTrip> BackedPipe::way() const {
+  if (!round_trip_) return std::nullopt;
+  return RoundTrip{.usual = *round_trip_, .least = std::min(least_, least_before_)};
+}
+
 std::optional<Duration> BackedPipe::least_round_trip() const {
   if (!round_trip_) return std::nullopt;
   return *std::min_element(samples_.begin(), samples_.end());
@@ -66,7 +75,7 @@ std::size_t BackedPipe::write(ConstBytes bytes) {
 }
 
 void BackedPipe::delivered(std::size_t count, TimePoint now) {
-  reader_.delivered(count, now, round_trip_);
+  reader_.delivered(count, now, way());
   acknowledge(reader_.window().update_due(), now);
 }
 
@@ -312,7 +321,14 @@ void BackedPipe::measured(Duration sample, TimePoint now) {
     // Another link may be another path.
     round_trip_ = sample;
     samples_.fill(sample);
+    least_ = least_before_ = sample;
+    least_since_ = now;
   }
+  if (now - least_since_ >= kLeastHoldsFor) {
+    least_before_ = std::exchange(least_, sample);
+    least_since_ = now;
+  }
+  least_ = std::min(least_, sample);
   measured_at_ = now;
 }
 

@@ -148,6 +148,8 @@ class BackedPipe {
   // received after it.
   std::optional<TimePoint> unanswered_since() const { return unanswered_since_; }
   std::optional<Duration> round_trip() const { return round_trip_; }
+  // What the window goes by.
+  std::optional<RoundTrip> way() const;
   // Of the latest three measurements: one of them may have gone across an outage.
   std::optional<Duration> least_round_trip() const;
 
@@ -223,6 +225,10 @@ class BackedPipe {
   std::optional<std::uint64_t> pong_due_;
   std::optional<Duration> round_trip_;
   std::array<Duration, 3> samples_{};  // the latest; meaningful with round_trip_
+  // The least since then, and of as long a time before; meaningful with round_trip_.
+  TimePoint least_since_{};
+  Duration least_{};
+  Duration least_before_{};
   std::optional<TimePoint> last_received_at_;
   bool received_data_last_ = false;
   std::optional<TimePoint> unanswered_since_;

@@ -39,7 +39,8 @@ std::size_t BackedReader::deliverable(std::span<ConstBytes> out) const {
   return ring_.read(ring_.begin(), ring_.size(), out);
 }
 
-void BackedReader::delivered(std::size_t count, TimePoint now, std::optional<Duration> round_trip) {
+void BackedReader::delivered(std::size_t count, TimePoint now,
+                             std::optional<RoundTrip> round_trip) {
   invariant(count <= ring_.size());
   ring_.release(ring_.begin() + count);
   window_.on_delivered(ring_.begin(), now, round_trip, pool_.scarce());

@@ -43,7 +43,7 @@ class BackedReader {
   // What to write to the application, as up to `out.size()` pieces; returns how many.
   std::size_t deliverable(std::span<ConstBytes> out) const;
   // The application's socket has taken the first `count` bytes of that.
-  void delivered(std::size_t count, TimePoint now, std::optional<Duration> round_trip);
+  void delivered(std::size_t count, TimePoint now, std::optional<RoundTrip> round_trip);
   // Everything before the end of the stream has been delivered, and the end is to be passed on.
   bool end_due() const { return fin_received_ && !end_delivered_ && ring_.empty(); }
   void end_delivered() { end_delivered_ = true; }

@@ -2,8 +2,10 @@
 // offset that only grows. It starts small and doubles while the application takes more than half of
 // it within two round trips, which is when the window and not the application is what limits the
 // rate (the idea of flow control auto-tuning in QUIC stacks), and halves when half of it lasted for
-// many round trips: it is larger than bandwidth times delay by then. While memory is scarce it goes
-// back to its first size. What was granted is never taken back. Part of a BackedReader.
+// many round trips: it is larger than bandwidth times delay by then. A large window grows only for
+// a long way: a round trip that is long because the window has filled every queue is no reason.
+// While memory is scarce it goes back to its first size. What was granted is never taken back. Part
+// of a BackedReader.
 #pragma once
 
 #include <cstddef>
@@ -14,13 +16,21 @@
 
 namespace backedpipe {
 
+struct RoundTrip {
+  Duration usual{};  // smoothed, with all that waits on the way
+  Duration least{};  // of the last minutes: the way itself
+};
+
 class ReceiveWindow {
  public:
+  // From here on it is large: what is on its way does not stay in a processor's cache.
+  static constexpr std::size_t kLargeBytes = std::size_t{2} << 20;
+
   ReceiveWindow(std::size_t initial_bytes, std::size_t max_bytes);
 
   // The application has taken everything before `delivered`. The window follows the rate, and does
   // not grow while memory is `scarce`; `round_trip` is nothing as long as it has not been measured.
-  void on_delivered(std::uint64_t delivered, TimePoint now, std::optional<Duration> round_trip,
+  void on_delivered(std::uint64_t delivered, TimePoint now, std::optional<RoundTrip> round_trip,
                     bool scarce);
 
   // The highest offset the peer has been allowed to reach, as last stated.

@@ -721,6 +721,23 @@ TEST_F(BackedPipeSignals, TheLeastRoundTripIsOfTheLatestThree) {
   EXPECT_EQ(measure(seconds(5), milliseconds(400)), milliseconds(400));
 }
 
+TEST_F(BackedPipeSignals, TheLeastOfAWayIsRememberedForFiveToTenMinutes) {
+  std::uint64_t token = 1;
+  const auto least_after = [&](Duration start, Duration round_trip) {
+    pipe_.ping(at(start));
+    take_all(pipe_, at(start));
+    receive(pipe_, frame_text(FrameType::pong, 0, ++token), at(start + round_trip)).value();
+    return pipe_.way()->least;
+  };
+  EXPECT_EQ(least_after(seconds(1), milliseconds(300)), milliseconds(100));
+  EXPECT_EQ(least_after(seconds(299), milliseconds(300)), milliseconds(100));
+  EXPECT_EQ(least_after(seconds(301), milliseconds(300)), milliseconds(100));
+  EXPECT_EQ(least_after(seconds(302), milliseconds(200)), milliseconds(100));
+  EXPECT_EQ(least_after(seconds(600), milliseconds(300)), milliseconds(100));
+  EXPECT_EQ(least_after(seconds(602), milliseconds(300)), milliseconds(200));
+  EXPECT_EQ(least_after(seconds(603), milliseconds(50)), milliseconds(50)) << "at once";
+}
+
 // It may have gone across an outage.
 TEST_F(BackedPipeSignals, AnUnusualRoundTripIsMeasuredAgainAsSoonAsDataFlows) {
   pipe_.ping(at(seconds(1)));
@@ -741,6 +758,7 @@ TEST_F(BackedPipeSignals, AnotherLinkIsMeasuredAnew) {
   receive(pipe_, frame_text(FrameType::pong, 0, 2), at(milliseconds(900))).value();
   EXPECT_EQ(pipe_.round_trip(), milliseconds(900));
   EXPECT_EQ(pipe_.least_round_trip(), milliseconds(900));
+  EXPECT_EQ(pipe_.way()->least, milliseconds(900));
 }
 
 TEST_F(BackedPipeSignals, ALinkOwesAnAnswerWhileDataIsOut) {

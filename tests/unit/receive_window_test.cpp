@@ -7,7 +7,7 @@
 namespace backedpipe::test {
 namespace {
 
-constexpr Duration kRoundTrip = milliseconds(100);
+constexpr RoundTrip kRoundTrip{milliseconds(100), milliseconds(100)};
 
 TEST(ReceiveWindow, StartsAtItsInitialSize) {
   EXPECT_EQ(ReceiveWindow(64, 256).stated_limit(), 64U);
@@ -67,6 +67,46 @@ TEST(ReceiveWindow, HalvesWhenHalfOfItLastsForManyRoundTrips) {
   window.on_delivered(423, at(seconds(100)), kRoundTrip, false);
   window.on_delivered(456, at(seconds(200)), kRoundTrip, false);
   EXPECT_EQ(window.size_bytes(), 64U) << "never below its first size";
+}
+
+// --- a large one
+
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+constexpr std::size_t kLarge = ReceiveWindow::kLargeBytes;
+
+// How large it is after 64 MiB more, each of which takes so long.
+std::size_t size_after(Duration each_mib, RoundTrip round_trip, std::size_t initial = kLarge) {
+  ReceiveWindow window(initial, 8 * kLarge);
+  for (std::uint64_t i = 0; i < 64; ++i)
+    window.on_delivered(i * kMiB, at(each_mib * i), round_trip, false);
+  return window.size_bytes();
+}
+
+TEST(ReceiveWindow, DoesNotGrowOnAShortWayForQueuesThatItHasFilled) {
+  const RoundTrip way{.usual = milliseconds(10), .least = milliseconds(1)};
+  EXPECT_EQ(size_after(milliseconds(1), way), kLarge);
+  EXPECT_EQ(size_after(milliseconds(1), way, kLarge / 8), kLarge) << "up to there it does";
+}
+
+TEST(ReceiveWindow, GrowsOnAShortWayToTwiceWhatIsOnIt) {
+  const RoundTrip way{.usual = milliseconds(10), .least = milliseconds(4)};
+  EXPECT_EQ(size_after(milliseconds(1), way), 4 * kLarge);
+  EXPECT_EQ(size_after(milliseconds(2), way), 2 * kLarge);
+}
+
+TEST(ReceiveWindow, GrowsOnALongWayAsFarAsRoundTripsGo) {
+  const RoundTrip way{.usual = milliseconds(10), .least = milliseconds(5)};
+  EXPECT_EQ(size_after(milliseconds(1), way), 8 * kLarge);
+}
+
+TEST(ReceiveWindow, OnAShortWayOneBurstDoesNotMakeItGrow) {
+  const RoundTrip way{.usual = milliseconds(10), .least = milliseconds(1)};
+  ReceiveWindow window(kLarge, 8 * kLarge);
+  for (std::uint64_t i = 0; i < 64; ++i) {
+    // Nothing for 6 ms, then three at once.
+    window.on_delivered(i * kMiB, at(milliseconds(2) * (i - i % 3)), way, false);
+  }
+  EXPECT_EQ(window.size_bytes(), kLarge);
 }
 
 TEST(ReceiveWindow, DoesNotGrowBeforeTheRoundTripIsKnown) {
