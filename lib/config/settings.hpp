@@ -58,8 +58,8 @@ struct Limits {
   std::uint64_t max_memory_bytes = 2 * kGiB;             // of all sessions together
   std::chrono::milliseconds resume_timeout = std::chrono::hours(24);
   std::size_t max_handshakes = 256;  // connections that are not authenticated yet
-  // Links whose session has ended that are kept for the next ones: of each peer at a client, in each
-  // worker at a server.
+  // Links whose session has ended that are kept for the next ones: of each peer at a client, in
+  // each worker at a server.
   std::size_t spare_links = 32;
   // How long a daemon that is being drained waits for its sessions to end by themselves.
   std::chrono::milliseconds shutdown_timeout = std::chrono::hours(1);

@@ -2,10 +2,10 @@
 // offset that only grows. It starts small and doubles while the application takes more than half of
 // it within two round trips, which is when the window and not the application is what limits the
 // rate (the idea of flow control auto-tuning in QUIC stacks), and halves when half of it lasted for
-// many round trips: it is larger than bandwidth times delay by then. A large window grows only for
-// a long way: a round trip that is long because the window has filled every queue is no reason.
-// While memory is scarce it goes back to its first size. What was granted is never taken back. Part
-// of a BackedReader.
+// many round trips: it is larger than bandwidth times delay by then. On a short way a large window
+// does not grow for round trips that are long because it has filled every queue itself. While
+// memory is scarce it goes back to its first size. What was granted is never taken back. Part of a
+// BackedReader.
 #pragma once
 
 #include <cstddef>

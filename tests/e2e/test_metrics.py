@@ -84,6 +84,11 @@ def test_the_metrics_tell_what_has_happened(stage):
     after = metrics(client)
     assert sample(after, "sessions_ended_total", role="client", reason="closed") == 1
     assert sample(after, "application_read_bytes_total", role="client") == 2000
+    assert sample(after, "spare_links", peer="far") == 1 and sample(after, "links_reused_total", peer="far") == 0
+    with stage.connect() as sock:
+        echo_once(sock)
+        now = metrics(client)
+        assert sample(now, "spare_links", peer="far") == 0 and sample(now, "links_reused_total", peer="far") == 1
     with socket.create_connection(stage.server_address) as stranger:
         stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
         wait_until(lambda: metrics(server).get(("backedpipe_handshake_failures_total", ("reason", "handshake"))) == 1,

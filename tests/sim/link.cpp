@@ -76,9 +76,8 @@ bool Link::over(Side at, TimePoint now) {
 }
 
 bool Link::empty() const {
-  return std::all_of(channels_.begin(), channels_.end(), [](const Channel& channel) {
-    return channel.read == channel.bytes.size();
-  });
+  return std::all_of(channels_.begin(), channels_.end(),
+                     [](const Channel& channel) { return channel.read == channel.bytes.size(); });
 }
 
 void Link::lose(Channel& channel, std::size_t from, std::optional<TimePoint> notice) {
