@@ -21,6 +21,8 @@ Client::~Client() {
   // Who could not tell its server in time.
   for (const auto& [id, driver] : sessions_)
     driver->abandon();
+  for (const auto& [name, peer] : peers_)
+    peer.gate->spares().clear();
 }
 
 // --- settings

@@ -17,6 +17,7 @@ constexpr std::size_t kMany = 100;
 class SpareLinksTest : public testing::Test {
  protected:
   ~SpareLinksTest() override {
+    spares_->clear();
     for (const int peer : peers_)
       ::close(peer);
   }
