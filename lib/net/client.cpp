@@ -297,7 +297,13 @@ void Client::reuse(std::unique_ptr<Transport> link, const SessionId& session,
     withdraw(peer, session, generation);
     driver->attempt_void(generation, why);
   };
-  ++peer.links_reused;
+  handlers.welcomed = [&peer, go_on = std::move(handlers.welcomed)](
+                          std::unique_ptr<Transport> transport, const Welcome& welcome,
+                          ConstBytes early) {
+    ++peer.links_reused;
+    peer.gate->alive();
+    go_on(std::move(transport), welcome, early);
+  };
   const auto cache = peer.gate->cache();
   const auto dialer = std::make_shared<LinkDialer>(
       worker_.io(), peer.settings.endpoints, peer.factory, worker_.session_options().liveness.dead,

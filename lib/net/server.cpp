@@ -384,8 +384,13 @@ void Server::released(std::unique_ptr<Transport> link, SessionDriver&) {
   const auto entry = std::find_if(entries_.begin(), entries_.end(), [&link](const auto& each) {
     return link->made_by(each->factory);
   });
-  if (stopping_ || draining_ || spares_.size() >= spare_links_ || entry == entries_.end()) {
+  if (stopping_ || draining_ || spare_links_ == 0 || entry == entries_.end()) {
     return close_gracefully(std::move(link));
+  }
+  if (spares_.size() >= spare_links_) {
+    // Not the newest, or whoever was here first would have all.
+    const auto oldest = spares_.begin()->second;
+    oldest->evict();
   }
   keep(*entry, std::move(link));
 }

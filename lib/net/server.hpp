@@ -127,8 +127,8 @@ class Server final : public SessionOwner {
   std::vector<ServiceSettings> services_;
   std::vector<std::shared_ptr<Entry>> entries_;
   std::unordered_map<Admission::Ticket, std::shared_ptr<PendingLink>> pending_;
-  std::size_t spare_links_ = 0;  // there may be
-  std::unordered_map<std::uint64_t, std::shared_ptr<PendingLink>> spares_;
+  std::size_t spare_links_ = 0;                                   // there may be
+  std::map<std::uint64_t, std::shared_ptr<PendingLink>> spares_;  // the oldest first
   std::uint64_t last_spare_ = 0;
   Sessions sessions_;
   SharedLabels labels_;

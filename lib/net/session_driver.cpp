@@ -311,7 +311,8 @@ bool SessionDriver::write_link() {
 }
 
 bool SessionDriver::read_link() {
-  if (!link_) return false;
+  // What comes behind the end may be the HELLO of another session.
+  if (!link_ || session_.ended()) return false;
   if (!backlog_.empty()) {
     const std::vector<std::byte> waiting = std::exchange(backlog_, {});
     return feed_link(waiting);

@@ -78,6 +78,12 @@ void SharedGate::accepted() {
   rejection_.clear();
 }
 
+void SharedGate::alive() {
+  const std::scoped_lock lock(mutex_);
+  gate_.alive(Worker::now());
+  settle();
+}
+
 SharedGate::View SharedGate::view() const {
   const std::scoped_lock lock(mutex_);
   return {gate_.state(),      gate_.last_error(), rejection_,      gate_.probing(),

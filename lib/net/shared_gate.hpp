@@ -60,6 +60,8 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
   // Of the peer, which is there: it does not accept us, or has accepted one of us.
   void rejected(const std::string& why);
   void accepted();
+  // Of the peer: it has answered on a link that was there before.
+  void alive();
 
   View view() const;
   const std::shared_ptr<EndpointCache>& cache() const { return cache_; }

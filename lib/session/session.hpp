@@ -119,8 +119,9 @@ class Session {
                               std::span<MutableBytes> out) {
     return ended_ ? 0 : pipe_.prepare_receive(generation, max_bytes, out);
   }
+  // Nothing any more once it is over: the link may be another session's.
   std::size_t outgoing(TimePoint now, std::span<ConstBytes> out) {
-    return pipe_.outgoing(now, out);
+    return ended_ ? 0 : pipe_.outgoing(now, out);
   }
   void sent(std::uint64_t generation, std::size_t count);
   void link_lost(const LinkError& error, TimePoint now);

@@ -331,6 +331,8 @@ bool World::read_link(End& end) {
     end.heard = true;
     wire->link.take(end.side, taken);
     if (taken > 0) progress = true;
+    // A loop may write before it looks at what follows from what it has read.
+    if (random_.chance(50)) write_link(end);
     execute_actions(end);
     if (end.over || taken < piece.size()) break;
   }

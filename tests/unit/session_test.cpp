@@ -1,5 +1,6 @@
 #include "session/session.hpp"
 
+#include <array>
 #include <memory>
 
 #include <gtest/gtest.h>
@@ -71,10 +72,15 @@ class Subject {
     return text;
   }
 
+  std::string offers(TimePoint now) {
+    std::array<ConstBytes, 64> pieces;
+    return text_of(std::span(pieces).first(session_->outgoing(now, pieces)));
+  }
+
   // Everything the session has for its link goes out.
   std::string say(TimePoint now = kStart) {
     std::string all;
-    for (std::string text; !(text = offered(session_->pipe(), now)).empty();) {
+    for (std::string text; !(text = offers(now)).empty();) {
       session_->sent(session_->pipe().generation(), text.size());
       all += text;
     }
@@ -591,8 +597,10 @@ TEST_F(FinishedClient, LingersUntilTheServerSaysClosed) {
 TEST_F(FinishedClient, LeavesALinkThatIsGoodForAnotherSession) {
   finish(4);
   EXPECT_FALSE(client_->link_reusable());
-  client_.hear(reset_frame(Reason::closed, 4));
+  // Who ends the session in the same breath as asking something wants no answer.
+  client_.hear(frame_text(FrameType::ping, 4, 7) + reset_frame(Reason::closed, 4));
   EXPECT_TRUE(client_->link_reusable());
+  EXPECT_EQ(client_.say(), "") << "it would be taken for a HELLO";
 }
 
 TEST_F(FinishedClient, LeavesNoneToAServerThatDoesNotReuseIt) {
@@ -636,6 +644,7 @@ TEST_F(FinishedClient, WhoseHelloToldAllLeavesALinkIfThatWasAllItSaid) {
   attach(peer_at(4));
   client_.hear(reset_frame(Reason::closed, 4));
   EXPECT_TRUE(client_->link_reusable());
+  EXPECT_EQ(client_.say(), "") << "nor its window";
 }
 
 TEST_F(FinishedClient, WhoseHelloToldAllLeavesNoneOnWhichItHasSaidMore) {
@@ -912,6 +921,7 @@ TEST_F(ServerSession, LeavesALinkThatIsGoodForAnotherSession) {
   end_cleanly();
   ASSERT_TRUE(server_->ended());
   EXPECT_TRUE(server_->link_reusable());
+  EXPECT_EQ(server_.say(at(seconds(1))), "");
 }
 
 TEST_F(ServerSession, LeavesNoneToAClientThatHasNotOfferedIt) {

@@ -71,6 +71,21 @@ TEST_F(SharedGateTest, ADialThatWasBrokenOffElsewhereDoesNotGoOn) {
   EXPECT_EQ(second_[1], 0U) << "first it is told to break off";
 }
 
+TEST_F(SharedGateTest, ALinkThatAnswersLetsThoseDialWhoWaitForThePeer) {
+  request(1, first_worker_, first_);
+  request(2, second_worker_, second_);
+  run(first_worker_);
+  run(second_worker_);
+  EXPECT_TRUE(gate_->failed(session_of(1), first_.front(), "refused"));
+  ASSERT_EQ(gate_->view().state, PeerGate::State::down);
+  ASSERT_EQ(gate_->view().waiting, 1U);
+  gate_->alive();
+  EXPECT_EQ(gate_->view().state, PeerGate::State::up);
+  EXPECT_EQ(gate_->view().waiting, 0U);
+  run(first_worker_);
+  EXPECT_EQ(first_.size(), 2U) << "it is told to dial again, at once";
+}
+
 TEST_F(SharedGateTest, WhatIsSaidOfAnOlderDialHasNoEffect) {
   request(1, first_worker_, first_);
   run(first_worker_);

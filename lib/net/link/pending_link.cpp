@@ -35,6 +35,7 @@ void PendingLink::begin(Duration deadline) {
   timer_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(deadline));
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (error) return;
+    if (self->spare_) return self->finish(End::closed, "no other session came");
     self->finish(End::failed, self->secured_
                                   ? "timeout: no complete HELLO within 10 s (" +
                                         std::to_string(self->handshake_.received_bytes()) +
@@ -83,10 +84,13 @@ void PendingLink::hear() {
       if (handshake_.received_bytes() == 0 && !transport_->rejected()) {
         return finish(End::closed, "closed before saying anything");
       }
-      return finish(End::failed, "closed in the middle of the HELLO");
+      return finish(spare_ ? End::closed : End::failed, "closed in the middle of the HELLO");
     }
     ConstBytes input(buffer.data(), result.bytes);
     if (const auto received = handshake_.receive(input); !received) {
+      // A frame that was on its way when the session ended: the client knows that the link is of no
+      // use any more.
+      if (spare_) return finish(End::closed, "something came that is no HELLO");
       const Reason reason = reason_of(received.error()).value_or(Reason::protocol_error);
       const auto self = shared_from_this();
       const std::string failure = std::string(name(reason)) + ": not a HELLO of this protocol";
@@ -103,8 +107,6 @@ void PendingLink::hear() {
 
 void PendingLink::finish(End end, const std::string& why) {
   if (!over_) return;
-  // No session has come, for whatever reason; nor was there a need for one.
-  if (spare_ && end == End::failed) end = End::closed;
   timer_.cancel();
   const Over over = std::exchange(over_, nullptr);
   heard_ = nullptr;
