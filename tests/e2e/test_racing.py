@@ -97,14 +97,14 @@ def hosts(start, tmp_path):
 
 @pytest.fixture
 def stage_at(tunnel, start):
-    """`stage_at(endpoints)`: a client that knows its server by these endpoints."""
+    """`stage_at(endpoints)`: a client that knows its server by these endpoints, and dials for each session."""
 
     def make(endpoints, tls=True, **settings):
         peer = {"endpoints": endpoints, "security": "psk" if tls else "none"}
         if tls:
             peer["key_file"] = "link.key"
         return tunnel({"echo": start(EchoTarget()).address}, tls=tls,
-                      client_settings={"peers": {"far": peer}}, **settings)
+                      client_settings={"peers": {"far": peer}, "limits": {"spare_links": 0}}, **settings)
 
     return make
 
