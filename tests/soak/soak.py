@@ -31,6 +31,7 @@ from support.waiting import KIB, MIB, SCALE, patient, scaled, wait_until  # noqa
 SESSIONS_AT_ONCE = 24
 SAMPLE_SECONDS = 1.0
 REPORT_SECONDS = 10.0
+SPARE_LINK_SECONDS = 45  # for which a server keeps a link whose session has ended
 GROWTH = 0.10
 LIMITS = {"limits": {"replay_buffer": "4MiB", "max_window": "2MiB", "max_memory": "64MiB"}}
 # An outage never lasts so long; a session that moves nothing for this long is stuck.
@@ -291,7 +292,7 @@ class Memory:
         return None, seen
 
     def check_descriptors(self):
-        wait_until(lambda: self.descriptors() <= self._descriptors, 20,
+        wait_until(lambda: self.descriptors() <= self._descriptors, SPARE_LINK_SECONDS + 20,
                    lambda: f"{self.daemon.name} to close descriptors: {self.descriptors()}, {self._descriptors} at first")
 
 
