@@ -21,8 +21,7 @@ Client::~Client() {
   // Who could not tell its server in time.
   for (const auto& [id, driver] : sessions_)
     driver->abandon();
-  for (const auto& [name, peer] : peers_)
-    peer.gate->spares().clear();
+  close_spares();
 }
 
 // --- settings
@@ -155,8 +154,7 @@ void Client::drain() {
   listening_ = false;
   for (const auto& tunnel : tunnels_)
     tunnel->listener->stop();
-  for (auto& [name, peer] : peers_)
-    peer.gate->spares().clear();
+  close_spares();
 }
 
 void Client::stop() {
@@ -249,12 +247,9 @@ void Client::dial(Peer& peer, const SessionId& session) {
   const std::shared_ptr<SessionDriver> driver = sessions_.at(session);
   const std::uint64_t generation = attempt.generation;
   const SharedGate::Dial dial = attempt.dial;
-  LinkDialer::Handlers handlers = outcomes(peer, driver, generation);
-  handlers.hello = [this, &peer, driver, session, generation, dial]() -> std::optional<Hello> {
-    if (!peer.gate->answered(session, dial)) return std::nullopt;
-    auto hello = driver->hello(generation);
-    if (!hello) withdraw(peer, session, generation);
-    return hello;
+  LinkDialer::Handlers handlers = handlers_for(peer, driver, generation);
+  handlers.hello = [&peer, session, dial, say = std::move(handlers.hello)]() {
+    return peer.gate->answered(session, dial) ? say() : std::nullopt;
   };
   handlers.failed = [this, &peer, driver, session, generation, dial](bool rejected,
                                                                      const std::string& why) {
@@ -271,11 +266,7 @@ void Client::dial(Peer& peer, const SessionId& session) {
   handlers.struggling = [&peer, session, dial](const std::string& why) {
     peer.gate->struggling(session, dial, why);
   };
-  const auto dialer = std::make_shared<LinkDialer>(
-      worker_.io(), peer.settings.endpoints, peer.factory, worker_.session_options().liveness.dead,
-      std::move(handlers), peer.gate->cache());
-  attempt.dialer = dialer;
-  dialer->start();
+  dialer_for(peer, attempt, std::move(handlers))->start();
 }
 
 // The session's HELLO goes over a link that there is. It may be dead without anybody knowing; then
@@ -286,12 +277,7 @@ void Client::reuse(std::unique_ptr<Transport> link, const SessionId& session,
   if (found == attempts_.end() || found->second.generation != generation) return;
   const std::shared_ptr<SessionDriver> driver = sessions_.at(session);
   Peer& peer = peers_.at(driver->labels().peer);
-  LinkDialer::Handlers handlers = outcomes(peer, driver, generation);
-  handlers.hello = [this, &peer, driver, session, generation] {
-    auto hello = driver->hello(generation);
-    if (!hello) withdraw(peer, session, generation);
-    return hello;
-  };
+  LinkDialer::Handlers handlers = handlers_for(peer, driver, generation);
   handlers.failed = [this, &peer, driver, session, generation](bool, const std::string& why) {
     peer.gate->spares().clear();
     withdraw(peer, session, generation);
@@ -304,20 +290,30 @@ void Client::reuse(std::unique_ptr<Transport> link, const SessionId& session,
     peer.gate->alive();
     go_on(std::move(transport), welcome, early);
   };
-  const auto cache = peer.gate->cache();
-  const auto dialer = std::make_shared<LinkDialer>(
-      worker_.io(), peer.settings.endpoints, peer.factory, worker_.session_options().liveness.dead,
-      std::move(handlers), cache);
-  found->second.dialer = dialer;
-  dialer->start_on(std::move(link),
-                   std::max(kReusePatience, 2 * cache->learned().took.value_or(Duration{})));
+  const auto took = peer.gate->cache()->learned().took;
+  dialer_for(peer, found->second, std::move(handlers))
+      ->start_on(std::move(link), std::max(kReusePatience, 2 * took.value_or(Duration{})));
 }
 
-// What follows from the server's answer, however its link came about.
-LinkDialer::Handlers Client::outcomes(Peer& peer, const std::shared_ptr<SessionDriver>& driver,
-                                      std::uint64_t generation) {
+std::shared_ptr<LinkDialer> Client::dialer_for(const Peer& peer, Attempt& attempt,
+                                               LinkDialer::Handlers handlers) {
+  attempt.dialer = std::make_shared<LinkDialer>(worker_.io(), peer.settings.endpoints, peer.factory,
+                                                worker_.session_options().liveness.dead,
+                                                std::move(handlers), peer.gate->cache());
+  // It may be over, and gone from there, before its start has returned.
+  return attempt.dialer;
+}
+
+// What is said to the server and what follows from its answer, however the link came about.
+LinkDialer::Handlers Client::handlers_for(Peer& peer, const std::shared_ptr<SessionDriver>& driver,
+                                          std::uint64_t generation) {
   const SessionId session = driver->session().id();
   LinkDialer::Handlers handlers;
+  handlers.hello = [this, &peer, driver, session, generation] {
+    auto hello = driver->hello(generation);
+    if (!hello) withdraw(peer, session, generation);
+    return hello;
+  };
   handlers.welcomed = [this, &peer, driver, session, generation](std::unique_ptr<Transport> link,
                                                                  const Welcome& welcome,
                                                                  ConstBytes early) {
@@ -348,12 +344,16 @@ bool Client::reconnect(const std::shared_ptr<SessionDriver>& driver) {
 }
 
 void Client::network_changed() {
-  for (auto& [name, peer] : peers_)
-    peer.gate->spares().clear();
+  close_spares();
   const Sessions sessions = sessions_;
   for (const auto& [id, driver] : sessions) {
     if (driver->session().next_attempt()) driver->try_now();
   }
+}
+
+void Client::close_spares() {
+  for (const auto& [name, peer] : peers_)
+    peer.gate->spares().clear();
 }
 
 void Client::attached(SessionDriver&) {

@@ -120,8 +120,11 @@ class Client final : public SessionOwner {
   void told(const SessionId& session, std::uint64_t generation, SharedGate::Dial dial);
   void dial(Peer& peer, const SessionId& session);
   void reuse(std::unique_ptr<Transport> link, const SessionId& session, std::uint64_t generation);
-  LinkDialer::Handlers outcomes(Peer& peer, const std::shared_ptr<SessionDriver>& driver,
-                                std::uint64_t generation);
+  std::shared_ptr<LinkDialer> dialer_for(const Peer& peer, Attempt& attempt,
+                                         LinkDialer::Handlers handlers);
+  LinkDialer::Handlers handlers_for(Peer& peer, const std::shared_ptr<SessionDriver>& driver,
+                                    std::uint64_t generation);
+  void close_spares();
   void withdraw(Peer& peer, const SessionId& session, std::uint64_t generation, bool alive = false);
 
   Worker& worker_;

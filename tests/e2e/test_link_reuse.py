@@ -156,32 +156,34 @@ def test_a_session_that_ends_with_a_reset_leaves_none(stage):
     assert stage.relay.links == 2
 
 
-def test_there_are_no_more_than_the_limit_says(tunnel, start):
-    limits = {"limits": {"spare_links": 2}, **ONE_WORKER}
-    stage = tunnel(start(EchoTarget()).address, server_settings=ONE_WORKER, client_settings=limits)
+@pytest.fixture
+def limited(tunnel, start):
+    """`limited(side, count)`: one of the sides keeps no more spare links than that."""
+
+    def make(side, count):
+        settings = {"client": ONE_WORKER, "server": ONE_WORKER}
+        settings[side] = {"limits": {"spare_links": count}, **ONE_WORKER}
+        return tunnel(start(EchoTarget()).address, server_settings=settings["server"],
+                      client_settings=settings["client"])
+
+    return make
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_there_are_no_more_than_the_limit_says(limited, side):
+    stage = limited(side, 2)
     with contextlib.ExitStack() as all_open:
         for _ in range(5):
             echo_once(all_open.enter_context(stage.connect()))
     wait_until(lambda: stage.relay.open_links == 2, 10, "the rest to be closed")
-    assert peer(stage)["spare_links"] == 2
-
-
-def test_a_server_keeps_no_more_than_its_limit_says(tunnel, start):
-    limits = {"limits": {"spare_links": 2}, **ONE_WORKER}
-    stage = tunnel(start(EchoTarget()).address, server_settings=limits, client_settings=ONE_WORKER)
-    with contextlib.ExitStack() as all_open:
-        for _ in range(5):
-            echo_once(all_open.enter_context(stage.connect()))
-    wait_until(lambda: stage.relay.open_links == 2, 10, "the rest to be closed")
+    wait_spare(stage, 2)
     carry(stage)
     assert peer(stage)["links_reused"] == 1
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_either_side_can_do_without(tunnel, start, side):
-    settings = {"client": ONE_WORKER, "server": ONE_WORKER}
-    settings[side] = {"limits": {"spare_links": 0}, **ONE_WORKER}
-    stage = tunnel(start(EchoTarget()).address, server_settings=settings["server"], client_settings=settings["client"])
+def test_either_side_can_do_without(limited, side):
+    stage = limited(side, 0)
     for number in range(3):
         carry(stage)
         wait_until(lambda: stage.relay.open_links == 0, 10, "the link to be closed with its session")

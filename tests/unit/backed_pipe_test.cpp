@@ -558,6 +558,13 @@ class BackedPipeSignals : public OnePipe {
     receive(pipe_, frame_text(FrameType::pong, 0, 1), at(milliseconds(100))).value();
     ASSERT_EQ(pipe_.round_trip(), milliseconds(100));
   }
+
+  // A PING goes out, the one of this token, and is answered.
+  void answer_ping(std::uint64_t token, Duration start, Duration round_trip) {
+    pipe_.ping(at(start));
+    take_all(pipe_, at(start));
+    receive(pipe_, frame_text(FrameType::pong, 0, token), at(start + round_trip)).value();
+  }
 };
 
 TEST_F(BackedPipeSignals, ABareAcknowledgementWaitsTwentyMilliseconds) {
@@ -709,9 +716,7 @@ TEST_F(BackedPipeSignals, AnAcknowledgementThatSaysNothingNewIsNoDataThatFlows) 
 TEST_F(BackedPipeSignals, TheLeastRoundTripIsOfTheLatestThree) {
   std::uint64_t token = 1;
   const auto measure = [&](Duration start, Duration round_trip) {
-    pipe_.ping(at(start));
-    take_all(pipe_, at(start));
-    receive(pipe_, frame_text(FrameType::pong, 0, ++token), at(start + round_trip)).value();
+    answer_ping(++token, start, round_trip);
     return *pipe_.least_round_trip();
   };
   EXPECT_EQ(measure(seconds(1), milliseconds(300)), milliseconds(100));
@@ -724,9 +729,7 @@ TEST_F(BackedPipeSignals, TheLeastRoundTripIsOfTheLatestThree) {
 TEST_F(BackedPipeSignals, TheLeastOfAWayIsRememberedForFiveToTenMinutes) {
   std::uint64_t token = 1;
   const auto least_after = [&](Duration start, Duration round_trip) {
-    pipe_.ping(at(start));
-    take_all(pipe_, at(start));
-    receive(pipe_, frame_text(FrameType::pong, 0, ++token), at(start + round_trip)).value();
+    answer_ping(++token, start, round_trip);
     return pipe_.way()->least;
   };
   EXPECT_EQ(least_after(seconds(1), milliseconds(300)), milliseconds(100));

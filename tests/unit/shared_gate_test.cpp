@@ -27,6 +27,12 @@ class SharedGateTest : public testing::Test {
     io.restart();
     io.poll();
   }
+  void both_dial() {
+    request(1, first_worker_, first_);
+    request(2, second_worker_, second_);
+    run(first_worker_);
+    run(second_worker_);
+  }
 
   boost::asio::io_context home_;
   boost::asio::io_context first_worker_;
@@ -54,10 +60,7 @@ TEST_F(SharedGateTest, WhoeverAsksIsToldOnItsOwnThread) {
 // A worker that is in the middle of its dial while the other finds the peer away: it hears of it
 // later, and must not open or resume anything before it does.
 TEST_F(SharedGateTest, ADialThatWasBrokenOffElsewhereDoesNotGoOn) {
-  request(1, first_worker_, first_);
-  request(2, second_worker_, second_);
-  run(first_worker_);
-  run(second_worker_);
+  both_dial();
   // One is kept as the probe, the other waits for what comes of it.
   EXPECT_TRUE(gate_->failed(session_of(1), first_.front(), "refused"));
   EXPECT_EQ(gate_->view().state, PeerGate::State::down);
@@ -72,10 +75,7 @@ TEST_F(SharedGateTest, ADialThatWasBrokenOffElsewhereDoesNotGoOn) {
 }
 
 TEST_F(SharedGateTest, ALinkThatAnswersLetsThoseDialWhoWaitForThePeer) {
-  request(1, first_worker_, first_);
-  request(2, second_worker_, second_);
-  run(first_worker_);
-  run(second_worker_);
+  both_dial();
   EXPECT_TRUE(gate_->failed(session_of(1), first_.front(), "refused"));
   ASSERT_EQ(gate_->view().state, PeerGate::State::down);
   ASSERT_EQ(gate_->view().waiting, 1U);

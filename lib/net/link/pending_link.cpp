@@ -84,7 +84,7 @@ void PendingLink::hear() {
       if (handshake_.received_bytes() == 0 && !transport_->rejected()) {
         return finish(End::closed, "closed before saying anything");
       }
-      return finish(spare_ ? End::closed : End::failed, "closed in the middle of the HELLO");
+      return finish(End::failed, "closed in the middle of the HELLO");
     }
     ConstBytes input(buffer.data(), result.bytes);
     if (const auto received = handshake_.receive(input); !received) {
