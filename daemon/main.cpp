@@ -14,6 +14,7 @@
 #include "daemon/options.hpp"
 #include "daemon/service_manager.hpp"
 #include "daemon/stdio.hpp"
+#include "net/blocked_signals.hpp"
 #include "net/node.hpp"
 
 namespace {
@@ -81,12 +82,13 @@ void run(const Command& command) {
   while (true) {
     try {
       io.run();
-      return;
+      break;
     } catch (const std::exception& error) {
       // Out of memory, say, while one connection was set up: that one is lost, the others are not.
       spdlog::error("an event was dropped: {}", error.what());
     }
   }
+  block_signals();
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 
 #include "daemon/link_notices.hpp"
 #include "daemon/log.hpp"
+#include "net/blocked_signals.hpp"
 #include "net/client.hpp"
 #include "net/monitor/network_monitor.hpp"
 #include "net/report/event_log.hpp"
@@ -177,6 +178,7 @@ int StdioSession::run() {
       spdlog::error("an event was dropped: {}", error.what());
     }
   }
+  block_signals();
   bridge_.stop();
   return exit_code_;
 }

@@ -1,5 +1,6 @@
 """Starting, stopping and the addresses a daemon can be given."""
 
+import itertools
 import signal
 import time
 
@@ -30,6 +31,19 @@ def test_a_signal_ends_a_daemon_in_order_with_sessions_open(tunnel, start, side,
         before = time.monotonic()
         getattr(stage, side).stop(signal_number)
         assert time.monotonic() - before < STOP_SECONDS * PATIENCE
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_signals_that_come_until_it_has_ended_change_nothing(tunnel, start, side):
+    """Whoever waits for it learns that it ended in order, also when the last signal came at the last moment."""
+    stage = tunnel(start(EchoTarget()).address)
+    with stage.connect() as sock:
+        echo_once(sock)
+        daemon = getattr(stage, side)
+        numbers = itertools.cycle([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+        while daemon.running():
+            daemon.process.send_signal(next(numbers))
+        daemon.stop()
 
 
 def test_a_daemon_stops_while_its_peer_is_out_of_reach(tunnel, start):

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import os
 import pty
 import signal
@@ -353,6 +354,16 @@ def test_a_second_signal_ends_it_at_once(start, tunnel, stdio):
     assert process.wait() == 1
     assert time.monotonic() - begin < patient(0.5)
     stage.relay.heal()
+
+
+def test_signals_that_come_until_it_has_ended_change_nothing(start, tunnel, stdio):
+    process = stdio(tunnel(start(EchoTarget()).address))
+    process.stdin.write(b"x")
+    assert read_exactly(process.stdout, 1) == b"x"
+    numbers = itertools.cycle([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    while process.running():
+        process.signal(next(numbers))
+    assert (process.wait(), process.said()) == (1, [])
 
 
 def test_a_hangup_that_is_ignored_stays_ignored(start, tunnel, stdio):
