@@ -190,7 +190,7 @@ def describe():
 def main():
     options = parse()
     network.enter_own_namespace()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what was started, as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what was started, as Ctrl-C does
     if options.syscalls:
         syscalls.run(LOAD, options)
         return
@@ -215,4 +215,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -14,6 +14,7 @@ import contextlib
 import os
 import pathlib
 import random
+import signal
 import socket
 import sys
 import tempfile
@@ -353,6 +354,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--keep", metavar="DIRECTORY", help="where the daemons' logs stay")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what was started, as Ctrl-C does
     print(f"soak: {options.minutes:g} minutes, seed {options.seed}, {SESSIONS_AT_ONCE} sessions at once", flush=True)
     with contextlib.ExitStack() as stack:
         directory = options.keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="backedpipe-soak-"))
@@ -360,6 +362,9 @@ def main():
             errors = soak(pathlib.Path(directory), 60 * options.minutes, options.seed)
         except AssertionError as error:
             errors = [str(error)]
+        except KeyboardInterrupt:
+            print(f"soak: interrupted, seed {options.seed}")
+            sys.exit(130)
     for error in errors:
         print(f"soak: {error}", file=sys.stderr)
     print(f"soak: {'FAILED' if errors else 'passed'}, seed {options.seed}")
