@@ -71,7 +71,8 @@ OrderedJson to_json(const ListenerSnapshot& listener) {
   return {{"listen", listener.listen},
           {"security", listener.security},
           {"handshakes", listener.handshakes},
-          {"sessions", listener.sessions}};
+          {"sessions", listener.sessions},
+          {"spare_links", listener.spare_links}};
 }
 
 OrderedJson to_json(const WorkerSnapshot& worker) {

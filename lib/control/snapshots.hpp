@@ -91,6 +91,7 @@ struct ListenerSnapshot {
   std::string security;
   std::uint64_t handshakes = 0;  // in progress
   std::uint64_t sessions = 0;
+  std::uint64_t spare_links = 0;  // without a session, kept for the next ones
 };
 
 struct WorkerSnapshot {

@@ -153,8 +153,11 @@ PendingLink::Heard Server::hear_for(const std::shared_ptr<Entry>& entry) {
 // Its identity is known and its session has ended: it is in nobody's way.
 void Server::keep(const std::shared_ptr<Entry>& entry, std::unique_ptr<Transport> link) {
   const std::uint64_t number = ++last_spare_;
+  ++entry->spares;
   auto spare = std::make_shared<PendingLink>(
-      std::move(link), hear_for(entry), [this, number](PendingLink::End, const std::string& why) {
+      std::move(link), hear_for(entry),
+      [this, entry, number](PendingLink::End, const std::string& why) {
+        --entry->spares;
         spares_.erase(number);
         if (!why.empty()) spdlog::debug("spare link: {}", why);
       });

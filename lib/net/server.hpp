@@ -31,6 +31,7 @@ class Server final : public SessionOwner {
     std::shared_ptr<Listener> listener;
     std::shared_ptr<const TransportFactory> factory{};
     std::size_t pending = 0;  // handshakes under way
+    std::size_t spares = 0;   // links that wait for another session
     std::unique_ptr<RepeatedWarning> evictions{};
     bool started = false;
   };

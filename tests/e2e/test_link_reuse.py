@@ -33,6 +33,14 @@ def wait_spare(stage, count=1):
     wait_until(lambda: peer(stage)["spare_links"] == count, 10, f"{count} spare links: {peer(stage)}")
 
 
+def wait_spare_at_server(stage, count):
+    def seen():
+        (only,) = stage.server.control.status()["listeners"]
+        return only["spare_links"]
+
+    wait_until(lambda: seen() == count, 10, lambda: f"{count} spare links at the server: {seen()}")
+
+
 @pytest.fixture(params=["psk", "tls", "none"])
 def stage(request, tunnel, start):
     return tunnel(start(EchoTarget()).address, security=request.param, server_settings=ONE_WORKER,
@@ -70,8 +78,12 @@ def test_a_link_is_used_by_one_session_at_a_time(stage):
         echo_once(first, b"first")
         echo_once(second, b"second")
         assert peer(stage)["spare_links"] == 0
+        wait_spare_at_server(stage, 0)
         assert stage.relay.open_links == 2 and stage.relay.links == 2
     wait_spare(stage, 2)
+    wait_spare_at_server(stage, 2)
+    stage.client.stop()
+    wait_spare_at_server(stage, 0)
 
 
 def test_whichever_worker_a_session_comes_to(tunnel, start):
@@ -82,6 +94,7 @@ def test_whichever_worker_a_session_comes_to(tunnel, start):
         wait_spare(stage)
     assert sum(worker["sessions"] for worker in stage.client.control.status()["workers"]) == 0
     assert stage.relay.links == 1 and peer(stage)["links_reused"] == 11
+    wait_spare_at_server(stage, 1)
 
 
 def test_a_session_on_a_reused_link_survives_like_any_other(stage):

@@ -131,7 +131,7 @@ TEST(StatusJson, HasTheDocumentedFields) {
             (Names{"name", "endpoints", "security", "state", "last_error", "next_attempt",
                    "sessions", "waiting", "dialling", "dials", "spare_links", "links_reused"}));
   EXPECT_EQ(names_of(json.at("listeners").at(0)),
-            (Names{"listen", "security", "handshakes", "sessions"}));
+            (Names{"listen", "security", "handshakes", "sessions", "spare_links"}));
   EXPECT_EQ(names_of(json.at("totals")),
             (Names{"sessions_opened", "sessions_ended", "attaches", "bytes_in", "bytes_out",
                    "replayed_bytes", "handshakes_failed", "links_handed_over", "segments_in_use",

@@ -139,7 +139,8 @@ StatusSnapshot status_of(const Shard& shard) {
   for (const auto& entry : shard.server.entries()) {
     status.listeners.push_back({.listen = to_string(entry->listener->address()),
                                 .security = std::string(to_string(entry->settings.security)),
-                                .handshakes = entry->pending});
+                                .handshakes = entry->pending,
+                                .spare_links = entry->spares});
   }
   Tally by_listener;
   for (const auto& [id, driver] : shard.server.sessions()) {
@@ -173,6 +174,7 @@ void add(StatusSnapshot& sum, const StatusSnapshot& part) {
     for (std::size_t i = 0; i < part.listeners.size(); ++i) {
       sum.listeners[i].sessions += part.listeners[i].sessions;
       sum.listeners[i].handshakes += part.listeners[i].handshakes;
+      sum.listeners[i].spare_links += part.listeners[i].spare_links;
     }
   }
   for (const PeerSnapshot& peer : part.peers) {
