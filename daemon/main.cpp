@@ -15,6 +15,7 @@
 #include "daemon/service_manager.hpp"
 #include "daemon/stdio.hpp"
 #include "net/blocked_signals.hpp"
+#include "net/event_loop.hpp"
 #include "net/node.hpp"
 
 namespace {
@@ -79,15 +80,7 @@ void run(const Command& command) {
   node.start();
   manager.ready([&node] { return status_line(node); },
                 [&node](std::function<void()> all_are) { node.ask(std::move(all_are)); });
-  while (true) {
-    try {
-      io.run();
-      break;
-    } catch (const std::exception& error) {
-      // Out of memory, say, while one connection was set up: that one is lost, the others are not.
-      spdlog::error("an event was dropped: {}", error.what());
-    }
-  }
+  run_events(io);
   block_signals();
 }
 

@@ -1,7 +1,6 @@
 #include "daemon/stdio.hpp"
 
 #include <csignal>
-#include <exception>
 #include <fcntl.h>
 #include <optional>
 #include <string>
@@ -12,12 +11,12 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <spdlog/spdlog.h>
 
 #include "daemon/link_notices.hpp"
 #include "daemon/log.hpp"
 #include "net/blocked_signals.hpp"
 #include "net/client.hpp"
+#include "net/event_loop.hpp"
 #include "net/monitor/network_monitor.hpp"
 #include "net/report/event_log.hpp"
 #include "net/session_options.hpp"
@@ -170,14 +169,7 @@ int StdioSession::run() {
   const TunnelSettings tunnel{
       .name = "stdio", .listen = {}, .peer = peer_.name, .service = options_.service};
   session_ = client_.open(tunnel, std::move(application));
-  while (true) {
-    try {
-      io_.run();
-      break;
-    } catch (const std::exception& error) {
-      spdlog::error("an event was dropped: {}", error.what());
-    }
-  }
+  run_events(io_);
   block_signals();
   bridge_.stop();
   return exit_code_;

@@ -2,29 +2,15 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
-
-#include <spdlog/spdlog.h>
 
 #include "net/blocked_signals.hpp"
+#include "net/event_loop.hpp"
 
 namespace backedpipe {
 namespace {
 
 // Each worker could come to use all of the memory, and address space is finite as well.
 constexpr std::size_t kMostAddressSpace = std::size_t{1} << 45;
-
-void run(boost::asio::io_context& io) {
-  while (true) {
-    try {
-      io.run();
-      return;
-    } catch (const std::exception& error) {
-      // Out of memory, say, while one connection was set up: that one is lost, the others are not.
-      spdlog::error("an event was dropped: {}", error.what());
-    }
-  }
-}
 
 }  // namespace
 
@@ -44,7 +30,7 @@ void Shards::start() {
   const BlockedSignals blocked;
   for (const auto& shard : shards_) {
     work_.emplace_back(shard->io.get_executor());
-    threads_.emplace_back([&io = shard->io] { run(io); });
+    threads_.emplace_back([&io = shard->io] { run_events(io); });
   }
 }
 
