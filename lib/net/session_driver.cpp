@@ -76,6 +76,8 @@ void SessionDriver::reset(Reason reason) {
 }
 
 void SessionDriver::distrust() {
+  // What TCP has heard until now says nothing of the time after this.
+  if (link_) link_->tcp_answer(Worker::now());
   session_.distrust(Worker::now());
   pump();
 }
@@ -121,6 +123,7 @@ std::optional<Hello> SessionDriver::hello(std::uint64_t generation) {
   link_ready_.readable = true;
   pump();
   if (finished_) return std::nullopt;
+  if (session_.suspect()) ask_tcp();
   const auto hello = session_.hello(generation, Worker::now());
   pump();
   return hello;
@@ -195,6 +198,7 @@ void SessionDriver::pump() {
   // Before judging the link: after a pause of this process, what proves that it is alive waits
   // here.
   read_link();
+  if (session_.doubts(Worker::now())) ask_tcp();
   session_.tick(Worker::now());
   bool progress = true;
   for (int round = 0; progress && round < kRoundsPerTurn; ++round) {
@@ -347,6 +351,13 @@ bool SessionDriver::read_link() {
     default:
       return false;
   }
+}
+
+// Whether the link gets on although nothing comes out of it.
+void SessionDriver::ask_tcp() {
+  if (!link_) return;
+  const TimePoint now = Worker::now();
+  if (const auto answer = link_->tcp_answer(now)) session_.tcp_answered(*answer, now);
 }
 
 // Gives the bytes to the session, which has `placed` ones before them; keeps what it has no memory

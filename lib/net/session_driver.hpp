@@ -107,6 +107,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   bool read_link();
   bool write_link();
   bool feed_link(ConstBytes bytes, std::size_t placed = 0);
+  void ask_tcp();
   void run_actions();
   void watch_state();
   void arm();

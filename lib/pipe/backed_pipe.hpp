@@ -140,6 +140,10 @@ class BackedPipe {
   // Asks for a PONG, unless one is already owed.
   void ping(TimePoint now);
   std::optional<TimePoint> last_received_at() const { return last_received_at_; }
+  // A sign of life that is not among the bytes: the other side's TCP acknowledged some of ours then.
+  void tcp_answered(TimePoint at) { tcp_answered_at_ = at; }
+  // On this link; the clock's beginning if never.
+  TimePoint tcp_answered_at() const { return tcp_answered_at_; }
   // The last that came was, or had in it, data: more may be on its way.
   bool received_data_last() const { return received_data_last_; }
   // Since when a PONG is owed; also while the link has not even taken the PING.
@@ -230,6 +234,7 @@ class BackedPipe {
   Duration least_{};
   Duration least_before_{};
   std::optional<TimePoint> last_received_at_;
+  TimePoint tcp_answered_at_{};
   bool received_data_last_ = false;
   std::optional<TimePoint> unanswered_since_;
 

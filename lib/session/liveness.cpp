@@ -11,6 +11,9 @@ constexpr Duration kTwoTimeouts = std::chrono::milliseconds(600);
 constexpr int kRoundTrips = 4;
 // Where a round trip alone takes long.
 constexpr int kSlowRoundTrips = 3;
+// On a way as short as this the least patience is enough for any queue, and a relay's round trip
+// could not be told from the peer's.
+constexpr Duration kShortWay = std::chrono::milliseconds(10);
 
 }  // namespace
 
@@ -25,7 +28,7 @@ TimePoint Liveness::ask_at(const BackedPipe& pipe) const {
 std::optional<TimePoint> Liveness::suspect_at(const BackedPipe& pipe) const {
   const auto owed_since = earlier(pipe.ping_asked_at(), pipe.unanswered_since());
   if (!owed_since) return std::nullopt;
-  return std::max(*owed_since, *pipe.last_received_at()) + patience(pipe);
+  return std::max({*owed_since, *pipe.last_received_at(), pipe.tcp_answered_at()}) + patience(pipe);
 }
 
 Duration Liveness::patience(const BackedPipe& pipe) const {
@@ -60,6 +63,11 @@ std::optional<TimePoint> Liveness::deadline(const BackedPipe& pipe, TimePoint no
   const TimePoint dead = *pipe.last_received_at() + options_.dead;
   const TimePoint next = pipe.ping_asked_at() ? *suspect_at(pipe) : ask_at(pipe);
   return next > now ? std::min(next, dead) : dead;
+}
+
+bool Liveness::believes(const BackedPipe& pipe, const TcpAnswer& answer) {
+  const auto least = pipe.least_round_trip();
+  return least && *least >= kShortWay && answer.round_trip >= *least / 2;
 }
 
 }  // namespace backedpipe

@@ -17,7 +17,12 @@
 // "In the middle of data" is a link on which data is out unanswered, or the last that came was
 // data. Owed is a PONG, also while a full socket holds up the PING, and the answer to data that is
 // out. A peer that does not acknowledge because its application does not read still answers the
-// question that comes first. A value with no state but its settings.
+// question that comes first.
+//
+// On a slow and lossy path a PING can wait longer than any patience behind what has to be sent
+// again, while TCP gets on. So before a link is called suspect TCP is asked: that something of ours
+// was acknowledged since it was asked before shows that both directions are open, and patience
+// begins anew. A value with no state but its settings.
 #pragma once
 
 #include <optional>
@@ -33,6 +38,12 @@ struct LivenessOptions {
   Duration dead = std::chrono::seconds(15);
 };
 
+// The other side's TCP has acknowledged something that it had not when this was asked before.
+struct TcpAnswer {
+  TimePoint at;         // when its latest acknowledgement came
+  Duration round_trip;  // the least that TCP has measured lately
+};
+
 class Liveness {
  public:
   enum class Verdict { alive, ask, suspect, dead };
@@ -43,6 +54,9 @@ class Liveness {
   Verdict judge(const BackedPipe& pipe, TimePoint now) const;
   // When the verdict may change next if nothing is received until then.
   std::optional<TimePoint> deadline(const BackedPipe& pipe, TimePoint now) const;
+  // The answer came from the far end of the link, not from a relay on the way, and the way is so
+  // long that patience may be too short.
+  static bool believes(const BackedPipe& pipe, const TcpAnswer& answer);
 
  private:
   TimePoint ask_at(const BackedPipe& pipe) const;

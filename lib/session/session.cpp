@@ -290,6 +290,17 @@ void Session::ask(TimePoint now) {
   if (!ended_) pipe_.ping(now);
 }
 
+bool Session::doubts(TimePoint now) const {
+  return !ended_ && !suspect_ && pipe_.ping_asked_at() &&
+         liveness_.judge(pipe_, now) == Liveness::Verdict::suspect;
+}
+
+void Session::tcp_answered(const TcpAnswer& answer, TimePoint now) {
+  if (ended_ || pipe_.state() != PipeState::connected || !Liveness::believes(pipe_, answer)) return;
+  pipe_.tcp_answered(answer.at);
+  if (liveness_.judge(pipe_, now) == Liveness::Verdict::alive) trust_again();
+}
+
 void Session::suspect(TimePoint now) {
   if (std::exchange(suspect_, true)) return;
   if (role() == Role::client) reconnector_.want_now(now);

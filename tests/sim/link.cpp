@@ -80,6 +80,19 @@ bool Link::empty() const {
                      [](const Channel& channel) { return channel.read == channel.bytes.size(); });
 }
 
+std::optional<TcpAnswer> Link::tcp_answer(Side at, TimePoint now) {
+  if (cut_ || from(other(at)).frozen_until > now) return std::nullopt;
+  Channel& out = from(at);
+  std::optional<TimePoint> heard;
+  for (; out.next_acknowledged < out.arrivals.size(); ++out.next_acknowledged) {
+    const TimePoint acknowledged = out.arrivals[out.next_acknowledged].at + options_.latency;
+    if (acknowledged > now) break;
+    heard = acknowledged;
+  }
+  if (!heard) return std::nullopt;
+  return TcpAnswer{.at = *heard, .round_trip = 2 * options_.latency};
+}
+
 void Link::lose(Channel& channel, std::size_t from, std::optional<TimePoint> notice) {
   channel.lost_from = std::min(channel.lost_from, from);
   channel.drops_unread = true;

@@ -13,6 +13,7 @@
 #include "pipe/ring_buffer.hpp"
 #include "pipe/time.hpp"
 #include "random.hpp"
+#include "session/liveness.hpp"
 
 namespace backedpipe::sim {
 
@@ -54,6 +55,8 @@ class Link {
   void close(Side by, TimePoint now);
   // Everything that was ever written has been read, on both sides.
   bool empty() const;
+  // What TCP itself has heard since this was called before: see Session::tcp_answered.
+  std::optional<TcpAnswer> tcp_answer(Side at, TimePoint now);
 
   // --- faults
 
@@ -83,6 +86,7 @@ class Link {
     std::vector<std::byte> bytes;
     std::vector<Arrival> arrivals;
     std::size_t next_arrival = 0;
+    std::size_t next_acknowledged = 0;  // of the arrivals
     std::size_t arrived = 0;
     std::size_t read = 0;
     std::size_t lost_from = SIZE_MAX;  // bytes from here on never arrive

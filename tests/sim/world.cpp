@@ -177,9 +177,20 @@ void World::tick_all() {
   const std::size_t tombstones = registry_->tombstone_count();
   registry_->tick(now_);
   if (registry_->tombstone_count() < tombstones) the_server_has_forgotten_ = true;
-  if (!client_ended_) client_.session->tick(now_);
+  if (!client_ended_) tick(client_);
   for (const auto& end : sessions_)
-    end->session->tick(now_);
+    tick(*end);
+}
+
+void World::tick(End& end) {
+  if (end.session->doubts(now_)) ask_tcp(end);
+  end.session->tick(now_);
+}
+
+void World::ask_tcp(End& end) {
+  if (!end.wire) return;
+  const auto answer = end.wire->link.tcp_answer(end.side, now_);
+  if (answer) end.session->tcp_answered(*answer, now_);
 }
 
 void World::check_everything() {
@@ -463,6 +474,9 @@ void World::abandon_attempt() {
 }
 
 void World::connect_attempt() {
+  if (client_.session->suspect()) ask_tcp(client_);
+  execute_actions(client_);
+  if (!attempt_) return;
   const auto hello = client_.session->hello(attempt_->generation, now_);
   require(hello.has_value(), "one attempt at a time", "an attempt that the session does not know");
   // A candidate takes over: the older link has been let go of.
@@ -510,6 +524,7 @@ bool World::pump_attempt() {
   if (!attempt_->wire) {
     if (!due(attempt_->connects_at)) return false;
     connect_attempt();
+    if (!attempt_) return true;
   }
 
   bool progress = false;
@@ -811,7 +826,10 @@ void World::apply(const Fault& fault) {
       break;
     }
     case Fault::Kind::distrust:
-      if (!client_ended_) client_.session->distrust(now_);
+      if (client_ended_) break;
+      // What was heard before says nothing of the time after this.
+      if (client_.wire) client_.wire->link.tcp_answer(Side::client, now_);
+      client_.session->distrust(now_);
       execute_actions(client_);
       break;
     case Fault::Kind::late_hello:

@@ -101,6 +101,8 @@ class World {
   std::optional<TimePoint> next_event();
   void step();
   void tick_all();
+  void tick(End& end);
+  void ask_tcp(End& end);
   void check_everything();
 
   // --- moving bytes

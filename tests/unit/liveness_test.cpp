@@ -252,6 +252,52 @@ TEST_F(LivenessOfALink, APeerWhoseApplicationIsStalledIsNotSuspect) {
   EXPECT_LE(asked, 13);
 }
 
+// A PING can be held up behind what has to be sent again, on a link that gets on.
+TEST_F(LivenessOfALink, WhatTcpHeardBeginsPatienceAnew) {
+  set_round_trip(milliseconds(300));
+  pipe_.ping(at(seconds(8)));
+  ASSERT_EQ(at_time(milliseconds(9800)), Verdict::suspect);
+  pipe_.tcp_answered(at(milliseconds(9500)));
+  EXPECT_EQ(at_time(milliseconds(9800)), Verdict::alive);
+  EXPECT_EQ(liveness_.deadline(pipe_, at(milliseconds(9800))), at(milliseconds(11300)));
+  EXPECT_EQ(at_time(milliseconds(11299)), Verdict::alive);
+  EXPECT_EQ(at_time(milliseconds(11300)), Verdict::suspect);
+}
+
+TEST_F(LivenessOfALink, WhatTcpHeardDoesNotMakeUpForFifteenSecondsOfSilence) {
+  pipe_.ping(at(seconds(5)));
+  pipe_.tcp_answered(at(milliseconds(14900)));
+  EXPECT_EQ(at_time(milliseconds(14999)), Verdict::alive);
+  EXPECT_EQ(at_time(seconds(15)), Verdict::dead);
+}
+
+TEST_F(LivenessOfALink, WhatTcpHeardOnAnOlderLinkSaysNothingOfTheNext) {
+  pipe_.tcp_answered(at(seconds(5)));
+  attach_next();
+  answer_ping(at(seconds(0)));
+  pipe_.ping(at(seconds(5)));
+  EXPECT_EQ(at_time(milliseconds(5750)), Verdict::suspect);
+}
+
+TEST_F(LivenessOfALink, TcpIsBelievedIfItsOtherEndIsAsFarAwayAsThePeer) {
+  const auto believes = [this](Duration round_trip) {
+    return Liveness::believes(pipe_, {.at = at(seconds(8)), .round_trip = round_trip});
+  };
+  set_round_trip(milliseconds(300));
+  EXPECT_TRUE(believes(milliseconds(290)));
+  EXPECT_TRUE(believes(milliseconds(150)));
+  EXPECT_FALSE(believes(milliseconds(149))) << "a relay on the way has said so";
+  set_round_trip(milliseconds(10));
+  EXPECT_TRUE(believes(milliseconds(10)));
+  set_round_trip(milliseconds(9));
+  EXPECT_FALSE(believes(milliseconds(9))) << "too near to tell them apart";
+
+  BackedPipe fresh(*pool_, kSmallPipe);
+  ASSERT_TRUE(fresh.attach(1, peer_at(0), at(seconds(0))).has_value());
+  EXPECT_FALSE(Liveness::believes(fresh, {.at = at(seconds(0)), .round_trip = seconds(1)}))
+      << "nothing to compare it with";
+}
+
 TEST_F(LivenessOfALink, ANewLinkStartsAnew) {
   pipe_.ping(at(seconds(5)));
   take_all(pipe_, at(seconds(5)));

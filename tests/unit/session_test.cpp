@@ -516,6 +516,74 @@ TEST_F(SuspiciousClient, HearsTheEndFromTheLinkThatItSuspects) {
             "close 2; reset application: closed_by_operator; close 1; ended: closed_by_operator");
 }
 
+// Attached over a way of 300 ms, on which patience ends after 1.8 s; a question is out, and nothing
+// comes.
+class SlowClient : public ClientSession {
+ protected:
+  void SetUp() override {
+    attach(peer_at(0), kStart, milliseconds(300));
+    const auto pings = only(FrameType::ping, client_.say_frames());
+    client_.hear(frame_text(FrameType::pong, 0, pings.at(0).value), at(milliseconds(300)));
+    client_->ask(at(seconds(1)));
+    client_->tick(at(seconds(1)));
+  }
+
+  void tcp_answered(Duration since_start, TimePoint now, Duration round_trip = milliseconds(300)) {
+    client_->tcp_answered({.at = at(since_start), .round_trip = round_trip}, now);
+  }
+
+  static constexpr TimePoint kDue = at(milliseconds(2800));
+};
+
+TEST_F(SlowClient, DoubtsWhenItsPatienceEnds) {
+  EXPECT_EQ(client_->deadline(at(seconds(1))), kDue);
+  EXPECT_FALSE(client_->doubts(kDue - milliseconds(1)));
+  EXPECT_TRUE(client_->doubts(kDue));
+  client_->tick(kDue);
+  EXPECT_EQ(client_.actions(), "connect 2");
+  EXPECT_FALSE(client_->doubts(kDue)) << "it knows by now";
+}
+
+TEST_F(SlowClient, DialsNobodyBesideALinkWhoseTcpGetsOn) {
+  tcp_answered(milliseconds(2700), kDue);
+  EXPECT_FALSE(client_->doubts(kDue));
+  client_->tick(kDue);
+  EXPECT_EQ(client_.actions(), "");
+  EXPECT_FALSE(client_->suspect());
+  const TimePoint next = at(milliseconds(4500));
+  EXPECT_EQ(client_->deadline(kDue), next);
+  client_->tick(next);
+  EXPECT_EQ(client_.actions(), "connect 2") << "nothing more was heard";
+}
+
+TEST_F(SlowClient, SuspectsALinkWhoseTcpHeardNothingLately) {
+  tcp_answered(milliseconds(900), kDue);
+  EXPECT_TRUE(client_->doubts(kDue));
+}
+
+TEST_F(SlowClient, DoesNotBelieveARelay) {
+  tcp_answered(milliseconds(2700), kDue, milliseconds(1));
+  EXPECT_TRUE(client_->doubts(kDue));
+}
+
+TEST_F(SlowClient, DropsTheCandidateOfALinkWhoseTcpGetsOn) {
+  client_->tick(kDue);
+  ASSERT_EQ(client_.actions(), "connect 2");
+  tcp_answered(milliseconds(3100), at(milliseconds(3200)));
+  EXPECT_EQ(client_.actions(), "close 2");
+  EXPECT_FALSE(client_->suspect());
+  EXPECT_FALSE(client_->hello(2, at(milliseconds(3200))));
+  EXPECT_EQ(client_->pipe().generation(), 1U);
+}
+
+TEST_F(SlowClient, IsDoneWithALinkThatIsLostWhateverItsTcpHeard) {
+  client_.lose_link(kDue);
+  client_.actions();
+  tcp_answered(milliseconds(2800), kDue);
+  EXPECT_EQ(client_.actions(), "");
+  EXPECT_NE(client_->pipe().state(), PipeState::connected);
+}
+
 TEST_F(ClientSession, DistrustDialsBesideAHealthyLinkAtOnce) {
   attach_usefully();
   client_->distrust(at(seconds(1)));

@@ -3,7 +3,9 @@
 // a time and can be moved between them, and between threads, when nobody waits on its socket.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +14,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "net/link/stream.hpp"
+#include "session/liveness.hpp"
 
 namespace backedpipe {
 
@@ -37,6 +40,9 @@ class Transport {
   bool drained() const { return drained_; }
   // Sends from the front of `pieces`. After want_write the same bytes must be offered again.
   virtual IoResult write(std::span<const ConstBytes> pieces) = 0;
+  // What TCP has heard since this was called before: see Session::tcp_answered. Nothing: nothing
+  // new, or this system does not say.
+  std::optional<TcpAnswer> tcp_answer(TimePoint now);
   // Ends our direction in order; what was written before still arrives.
   virtual void shutdown() = 0;
 
@@ -73,6 +79,7 @@ class Transport {
   StreamSocket socket_;
   std::weak_ptr<const TransportFactory> maker_;
   bool drained_ = false;
+  std::uint32_t tcp_delivered_ = 0;  // see TcpProgress
 };
 
 // Makes transports for one side of links: what differs between plaintext, PSK and certificates.
