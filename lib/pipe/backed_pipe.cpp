@@ -206,7 +206,6 @@ void BackedPipe::let_go_of_link() {
   ping_sent_at_.reset();
   measured_at_.reset();
   pong_due_.reset();
-  tcp_answered_at_ = {};
   received_data_last_ = false;
   unanswered_since_.reset();
   reset_sent_ = false;

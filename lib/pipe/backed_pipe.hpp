@@ -142,7 +142,7 @@ class BackedPipe {
   std::optional<TimePoint> last_received_at() const { return last_received_at_; }
   // A sign of life that is not among the bytes: the other side's TCP acknowledged some of ours then.
   void tcp_answered(TimePoint at) { tcp_answered_at_ = at; }
-  // On this link; the clock's beginning if never.
+  // The clock's beginning if never. Of an older link it says less than last_received_at().
   TimePoint tcp_answered_at() const { return tcp_answered_at_; }
   // The last that came was, or had in it, data: more may be on its way.
   bool received_data_last() const { return received_data_last_; }

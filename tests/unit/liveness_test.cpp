@@ -271,14 +271,6 @@ TEST_F(LivenessOfALink, WhatTcpHeardDoesNotMakeUpForFifteenSecondsOfSilence) {
   EXPECT_EQ(at_time(seconds(15)), Verdict::dead);
 }
 
-TEST_F(LivenessOfALink, WhatTcpHeardOnAnOlderLinkSaysNothingOfTheNext) {
-  pipe_.tcp_answered(at(seconds(5)));
-  attach_next();
-  answer_ping(at(seconds(0)));
-  pipe_.ping(at(seconds(5)));
-  EXPECT_EQ(at_time(milliseconds(5750)), Verdict::suspect);
-}
-
 TEST_F(LivenessOfALink, TcpIsBelievedIfItsOtherEndIsAsFarAwayAsThePeer) {
   const auto believes = [this](Duration round_trip) {
     return Liveness::believes(pipe_, {.at = at(seconds(8)), .round_trip = round_trip});
