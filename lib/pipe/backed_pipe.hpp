@@ -140,7 +140,8 @@ class BackedPipe {
   // Asks for a PONG, unless one is already owed.
   void ping(TimePoint now);
   std::optional<TimePoint> last_received_at() const { return last_received_at_; }
-  // A sign of life that is not among the bytes: the other side's TCP acknowledged some of ours then.
+  // A sign of life that is not among the bytes: the other side's TCP acknowledged some of ours
+  // then.
   void tcp_answered(TimePoint at) { tcp_answered_at_ = at; }
   // The clock's beginning if never. Of an older link it says less than last_received_at().
   TimePoint tcp_answered_at() const { return tcp_answered_at_; }

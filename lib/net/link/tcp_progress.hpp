@@ -1,4 +1,5 @@
-// What the kernel knows of how a link's TCP connection gets on. Linux says it; elsewhere nothing does.
+// What the kernel knows of how a link's TCP connection gets on. Linux says it; elsewhere nothing
+// does.
 #pragma once
 
 #include <cstdint>
