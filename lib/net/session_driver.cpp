@@ -198,8 +198,9 @@ void SessionDriver::pump() {
   // Before judging the link: after a pause of this process, what proves that it is alive waits
   // here.
   read_link();
-  if (session_.doubts(Worker::now())) ask_tcp();
-  session_.tick(Worker::now());
+  const TimePoint now = Worker::now();
+  if (session_.doubts(now)) ask_tcp();
+  session_.tick(now);
   bool progress = true;
   for (int round = 0; progress && round < kRoundsPerTurn; ++round) {
     progress = read_application();

@@ -125,7 +125,7 @@ class Session {
   }
   void sent(std::uint64_t generation, std::size_t count);
   void link_lost(const LinkError& error, TimePoint now);
-  // The next tick() would suspect the link: TCP should be asked first.
+  // A question is out for so long that tick() would suspect the link: TCP should be asked first.
   bool doubts(TimePoint now) const;
   // It has been asked, also of a suspect link that is about to be left: then the link is trusted
   // again.

@@ -48,16 +48,16 @@ def test_nobody_is_dialled_while_the_other_sides_tcp_still_answers(stage, keystr
 
 def test_a_way_that_is_gone_is_doubted_although_tcp_answered_until_then(stage, keystrokes):
     before = time.monotonic()
-    stage.network.server.configure("link set em0 down")
+    stage.network.far_link_down()
     wait_until(lambda: is_suspect(stage), 10, "the client to doubt its link")
     assert time.monotonic() - before < patient(3)
-    stage.network.server.configure("link set em0 up", "route replace 10.82.0.0/24 dev em0")
+    stage.network.far_link_up()
     keystrokes.wait_first(time.monotonic(), 10)
     keystrokes.finish()
 
 
 def test_what_tcp_heard_before_the_address_went_does_not_speak_for_the_link(stage, keystrokes):
-    stage.network.client.configure("addr add 10.82.0.3/32 dev em0", "addr del 10.82.0.1/24 dev em0")
+    stage.network.replace_client_address()
     wait_until(lambda: stage.reconnects() == 1, 10, "the client to be back")
     keystrokes.finish()
     assert stage.surplus_dials() == 1

@@ -474,9 +474,11 @@ void World::abandon_attempt() {
 }
 
 void World::connect_attempt() {
-  if (client_.session->suspect()) ask_tcp(client_);
-  execute_actions(client_);
-  if (!attempt_) return;
+  if (client_.session->suspect()) {
+    ask_tcp(client_);
+    execute_actions(client_);
+    if (!attempt_) return;
+  }
   const auto hello = client_.session->hello(attempt_->generation, now_);
   require(hello.has_value(), "one attempt at a time", "an attempt that the session does not know");
   // A candidate takes over: the older link has been let go of.

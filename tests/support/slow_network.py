@@ -9,6 +9,7 @@ from support.netns import Namespace
 from support.waiting import wait_until
 
 ADDRESSES = {"client": "10.82.0.1", "server": "10.82.0.2"}
+OTHER_CLIENT_ADDRESS = "10.82.0.3"
 
 
 class SlowNetwork:
@@ -30,10 +31,9 @@ class SlowNetwork:
                  *self.server.command("vde_plug", "tap://em0")],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             wait_until(lambda: (directory / "wire.sock").exists(), 10, "the wire")
+            self._route = f"route replace 10.82.0.0/24 dev em0 congctl {congestion}"
             for role, namespace in (("client", self.client), ("server", self.server)):
-                net = f"{ADDRESSES[role]}/24"
-                namespace.configure(f"addr add {net} dev em0 noprefixroute",
-                                    f"route add 10.82.0.0/24 dev em0 congctl {congestion}")
+                namespace.configure(f"addr add {ADDRESSES[role]}/24 dev em0 noprefixroute", self._route)
         except BaseException:
             self.close()
             raise
@@ -46,6 +46,19 @@ class SlowNetwork:
 
     def server_address(self):
         return ADDRESSES["server"]
+
+    # -- what happens to it -------------------------------------------------------------------
+
+    def replace_client_address(self):
+        self.client.configure(f"addr add {OTHER_CLIENT_ADDRESS}/32 dev em0", f"addr del {ADDRESSES['client']}/24 dev em0")
+
+    def far_link_down(self):
+        self.server.configure("link set em0 down")
+
+    def far_link_up(self):
+        self.server.configure("link set em0 up", self._route)
+
+    # -- the end ------------------------------------------------------------------------------
 
     def close(self):
         if self._wire is not None:
