@@ -15,7 +15,7 @@
 #include <spdlog/sinks/base_sink.h>
 
 #include "daemon/journal.hpp"
-#include "net/report/event_log.hpp"
+#include "net/events/event_log.hpp"
 
 namespace backedpipe {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "control/snapshot_json.hpp"
 #include "daemon/journal.hpp"
-#include "net/report/event_log.hpp"
+#include "net/events/event_log.hpp"
 
 namespace backedpipe {
 namespace {

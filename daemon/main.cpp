@@ -14,9 +14,9 @@
 #include "daemon/options.hpp"
 #include "daemon/service_manager.hpp"
 #include "daemon/stdio.hpp"
-#include "net/blocked_signals.hpp"
-#include "net/event_loop.hpp"
-#include "net/node.hpp"
+#include "net/node/node.hpp"
+#include "net/thread/blocked_signals.hpp"
+#include "net/thread/event_loop.hpp"
 
 namespace {
 

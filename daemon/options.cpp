@@ -12,7 +12,7 @@
 #include "config/config_error.hpp"
 #include "config/load_settings.hpp"
 #include "config/names.hpp"
-#include "net/tls/check_certificates.hpp"
+#include "net/link/tls/check_certificates.hpp"
 
 namespace backedpipe {
 namespace {

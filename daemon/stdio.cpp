@@ -14,14 +14,14 @@
 
 #include "daemon/link_notices.hpp"
 #include "daemon/log.hpp"
-#include "net/blocked_signals.hpp"
-#include "net/client.hpp"
-#include "net/event_loop.hpp"
+#include "net/application/stdio_bridge.hpp"
+#include "net/dial/client.hpp"
+#include "net/events/event_log.hpp"
 #include "net/monitor/network_monitor.hpp"
-#include "net/report/event_log.hpp"
-#include "net/session_options.hpp"
-#include "net/stdio_bridge.hpp"
-#include "net/worker.hpp"
+#include "net/node/session_options.hpp"
+#include "net/thread/blocked_signals.hpp"
+#include "net/thread/event_loop.hpp"
+#include "net/thread/worker_context.hpp"
 
 namespace backedpipe {
 namespace {
@@ -76,8 +76,8 @@ class StdioSession {
   StdioSession(const Settings& settings, const StdioOptions& options)
       : options_(options),
         peer_(settings.peers.front()),
-        commons_(io_, settings.limits.max_memory_bytes),
-        worker_(io_, commons_, 0, settings.limits.max_memory_bytes, session_options(settings)),
+        shared_(io_, settings.limits.max_memory_bytes),
+        worker_(io_, shared_, 0, settings.limits.max_memory_bytes, session_options(settings)),
         client_(worker_),
         monitor_(io_),
         bridge_(io_, STDIN_FILENO, STDOUT_FILENO),
@@ -86,8 +86,8 @@ class StdioSession {
         timer_(io_) {
     ListeningSockets none;
     client_.use(client_.plan(settings, Client::read_security(settings), none));
-    commons_.events.listen_at_once(log_event);
-    commons_.events.listen([this](const Event& event) { hear(event); });
+    shared_.events.listen_at_once(log_event);
+    shared_.events.listen([this](const Event& event) { hear(event); });
     if (options.quiet) notices_.silence();
   }
 
@@ -108,8 +108,8 @@ class StdioSession {
   const StdioOptions& options_;
   const PeerSettings& peer_;
   boost::asio::io_context io_{1};
-  Commons commons_;
-  Worker worker_;
+  SharedState shared_;
+  WorkerContext worker_;
   Client client_;
   NetworkMonitor monitor_;
   StdioBridge bridge_;
@@ -162,7 +162,7 @@ int StdioSession::run() {
   }
   await_signal();
   monitor_.start([this](const NetworkChange& change) {
-    commons_.gates.kick_all();
+    shared_.gates.kick_all();
     log_change(change, {apply(change, client_)});
   });
   after(options_.connect_timeout, &StdioSession::look_for_link);
@@ -273,9 +273,8 @@ std::string StdioSession::why_ended(std::string_view reason) const {
 
 std::string StdioSession::why_no_link() const {
   const SharedGate::View gate = client_.peers().at(peer_.name).gate->view();
-  const std::string& why = session_->chronicle().last_error().empty()
-                               ? gate.last_error
-                               : session_->chronicle().last_error();
+  const std::string& why =
+      session_->log().last_error().empty() ? gate.last_error : session_->log().last_error();
   return "no link to " + names_of(peer_) + " within " + in_words(options_.connect_timeout) +
          (why.empty() ? "" : ": " + why);
 }

@@ -25,7 +25,7 @@
 #include "daemon/ctl/text.hpp"
 #include "daemon/ctl/views.hpp"
 #include "daemon/ctl/watch/watch.hpp"
-#include "net/tls/check_certificates.hpp"
+#include "net/link/tls/check_certificates.hpp"
 
 namespace backedpipe::ctl {
 namespace {

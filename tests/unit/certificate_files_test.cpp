@@ -1,7 +1,7 @@
 // The files of a side with certificates: what is refused, in words for people, and what a check of
 // the configuration says about them.
 
-#include "net/tls/certificate_files.hpp"
+#include "net/link/tls/certificate_files.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -10,7 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "certificate_support.hpp"
-#include "net/tls/check_certificates.hpp"
+#include "net/link/tls/check_certificates.hpp"
 
 namespace backedpipe {
 namespace {

@@ -9,7 +9,7 @@
 #include <openssl/x509.h>
 
 #include "config/settings.hpp"
-#include "net/tls/certificate_files.hpp"
+#include "net/link/tls/certificate_files.hpp"
 
 namespace backedpipe {
 

@@ -13,8 +13,8 @@
 #include <openssl/ssl.h>
 
 #include "certificate_support.hpp"
-#include "net/tls/certificate_context.hpp"
-#include "net/tls/link_security.hpp"
+#include "net/link/tls/certificate_context.hpp"
+#include "net/link/tls/link_security.hpp"
 
 namespace backedpipe {
 namespace {

@@ -1,4 +1,4 @@
-#include "net/report/event_feed.hpp"
+#include "net/shared/event_feed.hpp"
 
 #include <chrono>
 #include <cstdint>

@@ -17,7 +17,7 @@
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
-#include "net/report/event_log.hpp"
+#include "net/events/event_log.hpp"
 
 namespace backedpipe {
 namespace {
@@ -130,9 +130,9 @@ TEST_F(JournalTest, AnEventSaysWhatItIsAbout) {
 TEST_F(JournalTest, LinesAreAboutWhatWasSaidLastUntilItIsOver) {
   const Journal journal(path);
   {
-    const LinesAbout peer({.peer = "office"});
+    const LogContext peer({.peer = "office"});
     {
-      const LinesAbout other({.peer = "home"});
+      const LogContext other({.peer = "home"});
       spdlog::info("inner");
     }
     spdlog::info("outer");
@@ -147,7 +147,7 @@ TEST_F(JournalTest, ALineBreakInAFieldForgesNoOtherField) {
   const Journal journal(path);
   const std::string identity = "evil\nPRIORITY=0\n" + std::string(300, 'x');
   {
-    const LinesAbout about({.identity = identity, .reason = "expired"});
+    const LogContext about({.identity = identity, .reason = "expired"});
     spdlog::info("line");
   }
   Fields entry = journal.next().value();

@@ -1,4 +1,4 @@
-#include "net/link/link_socket.hpp"
+#include "net/socket/link_socket.hpp"
 
 #include <netinet/tcp.h>
 

@@ -1,4 +1,4 @@
-#include "net/report/repeated_warning.hpp"
+#include "net/events/repeated_warning.hpp"
 
 #include <string>
 #include <vector>

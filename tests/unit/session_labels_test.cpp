@@ -1,4 +1,4 @@
-#include "net/session_labels.hpp"
+#include "net/session/session_labels.hpp"
 
 #include <string>
 

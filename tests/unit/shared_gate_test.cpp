@@ -1,4 +1,4 @@
-#include "net/shared_gate.hpp"
+#include "net/shared/shared_gate.hpp"
 
 #include <vector>
 

@@ -1,4 +1,4 @@
-#include "net/link/spare_links.hpp"
+#include "net/shared/spare_links.hpp"
 
 #include <array>
 #include <memory>

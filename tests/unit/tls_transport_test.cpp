@@ -10,7 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
 
-#include "net/tls/psk_context.hpp"
+#include "net/link/tls/psk_context.hpp"
 
 namespace backedpipe {
 namespace {

@@ -1,6 +1,6 @@
 #include "net/link/transport.hpp"
 
-#include "net/link/tcp_progress.hpp"
+#include "net/socket/tcp_progress.hpp"
 
 namespace backedpipe {
 

@@ -13,7 +13,7 @@
 
 #include <boost/asio/io_context.hpp>
 
-#include "net/link/stream.hpp"
+#include "net/socket/stream.hpp"
 #include "session/liveness.hpp"
 
 namespace backedpipe {

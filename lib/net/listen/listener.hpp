@@ -12,9 +12,9 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "config/address.hpp"
-#include "net/link/stream.hpp"
-#include "net/listen/accept_failures.hpp"
 #include "net/listen/listening_sockets.hpp"
+#include "net/shared/accept_failures.hpp"
+#include "net/socket/stream.hpp"
 
 namespace backedpipe {
 

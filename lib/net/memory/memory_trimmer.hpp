@@ -1,6 +1,6 @@
 // MemoryTrimmer: gives memory that a burst has left behind in the pool back to the system, within
 // seconds. A pool that keeps using its memory keeps it, and nothing runs while there is nothing to
-// give back. Part of a Worker.
+// give back. Part of a WorkerContext.
 #pragma once
 
 #include <cstddef>

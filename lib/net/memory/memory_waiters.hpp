@@ -1,5 +1,5 @@
 // MemoryWaiters: the sessions that the pool had no memory for, woken in turn when some is freed.
-// Each looks again and, if there is still none for it, waits behind the others. Part of a Worker.
+// Each looks again and, if there is still none for it, waits behind the others. Part of a WorkerContext.
 #pragma once
 
 #include <cstddef>

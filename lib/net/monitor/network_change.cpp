@@ -6,9 +6,10 @@
 
 #include <spdlog/spdlog.h>
 
-#include "net/client.hpp"
+#include "net/clock.hpp"
+#include "net/dial/client.hpp"
 #include "net/monitor/local_addresses.hpp"
-#include "net/session_driver.hpp"
+#include "net/session/session_driver.hpp"
 
 namespace backedpipe {
 namespace {
@@ -76,7 +77,7 @@ Doubted apply(const NetworkChange& change, Client& client) {
   for (const auto& driver : drivers) {
     const auto local = driver->local_address();
     if (!local) continue;
-    switch (doubt(change, facts_of(*driver, *local, *addresses, Worker::now()))) {
+    switch (doubt(change, facts_of(*driver, *local, *addresses, steady_now()))) {
       case LinkDoubt::none:
         break;
       case LinkDoubt::ask:

@@ -21,9 +21,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <spdlog/spdlog.h>
 
+#include "net/clock.hpp"
 #include "net/monitor/network_monitor.hpp"
 #include "net/monitor/route_messages_linux.hpp"
-#include "net/worker.hpp"
 
 namespace backedpipe {
 namespace {
@@ -193,7 +193,7 @@ class NetworkMonitor::Watch : public std::enable_shared_from_this<Watch> {
     pending_.rerouted |= change.rerouted;
     pending_.resumed |= change.resumed;
     if (reporting_) return;
-    const TimePoint now = Worker::now();
+    const TimePoint now = steady_now();
     const TimePoint due = pace_.due(now);
     if (due <= now) return report();
     reporting_ = true;
@@ -205,7 +205,7 @@ class NetworkMonitor::Watch : public std::enable_shared_from_this<Watch> {
   }
 
   void report() {
-    pace_.reported(Worker::now());
+    pace_.reported(steady_now());
     changed_(std::exchange(pending_, {}));
   }
 

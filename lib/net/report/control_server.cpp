@@ -19,8 +19,9 @@
 
 #include "control/line_buffer.hpp"
 #include "control/request.hpp"
-#include "net/report/event_log.hpp"
-#include "net/report/shard_snapshots.hpp"
+#include "net/clock.hpp"
+#include "net/events/event_log.hpp"
+#include "net/report/worker_snapshots.hpp"
 
 namespace backedpipe {
 namespace {
@@ -154,9 +155,9 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
   std::uint64_t dropped_count_ = 0;
 };
 
-ControlServer::ControlServer(boost::asio::io_context& io, Commons& commons, Shards& shards,
+ControlServer::ControlServer(boost::asio::io_context& io, SharedState& shared, Workers& workers,
                              const ControlSettings& settings, Operations& operations)
-    : commons_(commons), shards_(shards), operations_(operations), started_at_(Worker::now()) {
+    : shared_(shared), workers_(workers), operations_(operations), started_at_(steady_now()) {
   // A directory below /run is gone after each boot.
   std::error_code ignored;
   std::filesystem::create_directory(std::filesystem::path(*settings.socket).parent_path(), ignored);
@@ -166,7 +167,7 @@ ControlServer::ControlServer(boost::asio::io_context& io, Commons& commons, Shar
     Address address;
     address.unix_path = *settings.socket;
     listener_ =
-        std::make_shared<Listener>(io, commons.accept_failures, ListeningSockets().open(address));
+        std::make_shared<Listener>(io, shared.accept_failures, ListeningSockets().open(address));
   } catch (...) {
     ::umask(before);
     throw;
@@ -176,7 +177,7 @@ ControlServer::ControlServer(boost::asio::io_context& io, Commons& commons, Shar
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
   instance_ = host.data();
-  commons.events.listen([this](const Event& event) { tell(event); });
+  shared.events.listen([this](const Event& event) { tell(event); });
 }
 
 ControlServer::~ControlServer() = default;
@@ -240,18 +241,18 @@ StatusSnapshot ControlServer::status() {
   status.pid = ::getpid();
   status.instance = instance_;
   status.draining = operations_.draining();
-  status.uptime = std::chrono::duration_cast<std::chrono::seconds>(Worker::now() - started_at_);
-  for (const StatusSnapshot& part : shards_.gather(status_of))
+  status.uptime = std::chrono::duration_cast<std::chrono::seconds>(steady_now() - started_at_);
+  for (const StatusSnapshot& part : workers_.gather(status_of))
     add(status, part);
-  status.totals.segments_in_use = commons_.memory.in_use();
+  status.totals.segments_in_use = shared_.memory.in_use();
   status.totals.segment_bytes = SegmentPool::kDefaultSegmentBytes;
-  status.totals.memory_limit = commons_.memory.segment_count() * SegmentPool::kDefaultSegmentBytes;
+  status.totals.memory_limit = shared_.memory.segment_count() * SegmentPool::kDefaultSegmentBytes;
   return status;
 }
 
 std::vector<SessionSnapshot> ControlServer::sessions() {
   std::vector<SessionSnapshot> all;
-  for (std::vector<SessionSnapshot>& part : shards_.gather(sessions_of)) {
+  for (std::vector<SessionSnapshot>& part : workers_.gather(sessions_of)) {
     all.insert(all.end(), std::make_move_iterator(part.begin()),
                std::make_move_iterator(part.end()));
   }
@@ -259,18 +260,19 @@ std::vector<SessionSnapshot> ControlServer::sessions() {
 }
 
 std::optional<SessionSnapshot> ControlServer::session(const SessionId& id) {
-  for (auto& found : shards_.gather([&id](const Shard& shard) { return session_of(shard, id); })) {
+  for (auto& found :
+       workers_.gather([&id](const Worker& worker) { return session_of(worker, id); })) {
     if (found) return std::move(found);
   }
   return std::nullopt;
 }
 
 ReconnectOutcome ControlServer::reconnect(const SessionId& id) {
-  const auto outcomes = shards_.gather([&id](Shard& shard) {
-    if (const auto driver = shard.client.find(id)) {
-      return shard.client.reconnect(driver) ? ReconnectOutcome::done : ReconnectOutcome::not_found;
+  const auto outcomes = workers_.gather([&id](Worker& worker) {
+    if (const auto driver = worker.client.find(id)) {
+      return worker.client.reconnect(driver) ? ReconnectOutcome::done : ReconnectOutcome::not_found;
     }
-    return shard.server.find(id) ? ReconnectOutcome::not_here : ReconnectOutcome::not_found;
+    return worker.server.find(id) ? ReconnectOutcome::not_here : ReconnectOutcome::not_found;
   });
   // The client's side first, where one daemon is both.
   for (const auto wanted : {ReconnectOutcome::done, ReconnectOutcome::not_here}) {
@@ -280,20 +282,20 @@ ReconnectOutcome ControlServer::reconnect(const SessionId& id) {
 }
 
 std::size_t ControlServer::reconnect_all() {
-  const auto counts = shards_.gather([](Shard& shard) {
+  const auto counts = workers_.gather([](Worker& worker) {
     std::size_t count = 0;
-    const Client::Sessions sessions = shard.client.sessions();
+    const Client::Sessions sessions = worker.client.sessions();
     for (const auto& [id, driver] : sessions)
-      count += shard.client.reconnect(driver) ? 1 : 0;
+      count += worker.client.reconnect(driver) ? 1 : 0;
     return count;
   });
   return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
 }
 
 bool ControlServer::close(const SessionId& id) {
-  const auto closed = shards_.gather([&id](Shard& shard) {
-    auto driver = shard.client.find(id);
-    if (!driver) driver = shard.server.find(id);
+  const auto closed = workers_.gather([&id](Worker& worker) {
+    auto driver = worker.client.find(id);
+    if (!driver) driver = worker.server.find(id);
     if (driver) driver->reset(Reason::closed_by_operator);
     return driver != nullptr;
   });

@@ -14,7 +14,7 @@
 #include "control/control_target.hpp"
 #include "control/operations.hpp"
 #include "net/listen/listener.hpp"
-#include "net/shards.hpp"
+#include "net/worker/workers.hpp"
 
 namespace backedpipe {
 
@@ -22,7 +22,7 @@ class ControlServer final : public ControlTarget {
  public:
   // Makes the socket with the permissions and the group that the settings ask for. Throws
   // std::runtime_error with a sentence about what is wrong.
-  ControlServer(boost::asio::io_context& io, Commons& commons, Shards& shards,
+  ControlServer(boost::asio::io_context& io, SharedState& shared, Workers& workers,
                 const ControlSettings& settings, Operations& operations);
   ~ControlServer() override;
 
@@ -50,8 +50,8 @@ class ControlServer final : public ControlTarget {
   std::string answer(const std::string& line, Connection& connection);
   void tell(const Event& event);
 
-  Commons& commons_;
-  Shards& shards_;
+  SharedState& shared_;
+  Workers& workers_;
   Operations& operations_;
   std::shared_ptr<Listener> listener_;
   std::list<std::weak_ptr<Connection>> connections_;

@@ -12,7 +12,6 @@
 
 #include "config/address.hpp"
 #include "net/listen/listener.hpp"
-#include "net/worker.hpp"
 
 namespace backedpipe {
 

@@ -96,20 +96,20 @@ Sum sum_of(const SessionTotals& totals, const Sessions& sessions) {
     sum.suspect += driver->session().suspect() ? 1 : 0;
     sum.unacknowledged_bytes += pipe.writer().ring().size();
     sum.buffered_bytes += pipe.writer().ring().size() + pipe.reader().ring().size();
-    driver->chronicle().add_to(sum.totals);
+    driver->log().add_to(sum.totals);
   }
   return sum;
 }
 
-Report report_of(Shard& shard) {
+Report report_of(Worker& worker) {
   Report report;
-  report.of = {sum_of(shard.client.totals(), shard.client.sessions()),
-               sum_of(shard.server.totals(), shard.server.sessions())};
-  for (const auto& [reason, count] : shard.server.handshake_failures())
+  report.of = {sum_of(worker.client.totals(), worker.client.sessions()),
+               sum_of(worker.server.totals(), worker.server.sessions())};
+  for (const auto& [reason, count] : worker.server.handshake_failures())
     report.handshake_failures[std::string(reason)] = count;
-  for (const auto& entry : shard.server.entries())
+  for (const auto& entry : worker.server.entries())
     report.pending_handshakes += entry->pending;
-  for (const auto& [name, peer] : shard.client.peers()) {
+  for (const auto& [name, peer] : worker.client.peers()) {
     report.dials[name] = peer.gate->cache()->dials();
     report.down[name] = peer.gate->view().state == PeerGate::State::down;
     report.spare_links[name] = peer.gate->spares().size();
@@ -138,12 +138,12 @@ Report sum_of(const std::vector<Report>& parts) {
 
 }  // namespace
 
-Metrics::Metrics(Commons& commons, Shards& shards)
-    : commons_(commons), shards_(shards), reconnect_seconds_(kReconnectSeconds) {
+Metrics::Metrics(SharedState& shared, Workers& workers)
+    : shared_(shared), workers_(workers), reconnect_seconds_(kReconnectSeconds) {
   // There from the beginning: a rate needs a value before the first event.
   for (Of& of : of_)
     of.attaches = {{"open", 0}, {"resume", 0}, {"takeover", 0}};
-  commons.events.listen([this](const Event& event) { count(event); });
+  shared.events.listen([this](const Event& event) { count(event); });
 }
 
 void Metrics::count(const Event& event) {
@@ -168,9 +168,9 @@ void Metrics::count(const Event& event) {
 }
 
 std::string Metrics::text() {
-  const Report report = sum_of(shards_.gather(report_of));
+  const Report report = sum_of(workers_.gather(report_of));
   // What the workers have counted by now must be in the counts of events as well.
-  commons_.events.deliver();
+  shared_.events.deliver();
   const auto& sums = report.of;
   Families out;
   const auto by_role = [&](auto value) {
@@ -219,7 +219,7 @@ std::string Metrics::text() {
   out.gauge("backedpipe_buffered_bytes", "Bytes held for sessions, in both directions.");
   by_role([](const Sum& sum) { return sum.buffered_bytes; });
 
-  const MemoryBudget& memory = commons_.memory;
+  const MemoryBudget& memory = shared_.memory;
   constexpr std::uint64_t kSegmentBytes = SegmentPool::kDefaultSegmentBytes;
   out.gauge("backedpipe_buffer_memory_bytes", "Memory in use for buffers.")
       .add({}, memory.in_use() * kSegmentBytes);

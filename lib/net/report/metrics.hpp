@@ -10,13 +10,13 @@
 #include <string>
 
 #include "control/event.hpp"
-#include "net/shards.hpp"
+#include "net/worker/workers.hpp"
 
 namespace backedpipe {
 
 class Metrics {
  public:
-  Metrics(Commons& commons, Shards& shards);
+  Metrics(SharedState& shared, Workers& workers);
 
   std::string text();
 
@@ -32,8 +32,8 @@ class Metrics {
 
   void count(const Event& event);
 
-  Commons& commons_;
-  Shards& shards_;
+  SharedState& shared_;
+  Workers& workers_;
   std::array<Of, 2> of_;  // by role
   prometheus::Histogram reconnect_seconds_;
 };

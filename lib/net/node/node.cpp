@@ -1,0 +1,287 @@
+#include "net/node/node.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <numeric>
+#include <thread>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+#include <spdlog/spdlog.h>
+
+#include "net/clock.hpp"
+#include "net/events/event_log.hpp"
+#include "net/node/session_options.hpp"
+
+namespace backedpipe {
+namespace {
+
+using std::chrono::milliseconds;
+
+// How long those who come while a server stops are still told so.
+constexpr auto kRefuseFor = milliseconds(250);
+// How long a client's sessions have to tell their servers.
+constexpr auto kCloseFor = milliseconds(1000);
+constexpr auto kTombstoneSweep = std::chrono::seconds(10);
+constexpr auto kLookEvery = milliseconds(10);
+constexpr auto kLookForSessionsEvery = milliseconds(100);
+
+// The settings in which the two differ and that are used at the start only; `running` are taken
+// over into `fresh`, so that they go on saying what is the case.
+std::vector<std::string> keep_until_restart(const Settings& running, Settings& fresh) {
+  std::vector<std::string> differ;
+  const auto keep = [&differ](const char* name, const auto& old, auto& now) {
+    if (old != now) differ.emplace_back(name);
+    now = old;
+  };
+  keep("control.socket", running.control.socket, fresh.control.socket);
+  keep("control.mode", running.control.mode, fresh.control.mode);
+  keep("control.group", running.control.group, fresh.control.group);
+  keep("metrics.listen", running.metrics.listen, fresh.metrics.listen);
+  keep("log.format", running.log.format, fresh.log.format);
+  keep("workers", running.workers, fresh.workers);
+  keep("limits.max_memory", running.limits.max_memory_bytes, fresh.limits.max_memory_bytes);
+  return differ;
+}
+
+std::size_t worker_count(const Settings& settings) {
+  return settings.workers > 0 ? settings.workers
+                              : std::max(1U, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+Node::Node(boost::asio::io_context& io, Settings settings, PassedSockets passed, Reread reread)
+    : settings_(std::move(settings)),
+      reread_(std::move(reread)),
+      shared_(io, settings_.limits.max_memory_bytes),
+      workers_(shared_, worker_count(settings_), settings_.limits.max_memory_bytes,
+               session_options(settings_)),
+      monitor_(io),
+      metrics_(shared_, workers_),
+      timer_(io),
+      tombstone_timer_(io) {
+  shared_.events.listen_at_once(log_event);
+  ListeningSockets sockets(passed);
+  use(settings_, sockets);
+  passed.require_all_taken();
+  if (settings_.control.socket) {
+    control_ = std::make_unique<ControlServer>(io, shared_, workers_, settings_.control, *this);
+  }
+  if (settings_.metrics.listen) {
+    http_ = std::make_unique<HttpServer>(io, shared_.accept_failures, *settings_.metrics.listen,
+                                         [this](std::string_view path) { return page(path); });
+  }
+}
+
+Node::~Node() {
+  // Whatever they refer to is still there.
+  workers_.stop();
+}
+
+void Node::start() {
+  workers_.start();
+  workers_.gather([](Worker& worker) {
+    worker.client.start();
+    worker.server.start();
+  });
+  watch_network();
+  forget_tombstones_later();
+  if (control_) control_->start();
+  if (http_) http_->start();
+  ready_ = true;
+}
+
+// Only who dials can do anything about it.
+void Node::watch_network() {
+  if (settings_.tunnels.empty() || std::exchange(watching_network_, true)) return;
+  monitor_.start([this](const NetworkChange& change) {
+    shared_.gates.kick_all();
+    log_change(change,
+               workers_.gather([&change](Worker& worker) { return apply(change, worker.client); }));
+  });
+}
+
+// All of it is checked, and every listener bound, before any of it is used. Throws.
+void Node::use(const Settings& settings, ListeningSockets& sockets) {
+  const Client::SecurityOfPeers of_peers = Client::read_security(settings);
+  const Server::SecurityOfListeners of_listeners = Server::read_security(settings);
+  std::vector<std::pair<Client::Plan, Server::Plan>> plans;
+  for (const auto& worker : workers_.all()) {
+    Client::Plan plan = worker->client.plan(settings, of_peers, sockets);
+    plans.emplace_back(std::move(plan), worker->server.plan(settings, of_listeners, sockets));
+  }
+  const Limits& limits = settings.limits;
+  shared_.directory.limit(
+      {.max_sessions = limits.max_sessions,
+       .max_sessions_per_identity = limits.max_sessions_per_identity.value_or(limits.max_sessions)},
+      limits.max_handshakes);
+  workers_.gather([&](Worker& worker) {
+    auto& [of_client, of_server] = plans[worker.context.number()];
+    worker.context.use(session_options(settings));
+    worker.client.use(std::move(of_client));
+    worker.server.use(std::move(of_server));
+  });
+  shared_.gates.kick_all();
+}
+
+ReloadOutcome Node::reload() {
+  const auto refuse = [](std::string why) {
+    spdlog::error("reload: nothing is changed: {}", why);
+    return ReloadOutcome{std::move(why)};
+  };
+  if (!ready_ || draining()) return refuse("the daemon is being stopped");
+  ReloadOutcome outcome;
+  try {
+    Settings fresh = reread_();
+    outcome.after_restart = keep_until_restart(settings_, fresh);
+    ListeningSockets sockets;
+    use(fresh, sockets);
+    if (settings_.log.level != fresh.log.level) set_log_level(fresh.log.level);
+    settings_ = std::move(fresh);
+    watch_network();
+  } catch (const std::exception& error) {
+    return refuse(error.what());
+  }
+  for (const std::string& name : outcome.after_restart)
+    spdlog::warn("reload: {} has changed and is used after a restart only", name);
+  spdlog::info("reload: {} tunnels, {} peers, {} listeners, {} services", settings_.tunnels.size(),
+               settings_.peers.size(), settings_.accept.size(), settings_.services.size());
+  return outcome;
+}
+
+// --- the end
+
+DrainOutcome Node::drain(std::optional<Duration> timeout) {
+  const Duration wait = timeout.value_or(settings_.limits.shutdown_timeout);
+  const bool already = draining();
+  drain_until_ = steady_now() + wait;
+  DrainOutcome outcome{sessions_to_wait_for(), wait};
+  spdlog::info("draining: {} sessions, {} s at most", outcome.sessions,
+               std::chrono::duration_cast<std::chrono::seconds>(wait).count());
+  if (already) return outcome;
+  workers_.gather([](Worker& worker) {
+    worker.client.drain();
+    worker.server.drain();
+  });
+  // Not at once: whoever asked is to have his answer first.
+  look_whether_drained_later();
+  return outcome;
+}
+
+// Those with a link, and those that may just be about to have one again.
+std::size_t Node::sessions_to_wait_for() {
+  const TimePoint recently = steady_now() - settings_.liveness.dead;
+  const auto counts = workers_.gather([recently](Worker& worker) {
+    std::size_t count = 0;
+    for (const auto* sessions : {&worker.client.sessions(), &worker.server.sessions()}) {
+      for (const auto& [id, driver] : *sessions) {
+        count += driver->session().pipe().state() == PipeState::connected ||
+                 driver->log().without_link_since() > recently;
+      }
+    }
+    return count;
+  });
+  return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+}
+
+void Node::look_whether_drained() {
+  const bool over = steady_now() >= *drain_until_;
+  if (over || sessions_to_wait_for() == 0) {
+    spdlog::info(over ? "drained: the time is over" : "drained");
+    if (drained_) std::exchange(drained_, nullptr)();
+    return;
+  }
+  look_whether_drained_later();
+}
+
+void Node::look_whether_drained_later() {
+  timer_.expires_after(kLookForSessionsEvery);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) look_whether_drained();
+  });
+}
+
+void Node::stop(std::function<void()> stopped) {
+  stopped_ = std::move(stopped);
+  stop_began_ = steady_now();
+  const SessionCounts counts = session_counts();
+  spdlog::info("stopping: {} sessions", counts.connected + counts.away);
+  monitor_.stop();
+  tombstone_timer_.cancel();
+  ready_ = false;
+  if (control_) control_->stop();
+  workers_.gather([](Worker& worker) {
+    worker.client.stop();
+    worker.server.stop();
+  });
+  look_whether_stopped();
+}
+
+void Node::forget_tombstones_later() {
+  tombstone_timer_.expires_after(kTombstoneSweep);
+  tombstone_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    shared_.directory.tick(steady_now());
+    forget_tombstones_later();
+  });
+}
+
+void Node::ask(std::function<void()> all_are) {
+  workers_.ask([home = timer_.get_executor(), all_are = std::move(all_are)] {
+    boost::asio::post(home, all_are);
+  });
+}
+
+Node::SessionCounts Node::session_counts() {
+  const auto parts = workers_.gather([](Worker& worker) {
+    SessionCounts counts;
+    for (const auto* sessions : {&worker.client.sessions(), &worker.server.sessions()}) {
+      for (const auto& [id, driver] : *sessions) {
+        const bool connected = driver->session().pipe().state() == PipeState::connected;
+        ++(connected ? counts.connected : counts.away);
+      }
+    }
+    return counts;
+  });
+  SessionCounts sum;
+  for (const SessionCounts& part : parts) {
+    sum.connected += part.connected;
+    sum.away += part.away;
+  }
+  return sum;
+}
+
+std::optional<HttpServer::Page> Node::page(std::string_view path) {
+  HttpServer::Page page;
+  if (path == "/metrics") {
+    page.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    page.body = metrics_.text();
+  } else if (path == "/healthz") {
+    page.body = "ok\n";
+  } else if (path == "/readyz") {
+    const bool ready = ready_ && !draining();
+    page.status = ready ? 200 : 503;
+    page.body = ready ? "ready\n" : ready_ ? "draining\n" : "stopping\n";
+  } else {
+    return std::nullopt;
+  }
+  return page;
+}
+
+void Node::look_whether_stopped() {
+  const Duration since = steady_now() - stop_began_;
+  const bool told = shared_.client_sessions == 0 || since >= kCloseFor;
+  const bool refused = settings_.accept.empty() || since >= kRefuseFor;
+  if (told && refused) {
+    spdlog::info("stopped");
+    std::exchange(stopped_, nullptr)();
+    return;
+  }
+  timer_.expires_after(kLookEvery);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) look_whether_stopped();
+  });
+}
+
+}  // namespace backedpipe

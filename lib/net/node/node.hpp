@@ -1,0 +1,92 @@
+// Node: one daemon's worth of everything, put together from its settings: workers, with both sides
+// on each, and what directs and watches them. Lives in main() on the thread that runs the
+// io_context, which does nothing for sessions.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "config/settings.hpp"
+#include "control/operations.hpp"
+#include "net/listen/passed_sockets.hpp"
+#include "net/monitor/network_monitor.hpp"
+#include "net/report/control_server.hpp"
+#include "net/report/http_server.hpp"
+#include "net/report/metrics.hpp"
+#include "net/worker/workers.hpp"
+
+namespace backedpipe {
+
+class Node final : public Operations {
+ public:
+  // What the settings are by now. Throws std::runtime_error with a sentence for people.
+  using Reread = std::function<Settings()>;
+
+  // Reads key and certificate files and binds every listener, so that whatever is wrong is known
+  // before anything starts. Throws std::runtime_error with a sentence for people. Where a socket
+  // was passed for a listener, that one is used.
+  Node(boost::asio::io_context& io, Settings settings, PassedSockets passed, Reread reread);
+  ~Node() override;
+
+  void start();
+
+  // New sessions and links use the new settings; those that there are stay. When anything is wrong,
+  // nothing changes. Logs the outcome.
+  ReloadOutcome reload() override;
+
+  DrainOutcome drain(std::optional<Duration> timeout) override;
+  bool draining() const override { return drain_until_.has_value(); }
+  // Called once, when the drain is over: it is time for stop().
+  void on_drained(std::function<void()> drained) { drained_ = std::move(drained); }
+
+  // Ends in order, in about a second at most: a client's sessions are closed and their servers
+  // told; a server refuses who comes as "shutting down", so that clients keep trying. Then calls
+  // `stopped`.
+  void stop(std::function<void()> stopped);
+
+  // Calls `all_are` on this thread when every worker has answered that it is alive; does not wait.
+  void ask(std::function<void()> all_are);
+
+  struct SessionCounts {
+    std::size_t connected = 0;
+    std::size_t away = 0;  // no link at present
+  };
+  SessionCounts session_counts();
+
+ private:
+  void watch_network();
+  void use(const Settings& settings, ListeningSockets& sockets);
+  void forget_tombstones_later();
+  std::size_t sessions_to_wait_for();
+  void look_whether_drained();
+  void look_whether_drained_later();
+  void look_whether_stopped();
+  std::optional<HttpServer::Page> page(std::string_view path);
+
+  Settings settings_;
+  Reread reread_;
+  SharedState shared_;
+  Workers workers_;
+  NetworkMonitor monitor_;
+  std::unique_ptr<ControlServer> control_;
+  Metrics metrics_;
+  std::unique_ptr<HttpServer> http_;
+  bool ready_ = false;  // it has started and is not being stopped
+  bool watching_network_ = false;
+  std::optional<TimePoint> drain_until_;
+  std::function<void()> drained_;
+  boost::asio::steady_timer timer_;
+  boost::asio::steady_timer tombstone_timer_;
+  TimePoint stop_began_{};
+  std::function<void()> stopped_;
+};
+
+}  // namespace backedpipe

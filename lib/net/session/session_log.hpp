@@ -1,0 +1,91 @@
+// SessionLog: what has become of one session so far, kept for whoever asks, and told as
+// events to whoever listens: its links and what ended them, how much it has carried, the last thing
+// that went wrong. Part of a SessionDriver, on its worker's thread.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "control/session_history.hpp"
+#include "control/session_totals.hpp"
+#include "net/events/event_log.hpp"
+#include "net/link/transport.hpp"
+#include "net/session/session_labels.hpp"
+#include "net/shared/event_feed.hpp"
+#include "session/session.hpp"
+
+namespace backedpipe {
+
+class SessionLog {
+ public:
+  // `session` must outlive it. `application` is for people: the application's address on a client,
+  // the target's on a server.
+  SessionLog(const Session& session, EventFeed& events, SharedLabels::Labels labels,
+             std::string application);
+
+  // --- what happens
+
+  void opened() { publish(Event::Kind::open); }
+  // To be called after whatever may have changed the session's state; `link` is the one that it has
+  // now, or null.
+  struct Change {
+    bool detached = false;
+    bool attached = false;
+  };
+  Change look(const Transport* link);
+  void ended(Reason reason);
+
+  void taken(std::size_t bytes) { bytes_out_ += bytes; }
+  void delivered(std::size_t bytes) { bytes_in_ += bytes; }
+  // The last error, in words.
+  void went_wrong(std::string why) { last_error_ = std::move(why); }
+
+  // --- what is known
+
+  const SessionLabels& labels() const { return *labels_; }
+  const std::string& application() const { return application_; }
+  // Of the link there is, or of the last one there was.
+  const std::string& link_address() const { return history_.latest_address(); }
+  std::uint64_t bytes_in() const { return bytes_in_; }    // delivered to the application
+  std::uint64_t bytes_out() const { return bytes_out_; }  // read from the application
+  // The bytes that it has carried.
+  void add_to(SessionTotals& totals) const;
+  WallTime created_at() const { return created_at_; }
+  WallTime state_since() const { return state_since_; }
+  // Of a session that has no link.
+  TimePoint without_link_since() const { return away_since_.value_or(opened_at_); }
+  const std::string& last_error() const { return last_error_; }
+  const SessionHistory& history() const { return history_; }
+  // For lines about this session; `generation` 0 for none.
+  LogSubject log_subject(std::uint64_t generation, std::string_view reason) const;
+
+ private:
+  void attached(const Transport* link);
+  void detached(std::uint64_t generation);
+  void publish(Event::Kind kind, std::uint64_t generation = 0, std::string reason = {},
+               std::string detail = {}, std::optional<Duration> duration = {});
+
+  const Session& session_;
+  EventFeed& events_;
+  SharedLabels::Labels labels_;
+  std::string application_;
+
+  PipeState seen_state_ = PipeState::disconnected;
+  std::uint64_t seen_generation_ = 0;
+  std::uint64_t bytes_in_ = 0;
+  std::uint64_t bytes_out_ = 0;
+  TimePoint opened_at_;
+  WallTime created_at_;
+  WallTime state_since_;
+  TimePoint attached_since_{};
+  std::optional<TimePoint> away_since_;
+  bool let_go_ = false;  // of its latest link, for a newer one
+  SessionHistory history_;
+  std::string last_error_;
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,50 @@
+#include "net/session/session_table.hpp"
+
+#include <utility>
+
+#include "net/clock.hpp"
+
+namespace backedpipe {
+
+std::shared_ptr<SessionDriver> SessionTable::open(const SessionDriver::Links& links,
+                                                  Session::Identity identity, SessionLabels labels,
+                                                  std::string application) {
+  const SessionId id = identity.id;
+  auto driver =
+      std::make_shared<SessionDriver>(worker_, links, *this, std::move(identity),
+                                      labels_.of(std::move(labels)), std::move(application));
+  sessions_.emplace(id, driver);
+  ++totals_.opened;
+  driver->announce();
+  return driver;
+}
+
+void SessionTable::abandon_all() {
+  const Sessions sessions = std::exchange(sessions_, {});
+  for (const auto& [id, driver] : sessions)
+    driver->abandon();
+}
+
+std::shared_ptr<SessionDriver> SessionTable::find(const SessionId& id) const {
+  const auto found = sessions_.find(id);
+  return found == sessions_.end() ? nullptr : found->second;
+}
+
+void SessionTable::attached(SessionDriver& driver) {
+  ++totals_.attaches;
+  if (directory_ != nullptr) directory_->attached(driver.session().id());
+}
+
+void SessionTable::detached(SessionDriver& driver) {
+  if (directory_ != nullptr) directory_->detached(driver.session().id(), steady_now());
+}
+
+void SessionTable::ended(SessionDriver& driver, Reason reason) {
+  ++totals_.ended;
+  driver.log().add_to(totals_);
+  if (directory_ != nullptr) directory_->end(driver.session().id(), reason, steady_now());
+  sessions_.erase(driver.session().id());
+  if (on_ended_) on_ended_(driver);
+}
+
+}  // namespace backedpipe

@@ -1,0 +1,56 @@
+// SessionTable: the sessions of one worker in one role: those that it dials for, or those that it
+// has accepted. Owns their drivers, names and totals, and forgets a session once it has ended. Two
+// for each worker, on its thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "control/session_totals.hpp"
+#include "net/session/session_driver.hpp"
+#include "net/session/session_labels.hpp"
+#include "net/shared/session_directory.hpp"
+#include "net/thread/worker_context.hpp"
+
+namespace backedpipe {
+
+class SessionTable final : public SessionObserver {
+ public:
+  using Sessions = std::unordered_map<SessionId, std::shared_ptr<SessionDriver>>;
+  using Ended = std::function<void(SessionDriver&)>;
+
+  // `directory`: where all workers look up the sessions that were accepted; null for the sessions
+  // that are dialled for.
+  SessionTable(WorkerContext& worker, SessionDirectory* directory)
+      : worker_(worker), directory_(directory) {}
+
+  // A new session, which is in the table until it ends. `links`: see SessionDriver.
+  std::shared_ptr<SessionDriver> open(const SessionDriver::Links& links, Session::Identity identity,
+                                      SessionLabels labels, std::string application);
+  // Called for each session that ends, when it is no longer in the table.
+  void on_ended(Ended ended) { on_ended_ = std::move(ended); }
+  // Lets go of all sockets of all sessions, without telling the peers.
+  void abandon_all();
+
+  const Sessions& all() const { return sessions_; }
+  // Null when there is none.
+  std::shared_ptr<SessionDriver> find(const SessionId& id) const;
+  // Without the bytes of the sessions in the table.
+  const SessionTotals& totals() const { return totals_; }
+
+  void attached(SessionDriver& driver) override;
+  void detached(SessionDriver& driver) override;
+  void ended(SessionDriver& driver, Reason reason) override;
+
+ private:
+  WorkerContext& worker_;
+  SessionDirectory* directory_;
+  Ended on_ended_;
+  Sessions sessions_;
+  SharedLabels labels_;
+  SessionTotals totals_;
+};
+
+}  // namespace backedpipe

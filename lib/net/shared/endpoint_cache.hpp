@@ -1,0 +1,81 @@
+// EndpointCache: what the attempts at one peer learn and the next one uses. In an outage the name
+// servers are away as well, and asking them can take many seconds; the peer's address is mostly
+// still the one it had. One for a peer, shared by the attempts of all workers.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <boost/asio/ip/address.hpp>
+
+#include "net/socket/stream.hpp"
+#include "pipe/time.hpp"
+
+namespace backedpipe {
+
+class EndpointCache {
+ public:
+  using Addresses = std::vector<boost::asio::ip::address>;
+
+  struct Learned {
+    // Where the last link was made; goes first.
+    StreamSocket::endpoint_type last_good;
+    // Where a transport came about, but no link after it; goes last, so that a host which accepts
+    // everybody and says nothing does not win each race.
+    StreamSocket::endpoint_type last_bad;
+    // How long the last one to get through took, the transport's handshake included.
+    std::optional<Duration> took;
+  };
+
+  Learned learned() const {
+    const std::scoped_lock lock(mutex_);
+    return learned_;
+  }
+  void note_took(Duration took) {
+    const std::scoped_lock lock(mutex_);
+    learned_.took = took;
+  }
+  // What a transport there was good for.
+  void note(const StreamSocket::endpoint_type& endpoint, bool good) {
+    const std::scoped_lock lock(mutex_);
+    StreamSocket::endpoint_type& same = good ? learned_.last_good : learned_.last_bad;
+    StreamSocket::endpoint_type& other = good ? learned_.last_bad : learned_.last_good;
+    same = endpoint;
+    if (other == endpoint) other = {};
+  }
+
+  // What a name meant when it was last found out; empty if it never was.
+  Addresses addresses_of(const std::string& name) const {
+    const std::scoped_lock lock(mutex_);
+    const auto known = addresses_of_.find(name);
+    return known == addresses_of_.end() ? Addresses() : known->second;
+  }
+  void remember(const std::string& name, const Addresses& addresses) {
+    const std::scoped_lock lock(mutex_);
+    addresses_of_[name] = addresses;
+  }
+
+  // The peer is to be found elsewhere from now on.
+  void forget() {
+    const std::scoped_lock lock(mutex_);
+    learned_ = {};
+    addresses_of_.clear();
+  }
+
+  // Connections begun, for the statistics.
+  void count_dial() { dials_.fetch_add(1, std::memory_order_relaxed); }
+  std::uint64_t dials() const { return dials_.load(std::memory_order_relaxed); }
+
+ private:
+  mutable std::mutex mutex_;
+  Learned learned_;
+  std::unordered_map<std::string, Addresses> addresses_of_;
+  std::atomic<std::uint64_t> dials_{0};
+};
+
+}  // namespace backedpipe

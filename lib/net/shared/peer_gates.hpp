@@ -1,0 +1,47 @@
+// PeerGates: the gate of each peer by name, made when the first worker asks for it and there for as
+// long as one needs it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "net/shared/shared_gate.hpp"
+
+namespace backedpipe {
+
+class PeerGates {
+ public:
+  PeerGates(boost::asio::io_context& home, EventFeed& events) : home_(home), events_(events) {}
+
+  std::shared_ptr<SharedGate> of(const std::string& peer, const BackoffOptions& backoff,
+                                 std::uint64_t seed) {
+    const std::scoped_lock lock(mutex_);
+    std::weak_ptr<SharedGate>& known = gates_[peer];
+    std::shared_ptr<SharedGate> gate = known.lock();
+    if (!gate) {
+      gate = std::make_shared<SharedGate>(home_, events_, peer, backoff, seed);
+      known = gate;
+    }
+    return gate;
+  }
+
+  // The network is not what it was; see PeerGate.
+  void kick_all() {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& [name, known] : gates_) {
+      if (const auto gate = known.lock()) gate->kick();
+    }
+  }
+
+ private:
+  boost::asio::io_context& home_;
+  EventFeed& events_;
+  std::mutex mutex_;
+  std::map<std::string, std::weak_ptr<SharedGate>> gates_;
+};
+
+}  // namespace backedpipe

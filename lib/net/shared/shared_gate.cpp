@@ -1,0 +1,150 @@
+#include "net/shared/shared_gate.hpp"
+
+#include <chrono>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+#include "net/clock.hpp"
+
+namespace backedpipe {
+
+SharedGate::SharedGate(boost::asio::io_context& home, EventFeed& events, std::string peer,
+                       const BackoffOptions& backoff, std::uint64_t seed)
+    : home_(home),
+      events_(events),
+      peer_(std::move(peer)),
+      spares_(std::make_shared<SpareLinks>(home)),
+      gate_(backoff, seed),
+      timer_(home) {}
+
+void SharedGate::request(const SessionId& session, boost::asio::io_context& io, Told told) {
+  const std::scoped_lock lock(mutex_);
+  askers_[session] = {&io, std::move(told), 0};
+  gate_.request(session);
+  settle();
+}
+
+void SharedGate::withdraw(const SessionId& session, bool alive) {
+  const std::scoped_lock lock(mutex_);
+  if (askers_.erase(session) == 0) return;
+  if (alive) gate_.alive(steady_now());
+  gate_.withdraw(session);
+  settle();
+}
+
+void SharedGate::kick() {
+  const std::scoped_lock lock(mutex_);
+  gate_.kick(steady_now());
+  settle();
+}
+
+bool SharedGate::answered(const SessionId& session, Dial dial) {
+  const std::scoped_lock lock(mutex_);
+  if (!is_current(session, dial)) return false;
+  gate_.answered(session, steady_now());
+  settle();
+  return true;
+}
+
+void SharedGate::struggling(const SessionId& session, Dial dial, const std::string& why) {
+  const std::scoped_lock lock(mutex_);
+  if (!is_current(session, dial)) return;
+  gate_.struggling(session, why, steady_now());
+  settle();
+}
+
+bool SharedGate::failed(const SessionId& session, Dial dial, const std::string& why) {
+  const std::scoped_lock lock(mutex_);
+  // Of a dial that was broken off meanwhile: the session is waiting already.
+  if (!is_current(session, dial)) return askers_.contains(session);
+  const bool waits = gate_.failed(session, why, steady_now());
+  if (waits) {
+    askers_.at(session).dial = 0;
+  } else {
+    askers_.erase(session);
+  }
+  settle();
+  return waits;
+}
+
+void SharedGate::rejected(const std::string& why) {
+  const std::scoped_lock lock(mutex_);
+  rejection_ = why;
+}
+
+void SharedGate::accepted() {
+  const std::scoped_lock lock(mutex_);
+  rejection_.clear();
+}
+
+void SharedGate::alive() {
+  const std::scoped_lock lock(mutex_);
+  gate_.alive(steady_now());
+  settle();
+}
+
+SharedGate::View SharedGate::view() const {
+  const std::scoped_lock lock(mutex_);
+  return {gate_.state(),      gate_.last_error(), rejection_,      gate_.probing(),
+          gate_.next_probe(), gate_.waiting(),    gate_.dialling()};
+}
+
+bool SharedGate::is_current(const SessionId& session, Dial dial) const {
+  const auto found = askers_.find(session);
+  return found != askers_.end() && found->second.dial == dial;
+}
+
+// What follows from a change. With the lock held: posts keep the order of the decisions.
+void SharedGate::settle() {
+  while (const auto action = gate_.next_action(steady_now())) {
+    const auto asker = askers_.find(action->session);
+    if (asker == askers_.end()) continue;
+    const bool dials = action->kind == PeerGate::Action::Kind::dial;
+    asker->second.dial = dials ? ++last_dial_ : 0;
+    boost::asio::post(*asker->second.io,
+                      [told = asker->second.told, dial = asker->second.dial] { told(dial); });
+  }
+  tell();
+  arm();
+}
+
+// One event when a peer goes away and one when it is back, whatever number of sessions it has.
+void SharedGate::tell() {
+  const PeerGate::State before = std::exchange(known_, gate_.state());
+  if (known_ == before) return;
+  Event event;
+  event.time = std::chrono::system_clock::now();
+  event.peer = peer_;
+  if (known_ == PeerGate::State::down) {
+    event.kind = Event::Kind::peer_down;
+    event.reason = "unreachable";
+    event.detail = gate_.last_error();
+  } else if (before == PeerGate::State::down) {
+    event.kind = Event::Kind::peer_up;
+    event.duration = steady_now() - gate_.down_since();
+  } else {
+    return;
+  }
+  events_.publish(event);
+}
+
+void SharedGate::arm() {
+  const auto due = gate_.deadline();
+  if (due == timer_at_) return;
+  timer_at_ = due;
+  boost::asio::post(home_, [self = shared_from_this(), due] {
+    self->timer_.cancel();
+    if (!due) return;
+    self->timer_.expires_at(
+        std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*due));
+    self->timer_.async_wait([self](const boost::system::error_code& error) {
+      if (error) return;
+      const std::scoped_lock lock(self->mutex_);
+      self->timer_at_.reset();
+      self->settle();
+    });
+  });
+}
+
+}  // namespace backedpipe

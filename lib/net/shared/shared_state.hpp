@@ -1,0 +1,35 @@
+// SharedState: what the workers of a process have in common. Everything in it may be used from all of
+// their threads; it outlives them.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+#include <boost/asio/io_context.hpp>
+
+#include "net/shared/accept_failures.hpp"
+#include "net/shared/event_feed.hpp"
+#include "net/shared/peer_gates.hpp"
+#include "net/shared/session_directory.hpp"
+#include "net/shared/shared_budget.hpp"
+#include "pipe/segment_pool.hpp"
+
+namespace backedpipe {
+
+struct SharedState {
+  // `home` is the thread that does no work for sessions unless it is the only one.
+  SharedState(boost::asio::io_context& home, std::size_t memory_bytes)
+      : events(home),
+        accept_failures(home),
+        memory(memory_bytes / SegmentPool::kDefaultSegmentBytes),
+        gates(home, events) {}
+
+  EventFeed events;
+  AcceptFailures accept_failures;
+  SharedBudget memory;
+  PeerGates gates;  // of the dialling side
+  std::atomic<std::size_t> client_sessions{0};
+  SessionDirectory directory;  // of the accepting side
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,81 @@
+#include "net/shared/spare_links.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+#include "net/clock.hpp"
+
+namespace backedpipe {
+namespace {
+
+// How soon those that the peer has closed go. To wait for that on each link would cost every
+// session that takes one a call of the system and a turn of another thread.
+constexpr auto kLookEvery = std::chrono::seconds(1);
+
+bool is_of(Transport& link, boost::asio::io_context& io) {
+  return link.socket().get_executor() == io.get_executor();
+}
+
+}  // namespace
+
+void SpareLinks::put(std::unique_ptr<Transport> link, std::size_t most) {
+  const std::scoped_lock lock(mutex_);
+  if (spares_.size() >= most) return;
+  spares_.push_back({std::move(link), steady_now()});
+  if (std::exchange(looking_, true)) return;
+  boost::asio::post(home_, [self = shared_from_this()] { self->look_again(); });
+}
+
+std::unique_ptr<Transport> SpareLinks::take(const std::shared_ptr<const TransportFactory>& factory,
+                                            boost::asio::io_context& io) {
+  const std::scoped_lock lock(mutex_);
+  while (!spares_.empty()) {
+    std::unique_ptr<Transport> link = take_newest(io);
+    if (!link->made_by(factory) || !is_quiet(link->socket().native_handle())) continue;
+    if (is_of(*link, io) || link->move_to(io)) return link;
+  }
+  return nullptr;
+}
+
+// One of the same thread needs not be told of anew, and its state may still be in the cache there.
+std::unique_ptr<Transport> SpareLinks::take_newest(boost::asio::io_context& io) {
+  auto newest = std::find_if(spares_.rbegin(), spares_.rend(),
+                             [&io](const Spare& spare) { return is_of(*spare.link, io); });
+  if (newest == spares_.rend()) newest = spares_.rbegin();
+  std::unique_ptr<Transport> link = std::move(newest->link);
+  spares_.erase(std::next(newest).base());
+  return link;
+}
+
+void SpareLinks::clear() {
+  const std::scoped_lock lock(mutex_);
+  spares_.clear();
+}
+
+std::size_t SpareLinks::size() const {
+  const std::scoped_lock lock(mutex_);
+  return spares_.size();
+}
+
+void SpareLinks::look_again() {
+  timer_.expires_after(kLookEvery);
+  timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& cancelled) {
+    const auto self = weak.lock();
+    if (!cancelled && self) self->close_useless();
+  });
+}
+
+void SpareLinks::close_useless() {
+  const std::scoped_lock lock(mutex_);
+  const TimePoint too_old = steady_now() - kKeep;
+  std::erase_if(spares_, [too_old](const Spare& spare) {
+    return spare.since <= too_old || !is_quiet(spare.link->socket().native_handle());
+  });
+  looking_ = !spares_.empty();
+  if (looking_) look_again();
+}
+
+}  // namespace backedpipe

@@ -1,0 +1,162 @@
+#include "net/socket/stream.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <optional>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/socket_base.hpp>
+
+namespace backedpipe {
+namespace {
+
+// Returns how many bytes they come to.
+template <typename Piece>
+std::size_t to_vectors(std::span<const Piece> pieces, std::array<iovec, kMaxPieces>& vectors,
+                       int& count) {
+  pieces = pieces.first(std::min(pieces.size(), kMaxPieces));
+  count = 0;
+  for (const Piece& piece : pieces) {
+    iovec& vector = vectors[static_cast<std::size_t>(count++)];
+    vector.iov_base = const_cast<std::byte*>(piece.data());
+    vector.iov_len = piece.size();
+  }
+  return total_bytes(pieces);
+}
+
+IoResult to_result(ssize_t moved, std::size_t asked, IoResult::Status blocked) {
+  if (moved > 0) {
+    const auto bytes = static_cast<std::size_t>(moved);
+    return {IoResult::Status::ok, bytes, bytes < asked, {}};
+  }
+  if (moved == 0) return {IoResult::Status::closed, 0, true, {}};
+  if (errno == EAGAIN || errno == EWOULDBLOCK) return {blocked, 0, true, {}};
+  return {IoResult::Status::failed, 0, true, {errno, boost::system::system_category()}};
+}
+
+// Nothing for a family without ports.
+std::optional<boost::asio::ip::tcp::endpoint> to_tcp(const StreamSocket::endpoint_type& end) {
+  const int family = end.protocol().family();
+  if (family != AF_INET && family != AF_INET6) return std::nullopt;
+  boost::asio::ip::tcp::endpoint endpoint;
+  endpoint.resize(end.size());
+  std::memcpy(endpoint.data(), end.data(), end.size());
+  // A dual-stack listener sees IPv4 peers as mapped addresses; people do not want to.
+  const auto address = endpoint.address();
+  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
+    endpoint.address(boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6()));
+  }
+  return endpoint;
+}
+
+std::optional<boost::asio::ip::tcp::endpoint> remote_endpoint(const StreamSocket& socket) {
+  boost::system::error_code error;
+  const auto remote = socket.remote_endpoint(error);
+  return error ? std::nullopt : to_tcp(remote);
+}
+
+std::string address_text(const std::optional<boost::asio::ip::tcp::endpoint>& endpoint,
+                         const StreamSocket& socket) {
+  if (!endpoint) return socket.is_open() ? "unix" : "";
+  const std::string host = endpoint->address().to_string();
+  const std::string port = std::to_string(endpoint->port());
+  return endpoint->address().is_v6() ? "[" + host + "]:" + port : host + ":" + port;
+}
+
+std::string host_text(const boost::asio::ip::tcp::endpoint& endpoint) {
+  if (endpoint.address().is_v4()) return endpoint.address().to_string();
+  // One machine has as many addresses as it likes within its network.
+  auto bytes = endpoint.address().to_v6().to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
+  return boost::asio::ip::address_v6(bytes).to_string();
+}
+
+}  // namespace
+
+IoResult read_some(int socket, std::span<const MutableBytes> pieces) {
+  std::array<iovec, kMaxPieces> vectors;
+  int count = 0;
+  const std::size_t asked = to_vectors(pieces, vectors, count);
+  ssize_t moved = 0;
+  do {
+    // The kernel is spared reading a vector of one, which is what most messages are.
+    moved = count == 1 ? ::recv(socket, vectors[0].iov_base, vectors[0].iov_len, 0)
+                       : ::readv(socket, vectors.data(), count);
+  } while (moved < 0 && errno == EINTR);
+  return to_result(moved, asked, IoResult::Status::want_read);
+}
+
+IoResult write_some(int socket, std::span<const ConstBytes> pieces) {
+  std::array<iovec, kMaxPieces> vectors;
+  int count = 0;
+  const std::size_t asked = to_vectors(pieces, vectors, count);
+  msghdr message{};
+  message.msg_iov = vectors.data();
+  message.msg_iovlen = static_cast<std::size_t>(count);
+  ssize_t moved = 0;
+  do {
+    moved = count == 1 ? ::send(socket, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL)
+                       : ::sendmsg(socket, &message, MSG_NOSIGNAL);
+  } while (moved < 0 && errno == EINTR);
+  return to_result(moved, asked, IoResult::Status::want_write);
+}
+
+std::string remote_address(const StreamSocket& socket) {
+  return address_text(remote_endpoint(socket), socket);
+}
+
+Remote remote_of(const StreamSocket& socket) {
+  const auto endpoint = remote_endpoint(socket);
+  return {address_text(endpoint, socket), endpoint ? host_text(*endpoint) : ""};
+}
+
+std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket) {
+  boost::system::error_code error;
+  const auto local = socket.local_endpoint(error);
+  const auto endpoint = error ? std::nullopt : to_tcp(local);
+  return endpoint ? std::optional(endpoint->address()) : std::nullopt;
+}
+
+void set_no_delay(StreamSocket& socket) {
+  const int on = 1;
+  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& protocol,
+                   boost::asio::io_context& io) {
+  boost::system::error_code error;
+  const int descriptor = socket.release(error);
+  if (error) return false;
+  socket = StreamSocket(io);
+  socket.assign(protocol, descriptor, error);
+  if (error) ::close(descriptor);
+  return !error;
+}
+
+bool is_broken(int socket) {
+  pollfd state{socket, 0, 0};
+  return ::poll(&state, 1, 0) == 1 && (state.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+bool is_quiet(int socket) {
+  std::byte next;
+  return ::recv(socket, &next, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+         (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+void reset_and_close(StreamSocket& socket) {
+  boost::system::error_code ignored;
+  socket.set_option(boost::asio::socket_base::linger(true, 0), ignored);
+  socket.close(ignored);
+}
+
+}  // namespace backedpipe

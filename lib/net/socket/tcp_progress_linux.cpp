@@ -1,0 +1,25 @@
+// The kernel's own header: the C library's leaves out most of what is used here, and cannot be
+// included beside it.
+#include <cstddef>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "net/socket/tcp_progress.hpp"
+
+namespace backedpipe {
+
+std::optional<TcpProgress> tcp_progress(int socket) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
+  // Kernels before 4.18 do not count it.
+  if (size < offsetof(tcp_info, tcpi_delivered) + sizeof info.tcpi_delivered) return std::nullopt;
+  return TcpProgress{
+      .delivered = info.tcpi_delivered,
+      .since_acknowledgement = std::chrono::milliseconds(info.tcpi_last_ack_recv),
+      .least_round_trip = std::chrono::microseconds(info.tcpi_min_rtt),
+  };
+}
+
+}  // namespace backedpipe

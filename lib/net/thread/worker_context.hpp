@@ -1,0 +1,68 @@
+// WorkerContext: what the sessions of one thread share. Everything here is used on that thread only.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+
+#include "net/memory/arena.hpp"
+#include "net/memory/memory_trimmer.hpp"
+#include "net/memory/memory_waiters.hpp"
+#include "net/shared/shared_state.hpp"
+#include "pipe/segment_pool.hpp"
+#include "session/session.hpp"
+
+namespace backedpipe {
+
+class WorkerContext {
+ public:
+  // Its arena is address space for `arena_bytes`; how much of it may be used is for the shared
+  // budget to decide. The first of the workers logs what all of them would log.
+  WorkerContext(boost::asio::io_context& io, SharedState& shared, std::size_t number,
+                std::size_t arena_bytes, const SessionOptions& options)
+      : io_(io),
+        shared_(shared),
+        number_(number),
+        arena_(arena_bytes),
+        pool_(arena_.bytes(), shared.memory),
+        memory_waiters_(io, pool_),
+        memory_trimmer_(io, pool_, &AnonymousArena::discard),
+        session_options_(options),
+        scratch_(kScratchBytes) {}
+
+  boost::asio::io_context& io() { return io_; }
+  SharedState& shared() { return shared_; }
+  std::size_t number() const { return number_; }
+  bool is_first() const { return number_ == 0; }
+  SegmentPool& pool() { return pool_; }
+  MemoryWaiters& memory_waiters() { return memory_waiters_; }
+  EventFeed& events() { return shared_.events; }
+  const SessionOptions& session_options() const { return session_options_; }
+  // For the sessions that begin from now on.
+  void use(const SessionOptions& options) { session_options_ = options; }
+
+  // For one read from a link; its content lasts until the handler returns.
+  MutableBytes scratch() { return scratch_; }
+
+  // From the kernel, many at a time: good enough to choose session ids that nobody can guess.
+  std::uint64_t random();
+
+ private:
+  static constexpr std::size_t kScratchBytes = std::size_t{256} << 10;
+
+  boost::asio::io_context& io_;
+  SharedState& shared_;
+  std::size_t number_;
+  AnonymousArena arena_;
+  SegmentPool pool_;
+  MemoryWaiters memory_waiters_;
+  MemoryTrimmer memory_trimmer_;
+  SessionOptions session_options_;
+  std::vector<std::byte> scratch_;
+  std::array<std::uint64_t, 32> random_{};
+  std::size_t random_left_ = 0;
+};
+
+}  // namespace backedpipe

@@ -1,0 +1,96 @@
+// Workers: the workers of a daemon, each with its thread, its own sessions and its side of every
+// tunnel and listener. Made, started and stopped by the thread that directs the daemon, which can
+// have something done on all of them and waits for it: they never wait for that thread, nor for
+// each other.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <future>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+
+#include "net/accept/server.hpp"
+#include "net/dial/client.hpp"
+#include "net/thread/worker_context.hpp"
+
+namespace backedpipe {
+
+struct Worker {
+  Worker(SharedState& shared, std::size_t number, std::size_t arena_bytes,
+         const SessionOptions& options)
+      : context(io, shared, number, arena_bytes, options), client(context), server(context) {}
+
+  // A thread of its own runs it.
+  boost::asio::io_context io{1};
+  WorkerContext context;
+  Client client;
+  Server server;
+};
+
+class Workers {
+ public:
+  // At least one. `memory_bytes` is what all of them together may use.
+  Workers(SharedState& shared, std::size_t count, std::size_t memory_bytes,
+          const SessionOptions& options);
+  ~Workers();
+
+  void start();
+  // Waits for the threads to end. What is under way is dropped.
+  void stop();
+
+  std::size_t size() const { return workers_.size(); }
+  // Safe while the threads do not run, or for what may be called from elsewhere.
+  const std::vector<std::unique_ptr<Worker>>& all() const { return workers_; }
+
+  // Calls `all_are` when each thread has got round to answering that it is alive, on that of the
+  // last one. Does not wait: that one does not answer is what it is there for.
+  void ask(const std::function<void()>& all_are);
+
+  // Calls `what(worker)` on each thread, at the same time, and returns when all have; the results in
+  // order. An exception comes out here.
+  template <typename What>
+  auto gather(const What& what) {
+    using Result = std::invoke_result_t<const What&, Worker&>;
+    std::vector<std::future<Result>> pending;
+    pending.reserve(workers_.size());
+    for (const auto& worker : workers_) {
+      auto task = std::packaged_task<Result()>([&what, &worker] { return what(*worker); });
+      pending.push_back(task.get_future());
+      if (running()) {
+        boost::asio::post(worker->io, std::move(task));
+      } else {
+        task();
+      }
+    }
+    // All of them first: they use what is on this stack.
+    for (const auto& one : pending)
+      one.wait();
+    if constexpr (std::is_void_v<Result>) {
+      for (auto& one : pending)
+        one.get();
+    } else {
+      std::vector<Result> results;
+      results.reserve(pending.size());
+      for (auto& one : pending)
+        results.push_back(one.get());
+      return results;
+    }
+  }
+
+ private:
+  bool running() const { return !threads_.empty(); }
+
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace backedpipe
