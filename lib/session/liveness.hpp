@@ -44,6 +44,14 @@ struct TcpAnswer {
   Duration round_trip;  // the least that TCP has measured lately
 };
 
+// Whom to ask how the TCP connection of a link gets on.
+class TcpWitness {
+ public:
+  virtual ~TcpWitness() = default;
+  // What TCP has heard since this was called before. Nothing: nothing new, or nobody can say.
+  virtual std::optional<TcpAnswer> tcp_answer(TimePoint now) = 0;
+};
+
 class Liveness {
  public:
   enum class Verdict { alive, ask, suspect, dead };
