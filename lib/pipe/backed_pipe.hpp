@@ -50,7 +50,7 @@ struct LinkError {
   enum class Component : std::uint8_t { reader, writer };
   Component component = Component::reader;
   std::uint64_t generation = 0;
-  boost::system::error_code error;
+  boost::system::error_code error;  // none: the stream has ended
 };
 
 std::string_view name(LinkError::Component component);

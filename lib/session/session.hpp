@@ -1,18 +1,28 @@
 // Session: one application connection carried end to end, without its sockets. A BackedPipe, the
-// judgement of its links (Liveness), on the client the decision when to dial (Reconnector), and the
-// rules of how a session ends. The network layer reports what happened and executes the actions it
-// is told; the simulation does the same with a virtual clock.
+// judgement of its links (Liveness), on the dialling side the decision when to dial, and the rules
+// of how a session ends. A SessionPump reports what happened and executes the actions.
 //
-// How a session ends, so that neither side forgets what the other still needs:
-//   - Clean: both directions finished and acknowledged. The server says RESET(closed) and leaves a
-//     tombstone. The client, whose application is long gone, lingers until it has heard that, and
-//     asks again over new links: a lost last acknowledgement cannot leave a session behind on the
-//     server.
+//               WELCOME, or a HELLO that opens            both directions finished
+//                                                         and acknowledged
+//   opening ─────────────────────────────────▶ open ──────────────────────────────▶ lingering
+//      │                                        │          (dialling side)              │
+//      │ reset()                                │ reset(), a violation, a RESET;        │ reset()
+//      │                                        │ accepting side: finished as well      │
+//      └──────────────────▶ resetting ◀─────────┴───────────────────────────────────────┘
+//                               │
+//   any ── end(): the peer has been told or has told us, or it cannot be told; expired ──▶ over
+//
+// How a session ends, so that neither side forgets what the other still needs (PROTOCOL.md, "The
+// end of a session"):
+//   - Clean: both directions are finished and acknowledged. The server says RESET(closed) and
+//     leaves a tombstone. The client, whose application is long gone, lingers until it has heard
+//     that, and asks again over new links: the loss of the last acknowledgement cannot leave a
+//     session behind on the server.
 //   - Reset by the server's side: RESET(reason), and a tombstone for a client that was away.
 //   - Reset by the client's side: RESET(reason), repeated over new links until the server has
-//   answered.
+//     answered.
 //
-// Owned by its driver, on its worker's thread.
+// Owned by a SessionPump, on its worker's thread.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +31,9 @@
 #include <vector>
 
 #include "pipe/backed_pipe.hpp"
+#include "session/dialling_side.hpp"
 #include "session/handshake.hpp"
 #include "session/liveness.hpp"
-#include "session/reconnector.hpp"
 
 namespace backedpipe {
 
@@ -37,18 +47,37 @@ struct SessionOptions {
   bool reuse_links = true;  // when a session has ended well, its link is good for another
 };
 
+// What outlives the process of a session, besides the bytes that its pipe holds.
+struct SessionRecord {
+  SessionId id;
+  Role role = Role::client;
+  std::string service;
+  DiallingSide::ServerKnows server_knows = DiallingSide::ServerKnows::no;  // client
+  bool application_reset = false;
+  std::uint64_t links = 0;
+};
+
 class Session {
  public:
+  // See the diagram above.
+  enum class Phase : std::uint8_t {
+    opening,    // the server has not welcomed it yet
+    open,       // bytes flow whenever there is a link
+    lingering,  // dialling side: all is done, and the server has to say so
+    resetting,  // the peer has to be told of a reset
+    over,       // nothing more happens
+  };
+
   struct Action {
     enum class Kind : std::uint8_t {
       connect,            // dial a link of this generation (client)
-      close_link,         // close the link, or stop the attempt, of this generation
-      reset_application,  // reset the application's connection, after giving it what it takes at
-                          // once
+      close_link,         // close the link of this generation
+      stop_attempt,       // the attempt of this generation is no longer wanted
+      reset_application,  // after giving it what it takes at once
       ended,              // the session is over: forget it
     };
     Kind kind;
-    std::uint64_t generation = 0;  // connect, close_link
+    std::uint64_t generation = 0;  // connect, close_link, stop_attempt
     Reason reason = Reason::none;  // reset_application, ended
   };
 
@@ -64,9 +93,16 @@ class Session {
 
   // --- the application's side
 
-  BackedPipe& pipe() { return pipe_; }
   const BackedPipe& pipe() const { return pipe_; }
-  // The application has taken `count` bytes of pipe().deliverable().
+  // See BackedPipe. What the application writes:
+  std::size_t prepare(std::size_t max_bytes, std::span<MutableBytes> out) {
+    return pipe_.prepare(max_bytes, out);
+  }
+  void commit(std::size_t count) { pipe_.commit(count); }
+  std::size_t write(ConstBytes bytes) { return pipe_.write(bytes); }
+  void finish() { pipe_.finish(); }
+  // What is for the application, and that it has taken `count` bytes of it.
+  std::size_t deliverable(std::span<ConstBytes> out) const { return pipe_.deliverable(out); }
   void delivered(std::size_t count, TimePoint now);
   // The end of the stream has been passed on to the application.
   void end_delivered(TimePoint now);
@@ -76,7 +112,7 @@ class Session {
   // Nothing more will be read from or written to the application; its socket can be closed.
   bool application_done() const;
 
-  // --- links, as a client
+  // --- links, on the dialling side
 
   void start(TimePoint now);
   // Tries at once; on a healthy link as well, which is let go. Several calls make one attempt.
@@ -85,25 +121,27 @@ class Session {
   // If it waits for its next attempt, it need not wait any longer.
   void try_now(TimePoint now);
   // The transport of this attempt is ready: its HELLO, with the offsets of now. For a candidate
-  // this is where the session lets go of the link that it has. Nothing if the attempt is not
-  // wanted any more.
-  std::optional<Hello> hello(std::uint64_t generation, TimePoint now);
-  void welcomed(const Welcome& welcome, TimePoint now);
+  // this is where the session lets go of the link that it has, unless that has answered by now, or
+  // `tcp` says that it gets on. Nothing if the attempt is not wanted any more.
+  std::optional<Hello> begin_handshake(std::uint64_t generation, TimePoint now, TcpWitness* tcp);
+  // True: the attempt's link is the session's from now on. False: it was given up meanwhile, or the
+  // session has ended.
+  bool welcomed(const Welcome& welcome, TimePoint now);
   void refused(std::uint64_t generation, Reason reason, TimePoint now);
   // The attempt failed. `rejected`: the peer did not accept our identity, or we did not accept the
   // peer's. That ends a session that nobody has welcomed yet; later it is one more failure, because
-  // whoever sits in the middle can forge it.
+  // an attacker in the middle can forge it.
   void attempt_failed(std::uint64_t generation, bool rejected, TimePoint now);
-  // There is reason to believe that the link is dead (its local address is gone, say): suspect at
-  // once, until it answers.
-  void distrust(TimePoint now);
-  // The attempt's link, one that was there before, has turned out to be of no use: the next attempt
-  // follows at once.
+  // The attempt's link, which another session had left, has turned out to be of no use: the next
+  // attempt follows at once.
   void attempt_void(std::uint64_t generation, TimePoint now);
+  // There is reason to believe that the link is dead (its local address is gone, say): suspect at
+  // once, until it answers. What `tcp` has heard until now does not count.
+  void distrust(TimePoint now, TcpWitness* tcp);
   // Find out whether the link is alive: asks now.
   void ask(TimePoint now);
 
-  // --- links, as a server
+  // --- links, on the accepting side
 
   // A HELLO that the registry has let through. Replaces an older link. Errors: see
   // BackedPipe::attach; after an error of offsets that do not fit, the session ends with it.
@@ -114,63 +152,77 @@ class Session {
   // Bytes from the link of this generation; returns how many were taken (see BackedPipe::receive).
   std::size_t receive(std::uint64_t generation, ConstBytes bytes, TimePoint now,
                       std::size_t placed = 0);
-  // See BackedPipe.
+  // See BackedPipe. Nothing once the session is over: the link may be another session's.
   std::size_t prepare_receive(std::uint64_t generation, std::size_t max_bytes,
                               std::span<MutableBytes> out) {
-    return ended_ ? 0 : pipe_.prepare_receive(generation, max_bytes, out);
+    return over() ? 0 : pipe_.prepare_receive(generation, max_bytes, out);
   }
-  // Nothing any more once it is over: the link may be another session's.
   std::size_t outgoing(TimePoint now, std::span<ConstBytes> out) {
-    return ended_ ? 0 : pipe_.outgoing(now, out);
+    return over() ? 0 : pipe_.outgoing(now, out);
   }
   void sent(std::uint64_t generation, std::size_t count);
   void link_lost(const LinkError& error, TimePoint now);
-  // A question is out for so long that tick() would suspect the link: TCP should be asked first.
-  bool doubts(TimePoint now) const;
-  // It has been asked, also of a suspect link that is about to be left: then the link is trusted
-  // again.
-  void tcp_answered(const TcpAnswer& answer, TimePoint now);
 
   // --- time and actions
 
   std::optional<TimePoint> deadline(TimePoint now) const;
-  void tick(TimePoint now);
+  // Before a link is suspected, `tcp` is asked whether it gets on; null when there is nobody to ask.
+  void tick(TimePoint now, TcpWitness* tcp);
   // The next thing to do, in order. An action about a link that is gone can be ignored.
   std::optional<Action> next_action();
+  // The process ends, and the peer need not know: frees everything, without an action.
+  void abandon();
 
   // --- what it is
 
   const SessionId& id() const { return identity_.id; }
   Role role() const { return identity_.role; }
   const std::string& service() const { return identity_.service; }
-  bool ended() const { return ended_; }
-  // Over, and what was sent last has yet to tell the peer of it. Not for a client whom the server
+  Phase phase() const { return phase_; }
+  bool over() const { return phase_ == Phase::over; }
+  // Over, and what was sent last has yet to tell the peer of it. Not for a client that the server
   // has told: nothing that it sent matters any more.
-  bool end_on_its_way() const {
-    return ended_ && !(role() == Role::client && pipe_.reset_received());
-  }
+  bool end_on_its_way() const { return over() && !(dials() && pipe_.reset_received()); }
   // Over, and its link can carry another session: both sides have agreed to that, and nothing of
   // this one is under way.
-  bool link_reusable() const { return link_reusable_; }
+  bool link_reusable() const { return link_.reusable; }
   // The link owes an answer for too long. A client has a candidate beside it, or is about to.
-  bool suspect() const { return suspect_; }
+  bool suspect() const { return link_.suspect; }
   // There is a link, and no reason to doubt it.
-  bool link_healthy() const { return pipe_.state() == PipeState::connected && !suspect_; }
+  bool link_healthy() const { return pipe_.state() == PipeState::connected && !suspect(); }
   // How many links it has had.
   std::uint64_t links() const { return links_; }
-  std::optional<TimePoint> next_attempt() const { return reconnector_.next_attempt(); }
+  // When the next attempt is due; nothing on the accepting side, or when none is wanted.
+  std::optional<TimePoint> next_attempt() const;
   std::optional<TimePoint> detached_since() const { return detached_since_; }
 
-  // The state as bytes, without links: see BackedPipe::snapshot. restore() wants a newly made
-  // session.
+  // --- its state, without links
+
+  SessionRecord record() const;
+  // The record and the pipe's snapshot as bytes. restore() wants a newly made session; of the
+  // dialling side, if the bytes are of one.
   std::vector<std::byte> snapshot() const;
   Result<void> restore(ConstBytes snapshot);
 
  private:
-  void on_attached(TimePoint now);
+  // What belongs to the link there is, and is replaced with it.
+  struct CurrentLink {
+    TimePoint attached_at{};
+    bool suspect = false;
+    bool reuse_agreed = false;
+    bool reusable = false;  // by another session, once this one is over
+  };
+
+  bool dials() const { return dialling_.has_value(); }
+  bool resetting() const { return pipe_.resetting(); }
+  void enter(Phase phase);
+  void on_attached(bool reuse_agreed, TimePoint now);
   void on_detached(TimePoint now);
   void on_reset_received();
-  void suspect(TimePoint now);
+  bool doubts(TimePoint now) const;
+  void ask_tcp(TimePoint now, TcpWitness* tcp);
+  void advance(TimePoint now);
+  void become_suspect(TimePoint now);
   void trust_again();
   void settle();
   void fail(Reason reason);
@@ -186,19 +238,13 @@ class Session {
   bool reuse_links_;
   BackedPipe pipe_;
   Liveness liveness_;
-  Reconnector reconnector_;
+  std::optional<DiallingSide> dialling_;
+  Phase phase_ = Phase::opening;
+  CurrentLink link_;
   std::vector<Action> actions_;  // few, and none most of the time: then it holds no memory
   std::optional<TimePoint> detached_since_;
-  TimePoint attached_at_{};
-  TimePoint hello_at_{};
   std::uint64_t links_ = 0;
-  bool said_hello_ = false;         // the server may know of this session
-  bool welcomed_ = false;           // the server does know of it
   bool application_reset_ = false;  // the application has been told, or was the one to ask
-  bool suspect_ = false;
-  bool reuse_agreed_ = false;  // for the link that there is
-  bool link_reusable_ = false;
-  bool ended_ = false;
 };
 
 }  // namespace backedpipe

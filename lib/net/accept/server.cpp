@@ -248,10 +248,11 @@ Refused Server::heard(const Entry& entry, std::unique_ptr<Transport>& transport,
 
 Refused Server::attach(SessionDriver& driver, std::unique_ptr<Transport>& transport,
                        const Hello& hello, bool created, ConstBytes early) {
-  const auto attached = driver.attach(transport, hello, created, early);
-  if (attached) return {};
+  auto left = driver.attach(std::move(transport), hello, created, early);
+  if (!left) return {};
+  transport = std::move(left->link);
   return refuse(hello, transport->identity(), remote_address(transport->socket()),
-                reason_of(attached.error()).value_or(Reason::unknown_session), {});
+                reason_of(left->error).value_or(Reason::unknown_session), {});
 }
 
 // The session lives on another worker's thread, and so does its link from now on.
@@ -337,7 +338,8 @@ void Server::dial_target(const std::shared_ptr<TargetDial>& dial) {
   Connector::Handlers handlers;
   handlers.wrap = [](StreamSocket socket) { return make_plain_factory()->wrap(std::move(socket)); };
   handlers.won = [dial](Connector::Won won) {
-    dial->driver->connect_application(std::move(won.transport->socket()));
+    dial->driver->connect_application(std::move(won.transport->socket()),
+                                      SessionDriver::FirstWord::unlikely);
   };
   handlers.lost = [this, dial](const Connector::Lost& lost) {
     SessionDriver& driver = *dial->driver;

@@ -171,7 +171,7 @@ std::shared_ptr<SessionDriver> Client::open(const TunnelSettings& tunnel,
     --count;
     spdlog::warn("tunnel {}: session_limit: {} sessions already; reset the connection from {}",
                  tunnel.name, before, remote_address(application));
-    reset_and_close(application);
+    ApplicationSocket(std::move(application)).reset();
     return nullptr;
   }
   const Session::Identity identity{
@@ -186,7 +186,7 @@ std::shared_ptr<SessionDriver> Client::open(const TunnelSettings& tunnel,
   sessions_.emplace(identity.id, driver);
   ++totals_.opened;
   driver->announce();
-  driver->connect_application(std::move(application));
+  driver->connect_application(std::move(application), SessionDriver::FirstWord::expected);
   driver->start();
   return driver;
 }
@@ -310,7 +310,7 @@ LinkDialer::Handlers Client::handlers_for(Peer& peer, const std::shared_ptr<Sess
   const SessionId session = driver->session().id();
   LinkDialer::Handlers handlers;
   handlers.hello = [this, &peer, driver, session, generation] {
-    auto hello = driver->hello(generation);
+    auto hello = driver->begin_handshake(generation);
     if (!hello) withdraw(peer, session, generation);
     return hello;
   };

@@ -14,35 +14,29 @@
 #include <boost/asio/io_context.hpp>
 
 #include "net/socket/stream.hpp"
-#include "session/liveness.hpp"
+#include "session/pump/ends.hpp"
 
 namespace backedpipe {
 
 class TransportFactory;
 
-class Transport {
+class Transport : public LinkEnd {
  public:
   explicit Transport(StreamSocket socket) : socket_(std::move(socket)) {}
-  virtual ~Transport() = default;
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
 
   // One step of the transport's own handshake; repeated until ok or failed.
   virtual IoResult handshake() = 0;
   // Fills `pieces` from the front, at most kMaxPieces of them.
-  IoResult read(std::span<const MutableBytes> pieces) {
+  IoResult read(std::span<const MutableBytes> pieces) final {
     const IoResult result = read_pieces(pieces);
     drained_ = result.drained;
     return result;
   }
   IoResult read(MutableBytes into) { return read(std::span<const MutableBytes>(&into, 1)); }
-  // The last read took all that there was.
-  bool drained() const { return drained_; }
-  // Sends from the front of `pieces`. After want_write the same bytes must be offered again.
-  virtual IoResult write(std::span<const ConstBytes> pieces) = 0;
-  // What TCP has heard since this was called before: see Session::tcp_answered. Nothing: nothing
-  // new, or this system does not say.
-  std::optional<TcpAnswer> tcp_answer(TimePoint now);
+  bool drained() const final { return drained_; }
+  std::optional<TcpAnswer> tcp_answer(TimePoint now) final;
   // Ends our direction in order; what was written before still arrives.
   virtual void shutdown() = 0;
 

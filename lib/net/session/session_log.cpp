@@ -2,7 +2,8 @@
 
 #include <utility>
 
-#include <boost/asio/error.hpp>
+#include <boost/system/errc.hpp>
+#include <spdlog/spdlog.h>
 
 #include "net/clock.hpp"
 
@@ -16,7 +17,7 @@ WallTime wall_now() {
 // Why a link ended, as a word from a fixed set.
 std::string link_end(const boost::system::error_code& error) {
   if (const auto reason = reason_of(error)) return std::string(name(*reason));
-  if (error == boost::asio::error::eof) return "closed";
+  if (!error) return "closed";
   if (error == boost::system::errc::timed_out) return "timed_out";
   if (error == boost::system::errc::connection_reset) return "reset";
   return "failed";
@@ -24,9 +25,9 @@ std::string link_end(const boost::system::error_code& error) {
 
 }  // namespace
 
-SessionLog::SessionLog(const Session& session, EventFeed& events, SharedLabels::Labels labels,
+SessionLog::SessionLog(const SessionPump& pump, EventFeed& events, SharedLabels::Labels labels,
                        std::string application)
-    : session_(session),
+    : pump_(pump),
       events_(events),
       labels_(std::move(labels)),
       application_(std::move(application)),
@@ -34,8 +35,40 @@ SessionLog::SessionLog(const Session& session, EventFeed& events, SharedLabels::
       created_at_(wall_now()),
       state_since_(created_at_) {}
 
+void SessionLog::refused(std::uint64_t generation, const Refused& refused) {
+  last_error_ = "refused: " + std::string(name(refused.reason));
+  const LogContext context(log_subject(generation, name(refused.reason)));
+  spdlog::warn("session {} generation {}: refused by the server: {}{}{}", to_string(session().id()),
+               generation, name(refused.reason), refused.text.empty() ? "" : ": ", refused.text);
+}
+
+void SessionLog::attempt_failed(std::uint64_t generation, bool rejected, const std::string& why) {
+  // One line when a peer goes away, not one for each attempt.
+  if (last_error_ != why) {
+    const LogContext context(log_subject(generation, {}));
+    spdlog::log(rejected ? spdlog::level::warn : spdlog::level::info,
+                "session {} generation {}: no link: {}", to_string(session().id()), generation,
+                why);
+  }
+  last_error_ = why;
+}
+
+void SessionLog::attempt_void(std::uint64_t generation, const std::string& why) const {
+  spdlog::debug("session {} generation {}: no link: {}", to_string(session().id()), generation,
+                why);
+}
+
+void SessionLog::application_failed(const boost::system::error_code& error) const {
+  const LogContext context(log_subject(0, {}));
+  spdlog::debug("session {}: application: {}", to_string(session().id()), error.message());
+}
+
+void SessionLog::application_reset(Reason reason) {
+  last_error_ = name(reason);
+}
+
 SessionLog::Change SessionLog::look(const Transport* link) {
-  const BackedPipe& pipe = session_.pipe();
+  const BackedPipe& pipe = session().pipe();
   const PipeState state = pipe.state();
   const bool same_link = seen_generation_ == pipe.generation();
   if (state == seen_state_ && (same_link || state != PipeState::connected)) return {};
@@ -64,26 +97,24 @@ void SessionLog::attached(const Transport* link) {
                      .address = link != nullptr ? remote_address(link->socket()) : std::string(),
                      .attached_at = wall_now(),
                      .away = away});
-  publish(let_go_ ? Event::Kind::takeover : Event::Kind::attach, seen_generation_,
-          let_go_ ? "takeover"
-          : away  ? "resume"
-                  : "open",
+  publish(replaced_ ? Event::Kind::takeover : Event::Kind::attach, seen_generation_,
+          replaced_ ? "takeover"
+          : away    ? "resume"
+                    : "open",
           {}, away);
   attached_since_ = now;
   away_since_.reset();
 }
 
 void SessionLog::detached(std::uint64_t generation) {
-  const auto& error = session_.pipe().last_error();
+  const auto& error = session().pipe().last_error();
   const bool known = error && error->generation == generation;
   std::string reason = known ? link_end(error->error) : "takeover";
-  // The two ends of one stream: a link that ends says "End of file", which tells a user nothing.
-  std::string detail = !known ? "given up for a newer link"
-                       : error->error == boost::asio::error::eof
-                           ? "closed by the other side or the network"
-                           : error->error.message();
+  std::string detail = !known         ? "given up for a newer link"
+                       : error->error ? error->error.message()
+                                      : "closed by the other side or the network";
   if (known) last_error_ = detail;
-  let_go_ = !known;
+  replaced_ = !known;
   const TimePoint now = steady_now();
   away_since_ = now;
   history_.detached(wall_now(), reason, detail);
@@ -92,7 +123,7 @@ void SessionLog::detached(std::uint64_t generation) {
 }
 
 void SessionLog::ended(Reason reason) {
-  publish(Event::Kind::close, session_.pipe().generation(), std::string(name(reason)), {},
+  publish(Event::Kind::close, session().pipe().generation(), std::string(name(reason)), {},
           steady_now() - opened_at_);
 }
 
@@ -101,17 +132,17 @@ void SessionLog::publish(Event::Kind kind, std::uint64_t generation, std::string
   Event event;
   event.kind = kind;
   event.time = wall_now();
-  event.session = session_.id();
-  event.role = session_.role();
+  event.session = session().id();
+  event.role = session().role();
   event.generation = generation;
   event.tunnel = labels_->tunnel;
-  event.service = session_.service();
+  event.service = session().service();
   event.identity = labels_->identity;
   event.application = application_;
   event.link = link_address();
-  event.bytes_in = bytes_in_;
-  event.bytes_out = bytes_out_;
-  event.links_count = session_.links();
+  event.bytes_in = bytes_in();
+  event.bytes_out = bytes_out();
+  event.links_count = session().links();
   event.peer = labels_->peer;
   event.reason = std::move(reason);
   event.detail = std::move(detail);
@@ -120,16 +151,16 @@ void SessionLog::publish(Event::Kind kind, std::uint64_t generation, std::string
 }
 
 void SessionLog::add_to(SessionTotals& totals) const {
-  totals.bytes_in += bytes_in_;
-  totals.bytes_out += bytes_out_;
-  totals.replayed_bytes += session_.pipe().replayed_bytes();
+  totals.bytes_in += bytes_in();
+  totals.bytes_out += bytes_out();
+  totals.replayed_bytes += session().pipe().replayed_bytes();
 }
 
 LogSubject SessionLog::log_subject(std::uint64_t generation, std::string_view reason) const {
-  return {.session = session_.id(),
+  return {.session = session().id(),
           .generation = generation,
           .tunnel = labels_->tunnel,
-          .service = session_.service(),
+          .service = session().service(),
           .peer = labels_->peer,
           .identity = labels_->identity,
           .reason = reason};

@@ -16,15 +16,15 @@
 #include "net/link/transport.hpp"
 #include "net/session/session_labels.hpp"
 #include "net/shared/event_feed.hpp"
-#include "session/session.hpp"
+#include "session/pump/session_pump.hpp"
 
 namespace backedpipe {
 
 class SessionLog {
  public:
-  // `session` must outlive it. `application` is for people: the application's address on a client,
-  // the target's on a server.
-  SessionLog(const Session& session, EventFeed& events, SharedLabels::Labels labels,
+  // `pump` must outlive it. `application` is for people: the application's address on a client, the
+  // target's on a server.
+  SessionLog(const SessionPump& pump, EventFeed& events, SharedLabels::Labels labels,
              std::string application);
 
   // --- what happens
@@ -39,10 +39,12 @@ class SessionLog {
   Change look(const Transport* link);
   void ended(Reason reason);
 
-  void taken(std::size_t bytes) { bytes_out_ += bytes; }
-  void delivered(std::size_t bytes) { bytes_in_ += bytes; }
-  // The last error, in words.
-  void went_wrong(std::string why) { last_error_ = std::move(why); }
+  // The server has refused the attempt; it failed; it went over a link that was of no use.
+  void refused(std::uint64_t generation, const Refused& refused);
+  void attempt_failed(std::uint64_t generation, bool rejected, const std::string& why);
+  void attempt_void(std::uint64_t generation, const std::string& why) const;
+  void application_failed(const boost::system::error_code& error) const;
+  void application_reset(Reason reason);
 
   // --- what is known
 
@@ -50,8 +52,8 @@ class SessionLog {
   const std::string& application() const { return application_; }
   // Of the link there is, or of the last one there was.
   const std::string& link_address() const { return history_.latest_address(); }
-  std::uint64_t bytes_in() const { return bytes_in_; }    // delivered to the application
-  std::uint64_t bytes_out() const { return bytes_out_; }  // read from the application
+  std::uint64_t bytes_in() const { return pump_.bytes_in(); }    // delivered to the application
+  std::uint64_t bytes_out() const { return pump_.bytes_out(); }  // read from the application
   // The bytes that it has carried.
   void add_to(SessionTotals& totals) const;
   WallTime created_at() const { return created_at_; }
@@ -69,21 +71,21 @@ class SessionLog {
   void publish(Event::Kind kind, std::uint64_t generation = 0, std::string reason = {},
                std::string detail = {}, std::optional<Duration> duration = {});
 
-  const Session& session_;
+  const Session& session() const { return pump_.session(); }
+
+  const SessionPump& pump_;
   EventFeed& events_;
   SharedLabels::Labels labels_;
   std::string application_;
 
   PipeState seen_state_ = PipeState::disconnected;
   std::uint64_t seen_generation_ = 0;
-  std::uint64_t bytes_in_ = 0;
-  std::uint64_t bytes_out_ = 0;
   TimePoint opened_at_;
   WallTime created_at_;
   WallTime state_since_;
   TimePoint attached_since_{};
   std::optional<TimePoint> away_since_;
-  bool let_go_ = false;  // of its latest link, for a newer one
+  bool replaced_ = false;  // its latest link was let go of for a newer one
   SessionHistory history_;
   std::string last_error_;
 };

@@ -153,10 +153,4 @@ bool is_quiet(int socket) {
          (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-void reset_and_close(StreamSocket& socket) {
-  boost::system::error_code ignored;
-  socket.set_option(boost::asio::socket_base::linger(true, 0), ignored);
-  socket.close(ignored);
-}
-
 }  // namespace backedpipe

@@ -14,40 +14,13 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/system/error_code.hpp>
 
-#include "pipe/ring_buffer.hpp"
+#include "session/pump/io_result.hpp"
 
 namespace backedpipe {
 
 // Names its executor, for the same reason as Timer.
 using StreamSocket = boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol,
                                                       boost::asio::io_context::executor_type>;
-
-// The outcome of one attempt to read or write.
-struct IoResult {
-  enum class Status {
-    ok,          // `bytes` were moved, at least one
-    want_read,   // nothing was moved; try again when the socket is readable
-    want_write,  // the same, when it is writable
-    closed,      // read: the other side has ended the stream
-    failed,      // see `error`
-  };
-  Status status = Status::ok;
-  std::size_t bytes = 0;
-  // The socket took or gave less than asked: trying again at once would move nothing.
-  bool drained = false;
-  boost::system::error_code error;
-};
-
-// At most this many pieces go into one system call.
-inline constexpr std::size_t kMaxPieces = 64;
-
-template <typename Piece>
-std::size_t total_bytes(std::span<const Piece> pieces) {
-  std::size_t total = 0;
-  for (const Piece& piece : pieces)
-    total += piece.size();
-  return total;
-}
 
 IoResult read_some(int socket, std::span<const MutableBytes> pieces);
 IoResult write_some(int socket, std::span<const ConstBytes> pieces);
@@ -75,8 +48,6 @@ bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& prot
 bool is_broken(int socket);
 // There is nothing to read, not even the end of the stream or an error.
 bool is_quiet(int socket);
-// Closes with a TCP reset.
-void reset_and_close(StreamSocket& socket);
 
 // Calls `handler(error)` once the socket is ready for what `status` (want_read, want_write) asks.
 template <typename Handler>

@@ -98,8 +98,8 @@ class SessionPump {
   // let go of first. Errors, which leave the link with the caller: see Session::attach.
   Result<void> attach(LinkEnd& link, const Hello& hello, bool created, ConstBytes early,
                       TimePoint now);
-  // Of the link there is; 0 when there is none.
-  std::uint64_t link_generation() const { return link_ != nullptr ? link_generation_ : 0; }
+  // See Session::distrust.
+  void distrust(TimePoint now) { session_.distrust(now, link_); }
   // Of another link than the current one: ignored.
   void link_ready(std::uint64_t generation, Direction direction);
 

@@ -1,0 +1,366 @@
+#include "session/pump/session_pump.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "pipe/invariant.hpp"
+
+namespace backedpipe {
+namespace {
+
+// The size of one read decides how fast a bulk transfer is, but costs whoever reads a byte: it
+// grows as long as reads fill it.
+constexpr std::uint32_t kLeastReadBytes = std::uint32_t{64} << 10;
+constexpr std::uint32_t kMostReadBytes = std::uint32_t{1} << 20;
+constexpr std::size_t kReadPieces = kMostReadBytes / SegmentPool::kDefaultSegmentBytes + 1;
+// How much is read from an application ahead of what a healthy link has taken: more would only grow
+// cold in memory, and make the application believe that its bytes are on their way.
+constexpr std::size_t kReadAheadBytes = std::size_t{1} << 20;
+// The rest of a DATA frame goes straight into the ring. After it one read takes only this much: the
+// head of the next frame and a few small ones. The rest of that one is then read in the same way.
+constexpr std::size_t kReadBytesAfterFrame = std::size_t{16} << 10;
+// One read from a link while memory is short: what finds no room is kept in the backlog.
+constexpr std::size_t kReadBytesWhenScarce = std::size_t{16} << 10;
+// A bulk session lets others have their turn after this many rounds.
+constexpr int kRoundsPerTurn = 2;
+
+}  // namespace
+
+SessionPump::SessionPump(Session::Identity identity, SegmentPool& pool,
+                         const SessionOptions& options, std::uint64_t seed, MutableBytes scratch,
+                         TimePoint now)
+    : pool_(pool),
+      scratch_(scratch),
+      session_(std::move(identity), pool, options, seed, now),
+      application_read_bytes_(kLeastReadBytes) {
+  invariant(scratch_.size() >= kLeastScratchBytes);
+}
+
+// --- the application
+
+bool SessionPump::connect_application(ApplicationEnd& end, FirstWord first_word) {
+  if (over_ || session_.application_done()) return false;
+  application_ = &end;
+  application_ready_ = {.read = first_word == FirstWord::expected};
+  return true;
+}
+
+void SessionPump::application_ready(Direction direction) {
+  (direction == Direction::read ? application_ready_.read : application_ready_.write) = true;
+}
+
+void SessionPump::application_broken() {
+  if (application_ == nullptr) return;
+  application_gone_ = true;
+  if (application_can_write()) {
+    application_ready_.read = true;
+  } else if (const auto error = application_->take_error()) {
+    application_failed(error);
+  }
+}
+
+// There is room for what the application writes, and it may still write.
+bool SessionPump::application_can_write() const {
+  const BackedWriter& writer = session_.pipe().writer();
+  const bool far_ahead = session_.link_healthy() && !application_gone_ &&
+                         writer.end() - writer.sent() >= kReadAheadBytes;
+  return !application_finished_ && !session_.pipe().resetting() && !far_ahead &&
+         writer.ring().size() < writer.ring().capacity();
+}
+
+void SessionPump::adapt_read_size(std::size_t read_bytes) {
+  if (read_bytes >= application_read_bytes_) {
+    application_read_bytes_ = std::min(2 * application_read_bytes_, kMostReadBytes);
+  } else if (read_bytes < application_read_bytes_ / 4) {
+    application_read_bytes_ = kLeastReadBytes;
+  }
+}
+
+bool SessionPump::read_application() {
+  if (application_ == nullptr || !application_ready_.read || !application_can_write()) return false;
+  std::array<MutableBytes, kReadPieces> pieces;
+  const std::size_t most = pool_.scarce() ? kLeastReadBytes : application_read_bytes_;
+  const std::size_t count = session_.prepare(most, pieces);
+  if (count == 0) {
+    out_of_memory_ = true;
+    return false;
+  }
+  const IoResult result = application_->read(std::span<const MutableBytes>(pieces).first(count));
+  session_.commit(result.status == IoResult::Status::ok ? result.bytes : 0);
+  if (result.drained) application_ready_.read = false;
+  switch (result.status) {
+    case IoResult::Status::ok:
+      bytes_out_ += result.bytes;
+      adapt_read_size(result.bytes);
+      return true;
+    case IoResult::Status::closed:
+      application_finished_ = true;
+      session_.finish();
+      return true;
+    case IoResult::Status::failed:
+      application_failed(result.error);
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool SessionPump::write_application(TimePoint now) {
+  if (application_ == nullptr) return false;
+  bool progress = false;
+  std::array<ConstBytes, kMaxPieces> pieces;
+  const std::size_t count = application_ready_.write ? session_.deliverable(pieces) : 0;
+  if (count > 0) {
+    const IoResult result = application_->write(std::span<const ConstBytes>(pieces).first(count));
+    if (result.drained) application_ready_.write = false;
+    if (result.status == IoResult::Status::failed) {
+      application_failed(result.error);
+      return true;
+    }
+    if (result.bytes > 0) {
+      bytes_in_ += result.bytes;
+      session_.delivered(result.bytes, now);
+      progress = true;
+    }
+  }
+  if (session_.pipe().end_due()) {
+    application_->finish();
+    session_.end_delivered(now);
+    progress = true;
+  }
+  return progress;
+}
+
+void SessionPump::application_failed(boost::system::error_code error) {
+  std::exchange(application_, nullptr)->reset();
+  actions_.push_back({.kind = Action::Kind::application_failed, .error = error});
+  session_.reset(Reason::application_reset);
+}
+
+void SessionPump::reset_application(Reason reason) {
+  actions_.push_back({.kind = Action::Kind::application_reset, .reason = reason});
+  if (application_ == nullptr) return;
+  // What came before the reset is the application's, as far as it takes it now.
+  std::array<ConstBytes, kMaxPieces> pieces;
+  if (const std::size_t count = session_.deliverable(pieces); count > 0) {
+    bytes_in_ += application_->write(std::span<const ConstBytes>(pieces).first(count)).bytes;
+  }
+  std::exchange(application_, nullptr)->reset();
+}
+
+// --- links
+
+std::optional<Hello> SessionPump::begin_handshake(std::uint64_t generation, TimePoint now) {
+  return session_.begin_handshake(generation, now, link_);
+}
+
+bool SessionPump::welcomed(LinkEnd& link, const Welcome& welcome, ConstBytes early, TimePoint now) {
+  if (!session_.welcomed(welcome, now)) return false;
+  adopt(link, welcome.generation, early);
+  return true;
+}
+
+Result<void> SessionPump::attach(LinkEnd& link, const Hello& hello, bool created, ConstBytes early,
+                                 TimePoint now) {
+  const auto welcome = session_.attach(hello, created, now);
+  if (!welcome) return welcome.error();
+  // The session's own action about the older link then finds that it is gone.
+  drop_link(LinkFate::abrupt);
+  adopt(link, hello.generation, early);
+  preface_ = encode(*welcome);
+  return {};
+}
+
+void SessionPump::adopt(LinkEnd& link, std::uint64_t generation, ConstBytes early) {
+  link_ = &link;
+  link_generation_ = generation;
+  link_ready_ = {.read = !link.drained()};
+  backlog_.assign(early.begin(), early.end());
+}
+
+void SessionPump::drop_link(LinkFate fate) {
+  if (link_ == nullptr) return;
+  link_ = nullptr;
+  preface_ = {};
+  backlog_ = {};
+  actions_.push_back(
+      {.kind = Action::Kind::close_link, .generation = link_generation_, .fate = fate});
+}
+
+void SessionPump::link_ready(std::uint64_t generation, Direction direction) {
+  if (link_ == nullptr || generation != link_generation_) return;
+  (direction == Direction::read ? link_ready_.read : link_ready_.write) = true;
+}
+
+bool SessionPump::write_link(TimePoint now) {
+  if (link_ == nullptr || !link_ready_.write) return false;
+  std::array<ConstBytes, kMaxPieces> pieces;
+  std::size_t count = 0;
+  if (!preface_.empty()) pieces[count++] = preface_;
+  count += session_.outgoing(now, std::span(pieces).subspan(count));
+  if (count == 0) return false;
+  const IoResult result = link_->write(std::span<const ConstBytes>(pieces).first(count));
+  if (result.status == IoResult::Status::failed) {
+    link_failed(LinkError::Component::writer, result.error, now);
+    return true;
+  }
+  if (result.drained) link_ready_.write = false;
+  const std::size_t opening = std::min(result.bytes, preface_.size());
+  if (opening > 0) {
+    preface_.erase(preface_.begin(), preface_.begin() + static_cast<std::ptrdiff_t>(opening));
+    if (preface_.empty()) preface_.shrink_to_fit();
+  }
+  session_.sent(link_generation_, result.bytes - opening);
+  return result.bytes > 0;
+}
+
+bool SessionPump::read_link(TimePoint now) {
+  // What comes after the end may be the HELLO of another session.
+  if (link_ == nullptr || session_.over()) return false;
+  if (!backlog_.empty()) {
+    const std::vector<std::byte> waiting = std::exchange(backlog_, {});
+    return feed_link(waiting, 0, now);
+  }
+  if (!link_ready_.read) return false;
+  const bool scarce = pool_.scarce();
+  std::array<MutableBytes, kReadPieces + 1> pieces;
+  std::size_t count =
+      session_.prepare_receive(link_generation_, scarce ? kReadBytesWhenScarce : kMostReadBytes,
+                               std::span(pieces).first(kReadPieces));
+  const std::size_t prepared = total_bytes(std::span<const MutableBytes>(pieces).first(count));
+  MutableBytes room = scratch_;
+  if (prepared > 0) {
+    room = room.first(kReadBytesAfterFrame);
+  } else if (scarce) {
+    room = room.first(kReadBytesWhenScarce);
+  }
+  pieces[count++] = room;
+  const IoResult result = link_->read(std::span<const MutableBytes>(pieces).first(count));
+  if (result.drained) link_ready_.read = false;
+  const std::size_t placed = std::min(result.bytes, prepared);
+  const bool fed = feed_link(room.first(result.bytes - placed), placed, now);
+  switch (result.status) {
+    case IoResult::Status::ok:
+      return fed;
+    case IoResult::Status::closed:
+      link_failed(LinkError::Component::reader, {}, now);
+      return true;
+    case IoResult::Status::failed:
+      link_failed(LinkError::Component::reader, result.error, now);
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Gives the bytes to the session, which has `placed` ones before them; keeps what it has no memory
+// for. True if it took any.
+bool SessionPump::feed_link(ConstBytes bytes, std::size_t placed, TimePoint now) {
+  const std::size_t taken = session_.receive(link_generation_, bytes, now, placed);
+  if (taken < bytes.size()) {
+    backlog_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(taken), bytes.end());
+    out_of_memory_ = true;
+  }
+  return taken + placed > 0;
+}
+
+void SessionPump::link_failed(LinkError::Component component, boost::system::error_code error,
+                              TimePoint now) {
+  drop_link(LinkFate::abrupt);
+  session_.link_lost({component, link_generation_, error}, now);
+}
+
+// --- work
+
+SessionPump::Interests SessionPump::pump(TimePoint now) {
+  if (over_) return {};
+  out_of_memory_ = false;
+  // Before the link is judged: after a pause of this process, what proves that it is alive waits
+  // here.
+  read_link(now);
+  session_.tick(now, link_);
+  bool progress = true;
+  for (int round = 0; progress && round < kRoundsPerTurn; ++round) {
+    progress = read_application();
+    progress |= write_link(now);
+    progress |= read_link(now);
+    progress |= write_application(now);
+    run_actions();
+    if (over_) return {};
+  }
+  return interests(progress, now);
+}
+
+void SessionPump::run_actions() {
+  while (const auto action = session_.next_action()) {
+    switch (action->kind) {
+      case Session::Action::Kind::connect:
+        actions_.push_back({.kind = Action::Kind::connect, .generation = action->generation});
+        break;
+      case Session::Action::Kind::stop_attempt:
+        actions_.push_back({.kind = Action::Kind::stop_attempt, .generation = action->generation});
+        break;
+      case Session::Action::Kind::close_link:
+        if (action->generation == link_generation_) drop_link(link_fate());
+        break;
+      case Session::Action::Kind::reset_application:
+        reset_application(action->reason);
+        break;
+      case Session::Action::Kind::ended:
+        over_ = true;
+        if (application_ != nullptr) std::exchange(application_, nullptr)->close();
+        drop_link(link_fate());
+        actions_.push_back({.kind = Action::Kind::ended, .reason = action->reason});
+        return;
+    }
+  }
+  if (application_ != nullptr && session_.application_done()) {
+    std::exchange(application_, nullptr)->close();
+  }
+}
+
+SessionPump::LinkFate SessionPump::link_fate() const {
+  if (session_.link_reusable() && backlog_.empty() && preface_.empty()) return LinkFate::reuse;
+  return session_.end_on_its_way() ? LinkFate::graceful : LinkFate::abrupt;
+}
+
+SessionPump::Interests SessionPump::interests(bool again, TimePoint now) const {
+  Interests wanted;
+  if (application_ != nullptr) {
+    wanted.application_read = application_can_write() && !application_ready_.read;
+    wanted.application_write =
+        !session_.pipe().reader().ring().empty() && !application_ready_.write;
+    // An application that resets its connection is noticed also while nothing is read from it.
+    wanted.application_error = true;
+  }
+  if (link_ != nullptr) {
+    // A link is read whatever the application does.
+    wanted.link_read = !link_ready_.read && backlog_.empty();
+    wanted.link_write = !link_ready_.write;
+  }
+  wanted.memory = out_of_memory_;
+  wanted.again = again;
+  wanted.until = session_.deadline(now);
+  return wanted;
+}
+
+std::optional<SessionPump::Action> SessionPump::next_action() {
+  if (actions_.empty()) return std::nullopt;
+  const Action action = actions_.front();
+  actions_.erase(actions_.begin());
+  if (actions_.empty()) actions_.shrink_to_fit();
+  return action;
+}
+
+void SessionPump::abandon() {
+  over_ = true;
+  if (application_ != nullptr) std::exchange(application_, nullptr)->reset();
+  link_ = nullptr;
+  preface_ = {};
+  backlog_ = {};
+  actions_ = {};
+  session_.abandon();
+}
+
+}  // namespace backedpipe

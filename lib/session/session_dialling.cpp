@@ -1,0 +1,192 @@
+// Session as the side that dials: its attempts, and a second link beside one that is suspect.
+#include <utility>
+
+#include "session/session.hpp"
+
+namespace backedpipe {
+namespace {
+
+using Kind = Session::Action::Kind;
+using ServerKnows = DiallingSide::ServerKnows;
+
+}  // namespace
+
+void Session::start(TimePoint now) {
+  if (!dials()) return;
+  dialling_->reconnector.want(now);
+  advance(now);
+}
+
+bool Session::reconnect(TimePoint now) {
+  if (!dials() || over()) return false;
+  if (pipe_.state() == PipeState::reconnecting) return true;
+  if (pipe_.state() == PipeState::connected) {
+    actions_.push_back({Kind::close_link, pipe_.generation()});
+    on_detached(now);
+    if (pipe_.candidate()) return pipe_.reconnect().has_value();
+  }
+  dialling_->reconnector.want_now(now);
+  begin_attempt(pipe_.reconnect());
+  return true;
+}
+
+void Session::try_now(TimePoint now) {
+  if (over() || !wants_attempt()) return;
+  dialling_->reconnector.want_now(now);
+  advance(now);
+}
+
+void Session::begin_attempt(Result<std::uint64_t> generation) {
+  if (!generation) return;
+  dialling_->reconnector.started();
+  actions_.push_back({Kind::connect, *generation});
+}
+
+std::optional<Hello> Session::begin_handshake(std::uint64_t generation, TimePoint now,
+                                              TcpWitness* tcp) {
+  if (over() || !dials()) return std::nullopt;
+  if (suspect()) ask_tcp(now, tcp);
+  if (pipe_.candidate() == generation) {
+    actions_.push_back({Kind::close_link, pipe_.generation()});
+    pipe_.promote_candidate();
+    on_detached(now);
+  }
+  if (pipe_.state() != PipeState::reconnecting || generation != pipe_.generation()) {
+    return std::nullopt;
+  }
+  // A session that is being given up must not be opened just to be reset.
+  const bool open = dialling_->server_knows != ServerKnows::yes && !resetting();
+  if (dialling_->server_knows == ServerKnows::no) dialling_->server_knows = ServerKnows::perhaps;
+  dialling_->hello_at = now;
+  return Hello{.session = identity_.id,
+               .generation = generation,
+               .position = pipe_.position(),
+               .open = open,
+               .service = open ? identity_.service : std::string(),
+               .reuse = reuse_links_};
+}
+
+bool Session::welcomed(const Welcome& welcome, TimePoint now) {
+  // An answer to an attempt that was given up: its link is closed already.
+  if (over() || !dials() || pipe_.state() != PipeState::reconnecting ||
+      welcome.generation != pipe_.generation()) {
+    return false;
+  }
+  dialling_->server_knows = ServerKnows::yes;
+  const auto attached =
+      pipe_.attach(welcome.generation, welcome.position, now, now - dialling_->hello_at);
+  if (!attached) {
+    const auto reason = reason_of(attached.error());
+    if (!reason) return false;
+    // The server's offsets do not fit ours: this session cannot be continued by any link.
+    fail(*reason);
+    if (!pipe_.attach(welcome.generation, welcome.position, now)) return false;
+  }
+  on_attached(reuse_links_ && welcome.reuse, now);
+  return pipe_.state() == PipeState::connected;
+}
+
+void Session::refused(std::uint64_t generation, Reason reason, TimePoint now) {
+  if (!pipe_.attempt_failed(generation)) return;
+  if (is_transient(reason)) {
+    dialling_->reconnector.failed(now);
+    return;
+  }
+  // The server had everything, our end of stream included, and only its last acknowledgement was
+  // lost; or it has forgotten a session that was complete. Nothing is missing that the application
+  // would have to be told about.
+  const bool complete = reason == Reason::closed
+                            ? pipe_.reader().done() && pipe_.writer().finished()
+                            : reason == Reason::unknown_session && phase_ == Phase::lingering;
+  if (resetting()) {
+    end(*pipe_.reset_reason());
+  } else if (complete) {
+    end(Reason::closed);
+  } else {
+    fail_application(reason);
+  }
+}
+
+// The server has ended the session with a reason that the application must hear of.
+void Session::fail_application(Reason reason) {
+  // "Closed" while something is missing is a lie, and no clean end.
+  const Reason told = reason == Reason::closed ? Reason::protocol_error : reason;
+  reset_application(told);
+  end(told);
+}
+
+void Session::attempt_failed(std::uint64_t generation, bool rejected, TimePoint now) {
+  if (!pipe_.attempt_failed(generation)) return;
+  if (rejected && dialling_->server_knows != ServerKnows::yes) {
+    reset_application(Reason::not_authorised);
+    end(Reason::not_authorised);
+    return;
+  }
+  dialling_->reconnector.failed(now);
+  settle();
+}
+
+void Session::attempt_void(std::uint64_t generation, TimePoint now) {
+  if (!pipe_.attempt_failed(generation)) return;
+  dialling_->reconnector.want_now(now);
+  advance(now);
+}
+
+// No attempt is under way, and one would be of use.
+bool Session::wants_attempt() const {
+  if (!dials()) return false;
+  const PipeState state = pipe_.state();
+  return state == PipeState::disconnected ||
+         (state == PipeState::connected && suspect() && !pipe_.candidate());
+}
+
+std::optional<TimePoint> Session::next_attempt() const {
+  return dials() ? dialling_->reconnector.next_attempt() : std::nullopt;
+}
+
+// --- make before break
+
+void Session::distrust(TimePoint now, TcpWitness* tcp) {
+  if (over() || pipe_.state() != PipeState::connected) return;
+  // What TCP has heard until now says nothing of the time after this.
+  if (tcp != nullptr) tcp->tcp_answer(now);
+  pipe_.ping(now);
+  become_suspect(now);
+  try_now(now);
+}
+
+void Session::ask(TimePoint now) {
+  if (!over()) pipe_.ping(now);
+}
+
+// A question is out for so long that the link is about to be suspected.
+bool Session::doubts(TimePoint now) const {
+  return !over() && !suspect() && pipe_.ping_asked_at() &&
+         liveness_.judge(pipe_, now) == Liveness::Verdict::suspect;
+}
+
+// Whether the link gets on although nothing comes out of it.
+void Session::ask_tcp(TimePoint now, TcpWitness* tcp) {
+  if (tcp == nullptr || pipe_.state() != PipeState::connected) return;
+  const auto answer = tcp->tcp_answer(now);
+  if (!answer || !Liveness::believes(pipe_, *answer)) return;
+  pipe_.tcp_answered(answer->at);
+  if (liveness_.judge(pipe_, now) == Liveness::Verdict::alive) trust_again();
+}
+
+void Session::become_suspect(TimePoint now) {
+  if (std::exchange(link_.suspect, true)) return;
+  if (dials()) dialling_->reconnector.want_now(now);
+}
+
+// The link has answered: a false alarm, which has cost nothing but a dial.
+void Session::trust_again() {
+  if (!std::exchange(link_.suspect, false) || !dials()) return;
+  dialling_->reconnector.stop();
+  if (const auto candidate = pipe_.candidate()) {
+    actions_.push_back({Kind::stop_attempt, *candidate});
+    pipe_.attempt_failed(*candidate);
+  }
+}
+
+}  // namespace backedpipe
