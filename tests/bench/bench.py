@@ -2,7 +2,7 @@
 """How fast backedpipd is, beside a direct connection and beside others, over two hops on loopback.
 
 Rounds go through all chains one after the other, so that a machine that slows down slows all of them; ratios are
-taken within a round, and the median of the rounds is reported. See README.md beside this file.
+taken within a round, and the median of the rounds is reported. See README.md in this folder.
 """
 
 import argparse

@@ -33,7 +33,8 @@ def test_files_are_where_they_belong(prefix):
                  "share/zsh/site-functions/_backedpipctl", "share/fish/vendor_completions.d/backedpipctl.fish",
                  "lib/systemd/system/backedpipd.service", "lib/systemd/system/backedpipd@.service",
                  "lib/systemd/system/backedpipd.socket", "lib/sysusers.d/backedpipd.conf",
-                 "share/backedpipd/backedpipd.schema.json", "share/doc/backedpipd/examples/client.json"):
+                 "share/backedpipd/backedpipd.schema.json", "share/doc/backedpipd/examples/client.json",
+                 "share/doc/backedpipd/README.md", "share/doc/backedpipd/docs/using.md"):
         assert (prefix / name).is_file(), name
     json.loads((prefix / "share/backedpipd/backedpipd.schema.json").read_text())
     assert must(prefix / "sbin/backedpipd", "--version") == must(binary("backedpipd"), "--version")

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Fails when a layer uses what it may not: the core has no sockets, no clock, no randomness and no log, and
-dependencies between folders point one way only. See "Layers" in README.md."""
+dependencies between folders point one way only. See "Folders and layers" in docs/contributing.md."""
 
 import pathlib
 import re
