@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Fails when a layer uses what it may not: the core has no sockets, no clock, no randomness and no log, and
-dependencies between folders point one way only. See "Layers" in README.md."""
+"""Fails when a layer breaks its rules: the core has no sockets, no clock, no randomness and no log, and
+dependencies between folders point in one direction only. See "Layers" in README.md."""
 
 import pathlib
 import re
