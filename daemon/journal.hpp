@@ -1,6 +1,6 @@
-// Lines as entries of systemd's journal, with what they are about in fields of their own, so that
-// "journalctl BACKEDPIPE_SESSION=…" tells one session's story. It is spoken to by datagrams, see
-// https://systemd.io/JOURNAL_NATIVE_PROTOCOL/.
+// Log lines as entries of systemd's journal. Their subject is in fields of the entry, so that
+// "journalctl BACKEDPIPE_SESSION=…" shows the lines of one session. The journal takes entries as
+// datagrams, see https://systemd.io/JOURNAL_NATIVE_PROTOCOL/.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@
 
 namespace backedpipe {
 
-// As in syslog(3), a digit.
+// The priority of syslog(3) as a digit.
 constexpr char journal_priority(spdlog::level::level_enum level) {
   switch (level) {
     case spdlog::level::critical:
@@ -29,12 +29,13 @@ constexpr char journal_priority(spdlog::level::level_enum level) {
 // Whether standard error is the journal itself.
 bool writes_to_journal();
 
-// Where the journal that standard error writes to takes entries; empty if that is not a journal, or
-// one that takes lines only.
+// The socket at which the journal behind standard error takes entries; none if standard error is no
+// journal, or one that takes only lines.
 std::optional<std::string> journal_socket();
 
-// Sends each line there, as an entry with the fields of subject_of_lines(). What cannot be sent,
-// because it is too large or the journal is not there, goes to `otherwise`, without fields.
+// Sends each line to the socket `path`, as an entry with the fields of subject_of_lines(). A line
+// that cannot be sent, because it is too large or the journal is not there, goes to `otherwise`,
+// without fields.
 spdlog::sink_ptr make_journal_sink(const std::string& path, spdlog::sink_ptr otherwise);
 
 }  // namespace backedpipe

@@ -20,7 +20,7 @@
 namespace backedpipe {
 namespace {
 
-// The journal is only behind now and then; one that is stuck must not hold up every session.
+// How long to wait for a journal that is busy: one that is stuck must not hold up every session.
 constexpr timeval kPatience{.tv_sec = 0, .tv_usec = 10'000};
 
 class JournalSink final : public spdlog::sinks::base_sink<std::mutex> {
@@ -69,7 +69,7 @@ class JournalSink final : public spdlog::sinks::base_sink<std::mutex> {
     if (value.find('\n') == std::string_view::npos) {
       entry_ += '=';
     } else {
-      // With its length, 64 bits in little endian.
+      // The value is preceded by its length, 64 bits in little endian.
       entry_ += '\n';
       for (int shift = 0; shift < 64; shift += 8)
         entry_ += static_cast<char>((std::uint64_t{value.size()} >> shift) & 0xff);
@@ -78,7 +78,7 @@ class JournalSink final : public spdlog::sinks::base_sink<std::mutex> {
     entry_ += '\n';
   }
 
-  // To the address each time: the journal may have been started again.
+  // Not over a connected socket: the journal may have been restarted.
   bool send() const {
     while (true) {
       const auto sent = ::sendto(socket_, entry_.data(), entry_.size(), MSG_NOSIGNAL,
@@ -98,8 +98,8 @@ class JournalSink final : public spdlog::sinks::base_sink<std::mutex> {
 
 }  // namespace
 
-// The variable alone does not say so: it is inherited by whatever a service starts, with its output
-// redirected or not, systemd.exec(5).
+// The variable alone proves nothing: every process that a service starts inherits it, even when its
+// output is redirected, see systemd.exec(5).
 bool writes_to_journal() {
   const char* const stream = std::getenv("JOURNAL_STREAM");
   unsigned long long device = 0;
@@ -109,11 +109,11 @@ bool writes_to_journal() {
          ::fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
 }
 
-// Beside the socket for lines, whose name the other end of standard error has: with LogNamespace=
-// it is another journal's.
+// The socket is in the same folder as the socket for lines, to which standard error is connected:
+// with LogNamespace= that is the folder of another journal.
 std::optional<std::string> journal_socket() {
   sockaddr_un address{};
-  socklen_t size = sizeof address - 1;  // so that it ends with a zero
+  socklen_t size = sizeof address - 1;  // keeps a terminating zero
   if (!writes_to_journal() ||
       ::getpeername(STDERR_FILENO, reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
       address.sun_family != AF_UNIX) {

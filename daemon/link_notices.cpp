@@ -52,7 +52,7 @@ void LinkNotices::lost(std::string why) {
 }
 
 void LinkNotices::say_lost() {
-  // What was due before the link came back may be called after it.
+  // The handler may already have been queued when the link came back.
   if (silent_ || !away_since_) return;
   said_ = true;
   if (linked_) {

@@ -1,6 +1,6 @@
-// LinkNotices tells whoever waits at a terminal what has become of the link, on standard error: a
-// line when it has been away for a second, and a line when it is back. What heals sooner is not
-// worth a line. Fed with the events of the one session there is; on their thread.
+// LinkNotices tells the user at a terminal, on standard error, what happens to the link: a line
+// when it has been lost for a second, and a line when it is back. An outage that ends sooner is not
+// reported. It is fed with the events of the only session, and lives on their thread.
 #pragma once
 
 #include <chrono>
@@ -18,11 +18,12 @@ namespace backedpipe {
 
 class LinkNotices {
  public:
-  // `peer` is what people call it. A first link is waited for so long as `connect_timeout`.
+  // `peer` is the peer's name for people. `connect_timeout` is how long the caller waits for the
+  // first link; it is only shown.
   LinkNotices(boost::asio::io_context& io, std::string peer, Duration connect_timeout);
 
   void hear(const Event& event);
-  // From now on nothing is said.
+  // Writes nothing from now on.
   void silence();
 
  private:
@@ -35,13 +36,13 @@ class LinkNotices {
   boost::asio::steady_timer timer_;
   bool silent_ = false;
   bool linked_ = false;
-  bool said_ = false;  // that there is none
+  bool said_ = false;  // the user has been told that there is no link
   std::optional<TimePoint> away_since_;
   std::string why_;
 };
 
-// One line on standard error, whatever is in `text`. With a carriage return on a terminal: ssh has
-// made it a raw one.
+// Writes `text` as one line to standard error, with control characters replaced. On a terminal it
+// adds a carriage return, because ssh has put the terminal into raw mode.
 void tell(std::string_view text);
 
 // "4.2 s", "3 min 20 s", "2 h 5 min".

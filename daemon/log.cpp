@@ -17,8 +17,8 @@
 namespace backedpipe {
 namespace {
 
-// The message as a JSON string, and of an event its fields, so that a log line is one JSON object
-// whatever a peer calls itself.
+// The message as a JSON string, followed by the fields of an event. The line is valid JSON whatever
+// names a peer has sent.
 class JsonMessage final : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& message, const std::tm&,
@@ -37,7 +37,7 @@ class JsonMessage final : public spdlog::custom_flag_formatter {
   }
 };
 
-// The same without the quotes: control characters escaped, so that nobody can forge a line.
+// The message with control characters escaped, so that a peer's text cannot forge a line.
 class PlainMessage final : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& message, const std::tm&,
@@ -58,7 +58,7 @@ class PlainMessage final : public spdlog::custom_flag_formatter {
   }
 };
 
-// "<4>": how the journal is told the priority of a line, sd-daemon(3).
+// The priority of a line as the journal expects it at the line's start, "<4>": see sd-daemon(3).
 class JournalPriority final : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& message, const std::tm&,
@@ -85,7 +85,7 @@ std::unique_ptr<spdlog::formatter> make_formatter(LogFormat format, Destination 
                            R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%*})");
   } else {
     formatter->add_flag<PlainMessage>('*');
-    // The journal has the time and the level in fields of its own.
+    // The journal keeps time and priority in fields of its own.
     formatter->set_pattern(destination == Destination::anywhere ? "%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %*"
                                                                 : priority + "%*");
   }

@@ -1,5 +1,5 @@
-// Where and how the daemon logs: standard error, one line an event. When that is systemd's journal,
-// lines carry their priority, what they are about in fields (see journal.hpp), and no time of their
+// Sets up the log: standard error, one line per event. When standard error is systemd's journal,
+// lines have a priority, fields that name their subject (see journal.hpp), and no time of their
 // own.
 #pragma once
 

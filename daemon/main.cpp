@@ -1,4 +1,4 @@
-// backedpipd: settings in, a running node until a signal says stop.
+// backedpipd: reads the settings and runs a node until a signal stops it.
 #include <csignal>
 #include <exception>
 #include <functional>
@@ -22,8 +22,8 @@ namespace {
 
 using namespace backedpipe;
 
-// Each session takes two descriptors; the default soft limit of 1024 is there for programs with
-// select().
+// Each session takes two descriptors. The default soft limit of 1024 exists only for programs that
+// use select().
 void raise_descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
@@ -43,7 +43,7 @@ void run(const Command& command) {
   const Settings& settings = command.settings;
   set_up_log(settings.log);
   raise_descriptor_limit();
-  // OpenSSL writes with write(2): a link that is gone is an error there, not a signal.
+  // OpenSSL writes with write(2), which would raise SIGPIPE on a link that is gone.
   std::signal(SIGPIPE, SIG_IGN);
 
   boost::asio::io_context io(1);
@@ -53,7 +53,7 @@ void run(const Command& command) {
   const auto stop = [&] {
     manager.stopping();
     node.stop([&io] { io.stop(); });
-    // Whoever asks twice does not want to wait.
+    // A second signal ends the daemon at once.
     signals.cancel();
     signals.async_wait([&io](const boost::system::error_code& again, int) {
       if (!again) io.stop();

@@ -21,32 +21,32 @@ namespace po = boost::program_options;
 
 constexpr std::chrono::milliseconds kLeastConnectTimeout{10};
 constexpr std::chrono::milliseconds kMostConnectTimeout = std::chrono::hours(24);
-// Of one session: room for its replay buffer and its window, twice.
+// Twice the room for one session's replay buffer and window, rounded up.
 constexpr std::uint64_t kStdioMemoryBytes = 256 * kMiB;
 
 constexpr std::string_view kUsage = R"(backedpipd keeps TCP sessions alive across network drops.
 
   backedpipd --config FILE [--check]
-      runs (or only checks) what FILE says
+      runs what FILE configures, or only checks FILE
   backedpipd serve --listen HOST:PORT --service NAME=HOST:PORT... SECURITY
       accepts links, and connects their sessions to the named services
   backedpipd connect --listen HOST:PORT --peer HOST:PORT... --service NAME SECURITY
-      listens for applications, and carries each to that service of the peer
+      listens for applications, and connects each to that service of the peer
   backedpipd stdio --peer HOST:PORT... --service NAME SECURITY
-      carries standard input and output to that service of the peer: for ssh's ProxyCommand
+      connects standard input and output to that service of the peer: for ssh's ProxyCommand
 
 SECURITY is --key FILE, or --ca FILE --cert FILE --cert-key FILE, or --insecure.
-Make a key with "backedpipctl keygen laptop > laptop.key" (umask 077) and give the file to both ends.
+Make a key with "backedpipctl keygen laptop > laptop.key" (umask 077); both ends need the file.
 A target or a listening address may be unix:/path; IPv6 addresses are written [::1]:7700.
 
 )";
 
 po::options_description common_options() {
   po::options_description options("Options");
-  options.add_options()                                                              //
-      ("config", po::value<std::string>()->value_name("FILE"), "the configuration")  //
+  options.add_options()                                                                   //
+      ("config", po::value<std::string>()->value_name("FILE"), "the configuration file")  //
       ("check",
-       "only check the configuration and its key and certificate files, and say what is wrong; "
+       "only check the configuration and its key and certificate files, and report every error; "
        "run it as the daemon's user")  //
       ("log-level", po::value<std::string>()->value_name("LEVEL"),
        "trace, debug, info, warning, error or off (default: info; stdio: off)")  //
@@ -61,26 +61,26 @@ po::options_description link_options() {
       ("listen", po::value<std::string>()->value_name("HOST:PORT"),
        "where to accept links (serve) or applications (connect)")  //
       ("service", po::value<std::vector<std::string>>()->value_name("NAME[=TARGET]"),
-       "serve: a service and its target, any number of times; connect and stdio: the "
-       "service wanted")  //
+       "serve: a service and its target, may be given several times; connect and stdio: the "
+       "service to connect to")  //
       ("peer", po::value<std::vector<std::string>>()->value_name("HOST:PORT"),
        "connect and stdio: where the server is; several are tried in order")  //
       ("key", po::value<std::string>()->value_name("FILE"),
        "the key file, readable by its owner only")  //
       ("ca", po::value<std::string>()->value_name("FILE"),
-       "with certificates: the CAs that the other side's certificate may come from (PEM)")  //
-      ("cert", po::value<std::string>()->value_name("FILE"), "our certificate (PEM)")       //
+       "with certificates: the CAs that may have issued the other side's certificate (PEM)")  //
+      ("cert", po::value<std::string>()->value_name("FILE"), "our certificate (PEM)")         //
       ("cert-key", po::value<std::string>()->value_name("FILE"),
-       "its private key (PEM), readable by its owner only")  //
+       "the private key of --cert (PEM), readable by its owner only")  //
       ("server-name", po::value<std::string>()->value_name("NAME"),
-       "connect and stdio, with certificates: whom the server's must be for (default: the host of "
-       "a --peer)")                                                                             //
+       "connect and stdio, with certificates: the name that the server's certificate must have "
+       "(default: the host of a --peer)")                                                       //
       ("insecure", "no encryption and no authentication: only inside a network that has both")  //
       ("control", po::value<std::string>()->value_name("PATH"),
-       "serve and connect: where to make the control socket that backedpipctl talks to")  //
+       "serve and connect: where to create the control socket for backedpipctl")  //
       ("connect-timeout", po::value<std::string>()->value_name("TIME"),
-       "stdio: give up when there is no link to the server after this time (default: 30s)")  //
-      ("quiet", "stdio: say nothing about the link, only why it failed");
+       "stdio: give up if there is no link to the server within this time (default: 30s)")  //
+      ("quiet", "stdio: print nothing about the link, only why it failed");
   return options;
 }
 
@@ -107,7 +107,7 @@ std::string service_name(std::string_view text) {
   return std::string(text);
 }
 
-// A pre-shared key, certificates, or nothing: exactly one of them. For peers and for accept.
+// A pre-shared key, certificates, or --insecure: exactly one of them. For peers and for accept.
 template <class Link>
 void read_security(const po::variables_map& values, std::string_view command, Link& link) {
   const bool insecure = values.count("insecure") != 0;
@@ -149,14 +149,14 @@ Settings serve_settings(const po::variables_map& values) {
     ServiceSettings service{service_name(text.substr(0, equals)),
                             checked(parse_address(target, kTargetRules), "service", target)};
     if (settings.find_service(service.name) != nullptr) {
-      misuse("--service: " + in_quotes(service.name) + " is there twice");
+      misuse("--service: " + in_quotes(service.name) + " is given twice");
     }
     settings.services.push_back(std::move(service));
   }
   return settings;
 }
 
-// What those who dial have in common.
+// The server to dial, for connect and stdio.
 PeerSettings peer_settings(const po::variables_map& values, const std::string& command) {
   PeerSettings peer;
   peer.name = "peer";
@@ -204,7 +204,7 @@ Settings stdio_settings(const po::variables_map& values) {
   settings.peers.push_back(peer_settings(values, "stdio"));
   settings.log.level = LogLevel::off;
   settings.limits.max_memory_bytes = kStdioMemoryBytes;
-  settings.limits.spare_links = 0;  // there is one session
+  settings.limits.spare_links = 0;  // there is only one session
   return settings;
 }
 

@@ -16,20 +16,20 @@ struct Command {
   Kind kind = Kind::run;
   std::string text;       // print: help or version
   std::string file;       // check: the configuration's path
-  ConfigErrors warnings;  // check: what will go wrong before long
+  ConfigErrors warnings;  // check: what will soon become an error
   Settings settings;
-  // run: what they would be now, for a reload. Throws as parse_command_line().
+  // run: reads the settings again, for a reload. Throws like parse_command_line().
   std::function<Settings()> reread;
   StdioOptions stdio{};
 };
 
-// What was asked for makes no sense: exit code 2.
+// The command line is wrong: exit code 2.
 struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Throws UsageError, or std::runtime_error when the configuration file is wrong (every error, one a
-// line).
+// Throws UsageError, or std::runtime_error when the configuration file is wrong (with every error,
+// one a line).
 Command parse_command_line(int argc, const char* const* argv);
 
 }  // namespace backedpipe

@@ -1,7 +1,7 @@
-// ServiceManager: tells who started the daemon (systemd, or whatever else speaks its notification
-// protocol, sd_notify(3)) how it is. Silent when nobody asked, by NOTIFY_SOCKET, to be told. Lives
-// in main() on the thread that runs the io_context: the watchdog is fed by that loop, and only when
-// all others have answered since it was fed last, so that a loop that is stuck is noticed.
+// ServiceManager: reports the daemon's state to systemd, or to another service manager that speaks
+// its notification protocol, sd_notify(3). Does nothing when NOTIFY_SOCKET is not set. Lives in
+// main(), on the thread that runs the io_context. That loop feeds the watchdog, and only if all
+// other threads have answered since the last time, so that a stuck thread is noticed.
 #pragma once
 
 #include <chrono>
@@ -17,24 +17,23 @@ namespace backedpipe {
 class ServiceManager {
  public:
   // Reads the environment: NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID. Throws std::runtime_error
-  // when NOTIFY_SOCKET is there and cannot be used: the manager would wait for us in vain.
+  // when NOTIFY_SOCKET is set but cannot be used: the manager would wait for us in vain.
   explicit ServiceManager(boost::asio::io_context& io);
   ~ServiceManager();
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
 
-  // Asks every thread of the daemon whether it is alive, without waiting; `all_are` is called on
-  // this thread when each has answered, and never if one does not.
+  // Asks every thread of the daemon whether it is alive, without waiting. `all_are` is called on
+  // this thread once every thread has answered, and never if one does not.
   using Ask = std::function<void(std::function<void()> all_are)>;
 
-  // Everything is bound. From now on the watchdog is fed, as long as `ask` is answered, and
-  // `status` is asked for one line about the daemon at most once a second, which is passed on when
-  // it has changed.
+  // Everything is bound. From now on the watchdog is fed as long as `ask` is answered, and `status`
+  // is called once a second at most for a line about the daemon, which is sent when it has changed.
   void ready(std::function<std::string()> status, Ask ask);
-  // New settings are being read; reloaded() ends it.
+  // New settings are being read, until reloaded() is called.
   void reloading();
   void reloaded();
-  // The daemon ends. The watchdog goes on being fed, nothing else is said after it.
+  // The daemon is ending. The watchdog is still fed; nothing else is sent after this.
   void stopping();
 
  private:
@@ -44,7 +43,7 @@ class ServiceManager {
   void feed_watchdog();
   void pass_status_on();
 
-  int socket_ = -1;                                // connected to the manager; -1: nobody is told
+  int socket_ = -1;                                // connected to the manager; -1: there is none
   std::chrono::microseconds watchdog_interval_{};  // zero: there is no watchdog
   boost::asio::steady_timer watchdog_timer_;
   boost::asio::steady_timer status_timer_;

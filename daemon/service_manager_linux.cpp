@@ -21,7 +21,7 @@ std::string_view environment(const char* name) {
   return value == nullptr ? std::string_view{} : std::string_view{value};
 }
 
-// A whole number, or 0.
+// The text as a whole number; 0 if it is none.
 std::uint64_t number(std::string_view text) {
   std::uint64_t value = 0;
   const char* const end = text.data() + text.size();
@@ -57,7 +57,7 @@ int connect_to(std::string_view path) {
 std::chrono::microseconds watchdog_interval() {
   const std::string_view pid = environment("WATCHDOG_PID");
   if (!pid.empty() && number(pid) != static_cast<std::uint64_t>(::getpid())) return {};
-  // Half of what is allowed, as sd_watchdog_enabled(3) recommends; the answers come in no time.
+  // Half of the allowed time, as sd_watchdog_enabled(3) recommends; the threads answer quickly.
   return std::chrono::microseconds(number(environment("WATCHDOG_USEC")) / 2);
 }
 
@@ -106,8 +106,8 @@ void ServiceManager::stopping() {
   send("STOPPING=1\nSTATUS=Stopping", Wait::no);
 }
 
-// A manager whose queue is full is stuck itself. To wait for it would hold up every session; only
-// the start may, as it has none yet and the message decides whether the daemon lives.
+// A manager whose queue is full is stuck itself, and waiting for it would hold up every session.
+// Only ready() may wait: there are no sessions yet, and the start fails without its message.
 void ServiceManager::send(std::string_view message, Wait wait) {
   const int flags = MSG_NOSIGNAL | (wait == Wait::no ? MSG_DONTWAIT : 0);
   while (::send(socket_, message.data(), message.size(), flags) < 0 && errno == EINTR) {

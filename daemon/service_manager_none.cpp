@@ -1,4 +1,4 @@
-// For systems without a service manager that wants to be told.
+// For systems without a service manager that takes notifications.
 #include "daemon/service_manager.hpp"
 
 namespace backedpipe {

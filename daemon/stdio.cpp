@@ -29,17 +29,17 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Once the caller is gone: how long the end of its input may take to come...
+// After the caller has gone: how long to wait for the end of its input...
 constexpr Duration kInputFor = milliseconds(100);
-// ...and then the service to answer it by its own end, so that what was said last is heard.
+// ...and then for the service to end its side, so that the caller's last data arrives.
 constexpr Duration kEndFor = seconds(1);
-// How long the server has to hear that a session is given up, when somebody may be waiting for us,
+// How long to try to tell the server that the session is given up, if a process may wait for us...
 constexpr Duration kTellFor = seconds(1);
-// and when nobody is: the network may be away just now.
+// ...and if none does: the network may be down at the moment.
 constexpr Duration kTellAloneFor = seconds(30);
 
-// A descriptor that is missing would be the number of the next thing that is opened. Reading from
-// this is an end at once, and writing to it an error.
+// The next file to be opened would get the number of a closed standard descriptor. The one that is
+// opened here instead gives end of file on reading and an error on writing.
 void fill_standard_descriptors() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(descriptor, F_GETFD) >= 0) continue;
@@ -48,7 +48,7 @@ void fill_standard_descriptors() {
   }
 }
 
-// Whoever waits for their end waits no longer.
+// So that processes that wait for the other ends of these to be closed wait no longer.
 void let_go_of_standard_descriptors() {
   const int nowhere = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   if (nowhere < 0) return;
@@ -57,7 +57,7 @@ void let_go_of_standard_descriptors() {
   ::close(nowhere);
 }
 
-// nohup(1) and shells that start something in the background mean it.
+// nohup(1), and shells for background processes, ignore signals on purpose.
 bool is_ignored(int signal) {
   struct sigaction action {};
   return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
@@ -115,7 +115,7 @@ class StdioSession {
   StdioBridge bridge_;
   LinkNotices notices_;
   boost::asio::signal_set signals_;
-  boost::asio::steady_timer timer_;  // for the first link, later for steps towards the end
+  boost::asio::steady_timer timer_;  // for the first link, later for the steps of the end
   std::shared_ptr<SessionDriver> session_;
   int exit_code_ = 0;
   bool linked_ = false;
@@ -124,7 +124,7 @@ class StdioSession {
   bool output_ended_ = false;
   bool session_over_ = false;
   bool caller_gone_ = false;
-  bool alone_ = false;     // nobody waits for this process
+  bool alone_ = false;     // no process waits for this one
   bool given_up_ = false;  // the session
 };
 
@@ -139,7 +139,7 @@ int StdioSession::run() {
       .reader_gone =
           [this] {
             reader_gone_ = true;
-            // Before its end somebody may have nothing to hear and much to say.
+            // Before the input has ended, a caller that reads nothing may still have data to send.
             if (input_ended_) caller_gone(true);
           },
       .output_ended =
@@ -181,7 +181,7 @@ void StdioSession::hear(const Event& event) {
   if (event.kind != Event::Kind::close) return;
   session_over_ = true;
   if (event.reason != name(Reason::closed)) {
-    // Unless it is known already that it fails.
+    // The cause of an earlier failure has been printed already.
     if (exit_code_ == 0 && !caller_gone_) fail(why_ended(event.reason));
     exit_code_ = 1;
   }
@@ -193,7 +193,7 @@ void StdioSession::hear(const Event& event) {
 void StdioSession::await_signal() {
   signals_.async_wait([this](const boost::system::error_code& error, int signal) {
     if (error) return;
-    // Whoever asks twice does not want to wait. Not the hangup that ssh sends after it has left.
+    // A second signal ends the process at once, except for the SIGHUP that ssh sends as it leaves.
     if (caller_gone_ && signal != SIGHUP) {
       exit_code_ = 1;
       return io_.stop();
@@ -203,7 +203,8 @@ void StdioSession::await_signal() {
   });
 }
 
-// What it has written may still be on its way. `alone`: it does not wait for this process to end.
+// The caller's last data may still be in the pipe. `alone`: the caller does not wait for this
+// process to end.
 void StdioSession::caller_gone(bool alone) {
   if (std::exchange(caller_gone_, true)) return;
   alone_ = alone;
@@ -212,12 +213,12 @@ void StdioSession::caller_gone(bool alone) {
   after(input_ended_ ? kEndFor : kInputFor, &StdioSession::give_up);
 }
 
-// The first link has had its time.
+// The time for the first link is up.
 void StdioSession::look_for_link() {
   if (!linked_) give_up();
 }
 
-// The session ends here and now, and the server is to know.
+// Ends the session now and tries to tell the server. Called again, it ends the process.
 void StdioSession::give_up() {
   if (std::exchange(given_up_, true)) return io_.stop();
   exit_code_ = 1;
@@ -226,14 +227,14 @@ void StdioSession::give_up() {
   if (session_over_) return io_.stop();
   output_ended_ = true;
   after(alone_ ? kTellAloneFor : kTellFor, &StdioSession::give_up);
-  // Before the bridge lets go of its end, which would look like the end of a complete stream.
+  // Before bridge_.stop(), whose closed socket would look like the end of a complete stream.
   client_.stop();
   bridge_.stop();
   if (alone_) let_go_of_standard_descriptors();
 }
 
 void StdioSession::end_if_done() {
-  // A reader that is slow gets all there is.
+  // Without output_ended_, a slow reader could lose the last data.
   if (session_over_ && output_ended_) io_.stop();
 }
 
@@ -284,7 +285,7 @@ std::string StdioSession::why_no_link() const {
 int run_stdio(const Settings& settings, const StdioOptions& options) {
   fill_standard_descriptors();
   set_up_log(settings.log);
-  // A reader or a link that is gone is an error where it is written to, not a signal.
+  // Writing to a reader or a link that is gone must be an error, not a signal.
   std::signal(SIGPIPE, SIG_IGN);
   return StdioSession(settings, options).run();
 }

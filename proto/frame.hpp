@@ -14,10 +14,10 @@
 namespace backedpipe {
 
 enum class FrameType : std::uint8_t {
-  data = 1,    // application bytes from an offset on
+  data = 1,    // application bytes, starting at an offset
   fin = 2,     // the end of the stream, at an offset
   ack = 3,     // nothing but the acknowledgement
-  window = 4,  // the highest offset the sender will take
+  window = 4,  // the window limit: the sender takes the bytes below it
   ping = 5,    // asks for a PONG with the same token
   pong = 6,
   reset = 7,  // the session is over, with a reason
@@ -25,7 +25,7 @@ enum class FrameType : std::uint8_t {
 
 // Every frame begins with type, three zero bytes, body length and acknowledgement.
 inline constexpr std::size_t kFrameHeaderBytes = 16;
-// All of a frame but a DATA frame's payload.
+// The most bytes of a frame before a DATA frame's payload.
 inline constexpr std::size_t kMaxFramePrefixBytes = kFrameHeaderBytes + 8;
 // The most payload one DATA frame may carry.
 inline constexpr std::size_t kMaxPayloadBytes = std::size_t{1} << 20;
@@ -54,21 +54,23 @@ class FrameDecoder {
     std::span<const std::byte> payload;  // a piece of a DATA frame, inside the caller's input
   };
 
-  // Takes the next frame, or piece of a DATA frame, from the front of `input` and advances it.
-  // Nothing when more bytes are needed. Error: protocol_error; the decoder is of no use afterwards.
+  // Takes the next frame, or piece of a DATA frame, from the front of `input` and advances `input`
+  // past it. Nothing when more bytes are needed. After an error (protocol_error) the decoder must not
+  // be used again.
   Result<std::optional<Event>> next(std::span<const std::byte>& input);
 
-  // How much of a DATA frame that has begun is still to come, from frame().value on.
+  // How much of the current DATA frame's payload is still to come, from offset frame().value on.
   std::size_t payload_left() const { return payload_left_; }
   const Frame& frame() const { return frame_; }
-  // What comes next is the beginning of a frame.
+  // True when the next byte begins a frame.
   bool at_boundary() const { return prefix_used_ == 0 && payload_left_ == 0; }
-  // The next `count` bytes have gone where they belong without coming by here: the event that
-  // next() would have given for them, without payload. Precondition: count ≤ payload_left().
+  // Counts the next `count` payload bytes as decoded: the caller has read them straight into their
+  // destination. Returns the event that next() would have given for them, without the payload.
+  // Precondition: count ≤ payload_left().
   Event skip(std::size_t count);
 
-  // The caller could not take the last `count` bytes of the piece it was just given, and will
-  // present them again. Precondition: they were in that piece.
+  // Undoes the decoding of the last `count` bytes of the latest piece: the caller could not take
+  // them and will pass them to next() again. Precondition: they were in that piece.
   void put_back(std::size_t count);
 
  private:

@@ -85,8 +85,7 @@ struct Extensions {
   bool reuse = false;
 };
 
-// They fill the rest of a body. The form of those that are not known is checked, their content
-// skipped.
+// Extensions fill the rest of a body. Of unknown ones the form is checked and the content skipped.
 std::optional<Extensions> read_extensions(wire::Reader& reader) {
   Extensions extensions;
   while (reader.remaining() > 0) {
@@ -188,7 +187,7 @@ Result<void> HandshakeDecoder::feed(std::span<const std::byte>& input) {
     used_ += count;
     input = input.subspan(count);
     if (wanted_ == 0) {
-      // Garbage is refused at its first wrong byte, not after it has filled the preamble.
+      // Garbage is refused at its first wrong byte, not only once the preamble is full.
       if (const auto checked = check_preamble(); !checked) return checked;
     }
     if (wanted_ != 0 && used_ == wanted_) {
@@ -207,7 +206,7 @@ Result<void> HandshakeDecoder::check_preamble() {
   }
   if (used_ < kPreambleBytes) return {};
   const auto kind = wire::load<std::uint8_t>(buffer_.data() + 5);
-  // A refusal has the same layout in every version, so that versions can be told apart at all.
+  // A refusal has the same layout in every version, so that a peer of another version can read it.
   if (wire::load<std::uint8_t>(buffer_.data() + 4) != kProtocolVersion && kind != kKindRefused) {
     return Reason::version_unsupported;
   }

@@ -24,10 +24,9 @@ inline constexpr std::size_t kMaxRefusalTextBytes = 512;
 
 // What one side states about the stream it receives; all three are absolute offsets.
 struct Position {
-  std::uint64_t delivered =
-      0;                       // acknowledged: the application's socket has taken everything before
-  std::uint64_t received = 0;  // replay from here; never less than delivered
-  std::uint64_t window_limit = 0;  // the highest offset this side will take
+  std::uint64_t delivered = 0;     // acknowledged: the application's socket has taken all before it
+  std::uint64_t received = 0;      // replay starts here; never less than delivered
+  std::uint64_t window_limit = 0;  // this side takes the bytes below this offset
 
   friend bool operator==(const Position&, const Position&) = default;
 };
@@ -38,7 +37,7 @@ struct Hello {
   Position position;
   bool open = false;    // opens the session; otherwise only resumes one
   std::string service;  // set exactly when open
-  bool reuse = false;   // offers to carry another session over this link after this one
+  bool reuse = false;   // offers to carry another session on this link after this one
 
   friend bool operator==(const Hello&, const Hello&) = default;
 };
@@ -72,7 +71,7 @@ std::vector<std::byte> encode(const Refused& refused);
 class HandshakeDecoder {
  public:
   // Takes bytes from the front of `input` and advances it past what belongs to the message; bytes
-  // behind a complete message stay in `input`. Errors: protocol_error for anything that is not a
+  // after a complete message stay in `input`. Errors: protocol_error for anything that is not a
   // handshake message within the limits, version_unsupported for another version.
   Result<void> feed(std::span<const std::byte>& input);
 
@@ -81,7 +80,7 @@ class HandshakeDecoder {
   // The message; valid once it is complete.
   const HandshakeMessage& message() const { return message_; }
 
-  // Bytes taken so far: tells a silent peer from one that stopped half-way.
+  // Bytes taken so far: tells a silent peer from one that stopped in the middle of its message.
   std::size_t size() const { return used_; }
 
  private:

@@ -22,13 +22,13 @@ struct SessionId {
 // 32 lower-case hex digits.
 std::string to_string(const SessionId& id);
 
-// Reads 32 hex digits of either case; nothing else is an id.
+// Reads exactly 32 hex digits, upper or lower case.
 std::optional<SessionId> parse_session_id(std::string_view text);
 
 }  // namespace backedpipe
 
 template <>
 struct std::hash<backedpipe::SessionId> {
-  // The server must not trust a client's id to be random: mix both halves.
+  // A client may choose its ids to collide, so both halves are mixed.
   std::size_t operator()(const backedpipe::SessionId& id) const noexcept;
 };

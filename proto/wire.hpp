@@ -1,4 +1,4 @@
-// Big-endian reading and writing over byte ranges whose size has been checked or is checked here.
+// Reading and writing of big-endian integers. Reader checks sizes; load and store do not.
 #pragma once
 
 #include <algorithm>
@@ -28,8 +28,8 @@ void store(std::byte* to, Integer value) {
   std::memcpy(to, &value, sizeof value);
 }
 
-// Reads fields one after the other. A field that is not wholly there yields nothing, and neither
-// does any field after it: whoever has the last field of a group has all of them.
+// Reads fields one after the other. A field that is cut off yields nothing, and so does every field
+// after it: if the last field of a group is there, all of them are.
 class Reader {
  public:
   explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}

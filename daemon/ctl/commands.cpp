@@ -30,7 +30,7 @@
 namespace backedpipe::ctl {
 namespace {
 
-// ASCII only: control characters beyond ASCII would otherwise reach the terminal.
+// ASCII only, so that no control characters beyond ASCII reach the terminal.
 std::string pretty(const Json& value) {
   return value.dump(2, ' ', true, Json::error_handler_t::replace) + '\n';
 }
@@ -197,7 +197,7 @@ ExitCode run(const Options& options) {
     default:
       code = ask_daemon(options);
   }
-  // A key that did not reach its file must not look as if it had.
+  // A failed write of a key to its file must not look like success.
   if (!std::cout.flush()) return fail(ExitCode::failed, "cannot write to standard output");
   return code;
 }

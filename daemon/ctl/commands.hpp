@@ -1,4 +1,4 @@
-// What the commands of backedpipctl do.
+// The commands of backedpipctl.
 #pragma once
 
 #include "daemon/ctl/exit_code.hpp"
@@ -6,7 +6,7 @@
 
 namespace backedpipe::ctl {
 
-// Carries out one command: results to standard output, all else to standard error.
+// Carries out one command. Results go to standard output, everything else to standard error.
 ExitCode run(const Options& options);
 
 }  // namespace backedpipe::ctl

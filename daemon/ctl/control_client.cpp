@@ -21,7 +21,7 @@ using Clock = std::chrono::steady_clock;
 using Answer = Checked<std::string, Unreachable>;
 
 constexpr Clock::time_point kNever = Clock::time_point::max();
-// Far above what the most sessions a daemon can have need.
+// Far above the size of an answer about the most sessions that a daemon can have.
 constexpr std::size_t kMaxAnswerBytes = std::size_t{256} << 20;
 
 class Socket {
@@ -49,7 +49,7 @@ Answer no_answer(int error, std::chrono::milliseconds timeout) {
     case ENOENT:
     case ENOTDIR:
       advice =
-          "Is backedpipd running, and with a control socket there? If it is elsewhere, give its "
+          "Is backedpipd running with a control socket there? If the socket is elsewhere, give its "
           "path with --socket.";
       break;
     case ECONNREFUSED:
@@ -77,8 +77,8 @@ Answer no_answer(int error, std::chrono::milliseconds timeout) {
     case ECONNRESET:
       problem = "the connection was closed without an answer";
       advice =
-          "The daemon may be stopping, or serve as many connections to this socket as it can: see "
-          "its log.";
+          "The daemon may be stopping, or already serve as many connections to this socket as it "
+          "can: see its log.";
       break;
     default:
       break;
@@ -112,7 +112,7 @@ int connect(const Socket& socket, const std::string& path, Clock::time_point dea
         0) {
       return 0;
     }
-    // EAGAIN: the listener's queue is full, and there is nothing to wait on (unix(7)).
+    // EAGAIN: the listener's queue is full; poll() cannot wait for that (unix(7)).
     if (errno != EAGAIN && errno != EINTR) return errno;
     if (Clock::now() >= deadline) return ETIMEDOUT;
     ::poll(nullptr, 0, 20);

@@ -1,4 +1,4 @@
-// Calls of the control socket's methods, with what can go wrong as exit status and sentence.
+// Calls the control socket's methods. A failure has an exit code and a sentence.
 #pragma once
 
 #include <string>
@@ -23,13 +23,13 @@ struct Failure {
 
 using Outcome = Checked<nlohmann::ordered_json, Failure>;
 
-// The request as a line, and the result in the line that answers it. `path` is the socket's.
+// The request as a line, and the result in the line that answers it. `path` is the socket's path.
 std::string to_line(const Request& request);
 Outcome result_in(const std::string& line, const std::string& path);
 
 Failure to_failure(const Unreachable& unreachable, const std::string& path);
 
-// One request and its result. Blocks, for a few seconds at most.
+// Sends one request and returns its result. Blocks, for a few seconds at most.
 Outcome call(const std::string& path, const Request& request);
 
 }  // namespace backedpipe::ctl

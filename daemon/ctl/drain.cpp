@@ -19,7 +19,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using std::chrono::milliseconds;
 
-// The daemon's end shows within so long.
+// How soon the end of the daemon is noticed.
 constexpr milliseconds kLookEvery{200};
 
 std::uint64_t sessions_in(const Json& status) {
@@ -31,7 +31,7 @@ std::uint64_t sessions_in(const Json& status) {
   return sum;
 }
 
-// Until nobody answers any more, or somebody else does.
+// Waits until no daemon answers, or a new one that is not draining.
 ExitCode await_end(const std::string& path, bool tell) {
   std::optional<std::uint64_t> told;
   while (true) {

@@ -1,4 +1,4 @@
-// backedpipctl drain: lets a daemon end when its sessions have, and says how far it is.
+// backedpipctl drain: lets a daemon end once its sessions have ended, and shows the progress.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace backedpipe::ctl {
 
-// Returns when the daemon at `path` has ended, or at once when not asked to wait. A line for each
-// change of the number of sessions that are left; with json one object for the beginning only.
+// Returns when the daemon at `path` has ended, or at once if options.wait is false. Prints a line
+// whenever the number of sessions changes; with json only one object, at the start.
 ExitCode drain(const std::string& path, const Options& options);
 
 }  // namespace backedpipe::ctl

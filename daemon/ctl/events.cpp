@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::chrono::seconds kTimeout{5};
 
-// Of a notification; empty for one that this version does not know.
+// The line for a notification; empty for one that this version does not know.
 std::string line_for(const Json& notification, bool json) {
   if (!notification.is_object() || !notification.contains("params")) return {};
   Json params = notification.at("params");
@@ -28,7 +28,7 @@ std::string line_for(const Json& notification, bool json) {
   } else if (method != "event") {
     return {};
   }
-  // ASCII only: control characters beyond ASCII would otherwise reach the terminal.
+  // ASCII only, so that no control characters beyond ASCII reach the terminal.
   if (json) return params.dump(-1, ' ', true, Json::error_handler_t::replace);
   return visible(text(params, "time")) + " " + visible(text(params, "text"));
 }

@@ -1,4 +1,4 @@
-// backedpipctl events: one line for each thing that happens, as it happens.
+// backedpipctl events: prints each event as one line, as it happens.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace backedpipe::ctl {
 
-// Prints until the daemon ends or nobody reads any more.
+// Prints until the daemon ends or standard output is closed.
 ExitCode print_events(const std::string& path, bool json);
 
 }  // namespace backedpipe::ctl

@@ -1,4 +1,4 @@
-// What backedpipctl's exit status says.
+// The exit codes of backedpipctl.
 #pragma once
 
 namespace backedpipe::ctl {

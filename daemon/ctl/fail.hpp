@@ -1,4 +1,4 @@
-// How each command of backedpipctl says that it has failed.
+// How every command of backedpipctl reports that it has failed.
 #pragma once
 
 #include <iostream>
@@ -8,7 +8,7 @@
 
 namespace backedpipe::ctl {
 
-// `message` has been made visible where others have written parts of it. Returns `code`.
+// Parts of `message` that come from others have passed through visible(). Returns `code`.
 inline ExitCode fail(ExitCode code, std::string_view message) {
   std::cerr << "backedpipctl: " << message << '\n';
   return code;

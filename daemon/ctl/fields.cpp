@@ -25,7 +25,7 @@ std::optional<std::chrono::seconds> age(const Json& object, const char* key, Wal
   using std::chrono::milliseconds;
   const auto time = parse_timestamp(text(object, key));
   if (!time) return std::nullopt;
-  // In nanoseconds, the distance to a far year overflows; in milliseconds the time is exact.
+  // In milliseconds, because the distance to a far year overflows in nanoseconds.
   const milliseconds passed =
       std::chrono::floor<milliseconds>(now) - std::chrono::floor<milliseconds>(*time);
   return std::chrono::floor<std::chrono::seconds>(passed);

@@ -23,16 +23,16 @@ std::string reason_of_errno() {
   return std::generic_category().message(errno);
 }
 
-// On standard error, about where the key has gone.
+// Advises on standard error if the key has gone to an unsafe place.
 void advise_on_key(const std::string& identity) {
   struct stat output {};
   if (::isatty(STDOUT_FILENO) == 1) {
-    std::cerr << "\nBoth ends need the same line, in a file that nobody else can read. Without a "
-                 "screen in between:\n"
+    std::cerr << "\nBoth ends need the same line, in a file that nobody else can read. Without "
+                 "showing the key on a screen,\n"
                  "  backedpipctl keygen "
               << identity
               << " --client client.key --server clients.keys\n"
-                 "makes a file for each end.\n";
+                 "writes a file for each end.\n";
   } else if (::fstat(STDOUT_FILENO, &output) == 0 && S_ISREG(output.st_mode) &&
              (output.st_mode & 077U) != 0) {
     std::cerr << "backedpipctl: other users can read or write the file that the key went to, and "
@@ -40,7 +40,7 @@ void advise_on_key(const std::string& identity) {
   }
 }
 
-// A file that is being written; what is wrong is a sentence.
+// A file that is being written. Errors are sentences.
 class Output {
  public:
   Output(const std::string& path, int flags)
@@ -53,7 +53,7 @@ class Output {
 
   bool is_open() const { return descriptor_ >= 0; }
 
-  // All of it, on the disk; or the file is as long as it was.
+  // Writes all of the text to disk, or leaves the file as long as it was.
   std::optional<std::string> append(std::string_view text) const {
     struct stat before {};
     if (::fstat(descriptor_, &before) != 0) return failure();
@@ -63,7 +63,7 @@ class Output {
       if (written < 0) return undo(before.st_size);
       text.remove_prefix(static_cast<std::size_t>(written));
     }
-    // What is no file on a disk has nothing to be synchronised.
+    // EINVAL: not a file on a disk, so there is nothing to synchronise.
     if (::fsync(descriptor_) != 0 && errno != EINVAL) return undo(before.st_size);
     return std::nullopt;
   }
@@ -79,7 +79,7 @@ class Output {
   int descriptor_;
 };
 
-// Where the server's keys are, if there are any yet: fit for the daemon, and without this identity?
+// What prevents adding the identity to the server's key file; nothing if the file does not exist.
 std::optional<std::string> check_server_file(const std::string& path, const std::string& identity,
                                              bool& ends_in_line) {
   struct stat status {};

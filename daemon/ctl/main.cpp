@@ -1,4 +1,4 @@
-// backedpipctl: asks and directs a running backedpipd through its control socket.
+// backedpipctl: queries and controls a running backedpipd through its control socket.
 #include <exception>
 #include <iostream>
 #include <string>

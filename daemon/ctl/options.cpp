@@ -46,7 +46,7 @@ constexpr std::array kCommands{
     CommandForm{"check", Command::check, Takes::file},
 };
 
-// As the parser knows them; help_text() describes them.
+// The options for the parser; help_text() describes them.
 po::options_description known_options() {
   po::options_description known;
   auto add = known.add_options();
@@ -129,7 +129,7 @@ std::string missing_argument(const CommandForm& form) {
   return {};
 }
 
-// What is said about which sessions to show and in which order; a problem, or empty.
+// Reads which sessions to show and in which order. Returns a problem, or an empty text.
 std::string read_selection(const po::variables_map& given, Options& options) {
   const bool lists = options.command == Command::sessions || options.command == Command::watch;
   for (const auto& [name, value] :
@@ -159,7 +159,7 @@ std::string read_selection(const po::variables_map& given, Options& options) {
   return "found " + in_single_quotes(options.sort) + " after --sort, expected one of " + names;
 }
 
-// What is said about how to drain; a problem, or empty.
+// Reads how to drain. Returns a problem, or an empty text.
 std::string read_drain(const po::variables_map& given, Options& options) {
   const bool drains = options.command == Command::drain;
   options.wait = given.count("no-wait") == 0;
@@ -173,7 +173,7 @@ std::string read_drain(const po::variables_map& given, Options& options) {
   return {};
 }
 
-// Where a new key goes; a problem, or empty.
+// Reads where a new key goes. Returns a problem, or an empty text.
 std::string read_key_files(const po::variables_map& given, Options& options) {
   for (const auto& [name, file] :
        {std::pair{"client", &options.client_file}, std::pair{"server", &options.server_file}}) {
@@ -189,7 +189,7 @@ std::string read_key_files(const po::variables_map& given, Options& options) {
   return {};
 }
 
-// How often to look; a problem, or empty.
+// Reads how often watch asks the daemon. Returns a problem, or an empty text.
 std::string read_interval(const po::variables_map& given, Options& options) {
   if (given.count("interval") == 0) return {};
   if (options.command != Command::watch) return "--interval belongs to 'watch'";
@@ -197,7 +197,7 @@ std::string read_interval(const po::variables_map& given, Options& options) {
   double seconds = 0;
   const char* const end = text.data() + text.size();
   const auto read = std::from_chars(text.data(), end, seconds, std::chars_format::fixed);
-  // This way round it is no number either (NaN).
+  // Written so that NaN is refused, too.
   if (read.ec != std::errc() || read.ptr != end || !(seconds >= 0.1 && seconds <= 3600)) {
     return "found " + in_single_quotes(text) +
            " after --interval, expected a number of seconds from 0.1 to 3600";
@@ -267,7 +267,7 @@ Checked<Options> interpret(const po::variables_map& given) {
 }  // namespace
 
 Checked<Options> parse_options(const std::vector<std::string>& arguments) {
-  // Abbreviations would become ambiguous with the next option that is added.
+  // No abbreviations: a later option could make them ambiguous.
   const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
   const po::options_description known = known_options();
   po::positional_options_description words;
@@ -286,46 +286,47 @@ Checked<Options> parse_options(const std::vector<std::string>& arguments) {
 std::string help_text() {
   return R"(Usage: backedpipctl [--socket PATH] [--json] COMMAND
 
-Asks and directs a running backedpipd, and prepares its files.
+Queries and controls a running backedpipd, and prepares its files.
 
 Commands:
   status               the daemon at a glance
   sessions             every session, one a line
   session ID           one session in full, with the history of its links
-  events               one line for each thing that happens, until interrupted
+  events               one line for each event as it happens, until interrupted
   watch                sessions and peers on the whole screen, as they change, like top
   reconnect [ID]       dial a new link now: for one session, or without an ID for all
   close ID             end a session; both applications see their connection reset
   reload               read the configuration, keys and certificates again; sessions stay
-  drain                take in no new session, and end when the last one has; waits for it
-  log-level [LEVEL]    what is logged from now on: trace, debug, info, warning, error or
-                       off; without a LEVEL says what it is
-  keygen IDENTITY      make a new key: print its line, or write the files of both ends
+  drain                accept no new sessions, and end the daemon after the last one;
+                       waits until then
+  log-level [LEVEL]    set what is logged: trace, debug, info, warning, error or off;
+                       without a LEVEL print the current one
+  keygen IDENTITY      make a new key: print its line, or write it to files for both ends
   check FILE           check a configuration file and the key and certificate files it
                        names; needs no daemon, but run it as the daemon's user
 
-An ID may be cut to its first digits, at least 4, as long as it fits one session only.
+An ID may be shortened to its first digits, at least 4, if only one session matches.
 
 Options:
-  --socket PATH        the daemon's control socket; otherwise $BACKEDPIPD_SOCKET, or
+  --socket PATH        the daemon's control socket; default: $BACKEDPIPD_SOCKET, or
                        $XDG_RUNTIME_DIR/backedpipd/control.sock if that exists, or
                        /run/backedpipd/control.sock
-  --json               print results as JSON (keygen prints a key line all the same)
+  --json               print results as JSON (keygen still prints a key line)
   --all                with reconnect: every session
   --tunnel, --service, --peer, --state NAME
-                       with sessions and watch: only those; the states are
-                       connected, disconnected and reconnecting
-  --sort KEY           with sessions and watch: smallest or oldest first, by age (if
-                       nobody says), since, id, state, tunnel, service, peer,
+                       with sessions and watch: show only matching sessions; the states
+                       are connected, disconnected and reconnecting
+  --sort KEY           with sessions and watch: smallest or oldest first, by age (the
+                       default), since, id, state, tunnel, service, peer,
                        identity, generation, in, out, unacked, buffered, rtt or
                        reconnects
-  --reverse            the other way round
-  --interval SECONDS   with watch: how often it looks, 0.1 to 3600; otherwise 1
-  --timeout DURATION   with drain: end after that time in any case, as 10m (default:
+  --reverse            with sessions and watch: largest or newest first
+  --interval SECONDS   with watch: how often it asks the daemon, 0.1 to 3600 (default: 1)
+  --timeout DURATION   with drain: end after this time in any case, such as 10m (default:
                        limits.shutdown_timeout)
-  --no-wait            with drain: do not wait for the daemon's end
-  --client FILE        with keygen: make this file, with the key for the client
-  --server FILE        with keygen: add the key to this file of a server's keys
+  --no-wait            with drain: do not wait until the daemon has ended
+  --client FILE        with keygen: create this file, with the key for the client
+  --server FILE        with keygen: add the key to this file with a server's keys
   --help, -h           print this and exit
   --version            print the version and exit
 

@@ -28,7 +28,7 @@ enum class Command {
   check
 };
 
-// Which sessions to show; empty: whichever.
+// Which sessions to show; an empty field matches all.
 struct Filter {
   std::string tunnel;
   std::string service;
@@ -40,8 +40,8 @@ struct Options {
   Command command = Command::help;
   std::optional<std::string> socket;  // as given; see default_socket_path()
   bool json = false;
-  // The session's id, the identity, the level or the file; of reconnect: empty for all; of
-  // log-level: empty to ask.
+  // The session's id, the identity, the level or the file. Empty: for reconnect all sessions, for
+  // log-level a query.
   std::string argument;
   Filter filter;     // sessions, watch
   std::string sort;  // sessions, watch: the name of a SortKey, or empty
@@ -53,13 +53,13 @@ struct Options {
   std::chrono::milliseconds interval{1000};          // watch
 };
 
-// `arguments` without the program's name. The error is a sentence about what is wrong with them.
+// `arguments` does not include the program's name. An error is a sentence.
 Checked<Options> parse_options(const std::vector<std::string>& arguments);
 
 std::string help_text();
 
-// Where the daemon's control socket is when nobody says so. Both arguments are what the environment
-// holds, or empty.
+// Where the daemon's control socket is without --socket. The arguments are the values of these
+// environment variables, or empty.
 std::string default_socket_path(std::string_view backedpipd_socket,
                                 std::string_view xdg_runtime_dir);
 

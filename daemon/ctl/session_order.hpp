@@ -1,4 +1,4 @@
-// In which order sessions are shown. Pure functions over the result of the method "sessions".
+// The order in which sessions are shown. Pure functions over the result of the method "sessions".
 #pragma once
 
 #include <span>
@@ -13,12 +13,12 @@ struct SortKey {
   const char* field;      // of a session
 };
 
-// What can be sorted by; the first is the order when nobody says which.
+// The keys to sort by; the first is the default.
 std::span<const SortKey> sort_keys();
-// Null when there is none of that name.
+// Null when no key has that name.
 const SortKey* find_sort_key(std::string_view name);
 
-// Smallest, or oldest, first; reversed the other way round. Sessions that are equal stay in the
+// Smallest or oldest first; with `reverse`, largest or newest first. Equal sessions are in the
 // order of their ids, so that a live view does not flicker. A session that lacks the field comes
 // last.
 void sort_sessions(nlohmann::ordered_json& sessions, const SortKey& key, bool reverse);

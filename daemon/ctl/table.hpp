@@ -22,9 +22,8 @@ class Table {
 
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
-  // One cell per column; missing ones are empty. The cells may hold anything: they are made
-  // harmless here (see visible()). An empty cell is shown as "-": a hole could be taken for the
-  // next column's.
+  // One cell per column; missing cells are empty. Cells may contain any text: visible() makes it
+  // harmless here. An empty cell is shown as "-", because a gap would hide which column is empty.
   void add_row(std::vector<std::string> cells);
 
   // The header and at most `max_rows` rows, each with a newline at its end and no spaces before it;

@@ -58,7 +58,7 @@ struct Range {
   char32_t last;
 };
 
-// The ranges of Markus Kuhn's wcwidth(), with the blocks of pictures that came later.
+// The ranges of Markus Kuhn's wcwidth(), and the emoji blocks that were added later.
 constexpr std::array kNoColumn{Range{0x0300, 0x036F}, Range{0x0483, 0x0489}, Range{0x0591, 0x05BD},
                                Range{0x0610, 0x061A}, Range{0x064B, 0x065F}, Range{0x1AB0, 0x1AFF},
                                Range{0x1DC0, 0x1DFF}, Range{0x200B, 0x200D}, Range{0x20D0, 0x20FF},
@@ -146,7 +146,7 @@ std::string human_size(std::uint64_t size_bytes) {
   if (size_bytes < 1024) return std::to_string(size_bytes) + " B";
   double value = static_cast<double>(size_bytes) / 1024;
   std::size_t unit = 0;
-  // What would be rounded to 1024 is 1 of the next unit.
+  // A value that would be rounded to 1024 is shown as 1 of the next unit.
   while (value >= 1023.95 && unit + 1 < kUnits.size()) {
     value /= 1024;
     ++unit;
@@ -157,7 +157,7 @@ std::string human_size(std::uint64_t size_bytes) {
 std::string compact_size(double size_bytes) {
   double value = std::max(size_bytes, 0.0);
   std::size_t unit = 0;
-  // What would be rounded to 1024 is 1 of the next unit.
+  // A value that would be rounded to 1024 is shown as 1 of the next unit.
   while (value >= 1023.5 && unit + 1 < kCompactUnits.size()) {
     value /= 1024;
     ++unit;
@@ -231,7 +231,7 @@ std::optional<std::chrono::system_clock::time_point> parse_timestamp(std::string
   const std::chrono::year_month_day date{std::chrono::year(year),
                                          std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
-  // Outside of these years the clock's nanoseconds overflow.
+  // Outside of these years the clock's nanoseconds would overflow.
   if (!date.ok() || year < 1700 || year > 2200) return std::nullopt;
   if (hours > 23 || minutes > 59 || seconds > 59) return std::nullopt;
   return std::chrono::sys_days(date) + std::chrono::hours(hours) + std::chrono::minutes(minutes) +

@@ -45,7 +45,7 @@ std::string joined(const Json& list) {
   return words;
 }
 
-// So many digits that no two of the sessions look the same.
+// How many digits of the ids to show so that no two sessions look the same.
 std::size_t distinct_digits(const Json& sessions) {
   std::vector<std::string> ids;
   for (const Json& session : sessions)
@@ -126,7 +126,7 @@ std::string seconds(const Json& object, const char* key) {
   return value.is_number() ? human_milliseconds(value.get<double>() * 1000) : std::string();
 }
 
-// Newest first: that is what somebody who asks wants to know.
+// Newest first, because the latest links matter most.
 std::string history_table(const Json& history) {
   using Align = Table::Align;
   Table table({{"GENERATION", Align::right},
@@ -196,7 +196,7 @@ std::string render_sessions(const Json& sessions, WallTime now) {
                {"LAST ERROR", Align::left, Show::if_any}});
   const std::size_t digits = distinct_digits(sessions);
   for (const Json& session : sessions) {
-    // The error that a connected session once had no longer matters.
+    // Once a session is connected again, its last error no longer matters.
     const bool connected = text(session, "state") == "connected";
     table.add_row({text(session, "id").substr(0, digits), state_word(session),
                    age_text(session, "state_since", now), text(session, "tunnel"),

@@ -1,6 +1,6 @@
-// Results of the control socket as text for people. Pure functions; `now` turns times into ages.
-// They expect what the daemon documents and cope with anything else: a field that is missing or of
-// another type is shown as "-" or 0.
+// Show the control socket's results as text for people. Pure functions; `now` turns times into
+// ages. They cope with unexpected input: a field that is missing or of another type is shown as "-"
+// or 0.
 #pragma once
 
 #include <string>
@@ -9,9 +9,9 @@
 
 namespace backedpipe::ctl {
 
-// Fits one screen: of long lists only the beginning is shown.
+// Fits on one screen: long lists are cut.
 std::string render_status(const Json& status);
-// A table, or the sentence that there is none.
+// A table, or a line that says that there are no sessions.
 std::string render_sessions(const Json& sessions, WallTime now);
 std::string render_session(const Json& session, WallTime now);
 

@@ -24,7 +24,7 @@ struct Endpoint {
 struct Address {
   std::string host;
   std::uint16_t port = 0;  // 0, where it is permitted: any free port
-  std::string unix_path;   // when not empty, host and port mean nothing
+  std::string unix_path;   // when not empty, host and port are not used
 
   bool is_unix() const { return !unix_path.empty(); }
   bool chosen_port() const { return !is_unix() && port == 0; }

@@ -1,4 +1,4 @@
-// Whether the files that a configuration names are there and fit together with it.
+// Checks that the files that a configuration names exist and agree with it.
 #pragma once
 
 #include <string>
@@ -8,12 +8,12 @@
 
 namespace backedpipe {
 
-// Loads every key file as the daemon would, and looks for the identities in "allow" that have no
-// key. `config_file` is for messages. Stricter than a start: there, a client whose key was taken
-// out of the file is merely refused.
+// Loads every key file as the daemon would, and reports identities in "allow" that have no key.
+// `config_file` is for messages. This check is stricter than the daemon's start, where an identity
+// without a key is no error: its client is refused when it connects.
 //
-// Whether a key file may be read is a question of who asks: a check tells what a daemon would meet
-// only when it is made as the daemon's user.
+// Whether a key file can be read depends on the user of this process: run the check as the daemon's
+// user.
 ConfigErrors check_key_files(const Settings& settings, const std::string& config_file);
 
 }  // namespace backedpipe

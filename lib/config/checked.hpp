@@ -8,10 +8,10 @@
 namespace backedpipe {
 
 // A value that passed its checks, or what was wrong with it. The small part of std::expected that
-// this layer needs and C++20 does not have. A plain value; belongs to whoever called.
+// this layer needs and C++20 does not have. A plain value.
 //
 // With E = std::string the error is the second half of a sentence and starts with "expected", so
-// that every caller can say what it found in front of it: `found "5", expected a duration …`.
+// that every caller can put what it found before it: `found "5", expected a duration …`.
 template <class T, class E = std::string>
 class [[nodiscard]] Checked {
  public:

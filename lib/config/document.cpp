@@ -15,7 +15,7 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxDuplicateErrors = 20;
 
-// What follows `mark`, up to `end` or the end of the text; empty when there is no mark.
+// The text after `mark`, up to `end` or to the end of the text; empty when `mark` does not occur.
 std::string_view after(std::string_view text, std::string_view mark, std::string_view end = {}) {
   const std::size_t begin = text.find(mark);
   if (begin == std::string_view::npos) return {};
@@ -24,7 +24,7 @@ std::string_view after(std::string_view text, std::string_view mark, std::string
 }
 
 // Builds the tree from the parser's events. Every event belongs to exactly one token of the text,
-// so stepping a TokenCursor once per event gives the places.
+// so one step of a TokenCursor per event gives the event's place.
 class TreeBuilder final : public nlohmann::json_sax<json> {
  public:
   TreeBuilder(std::string_view text, std::string file) : cursor_(text), file_(std::move(file)) {}
@@ -64,7 +64,7 @@ class TreeBuilder final : public nlohmann::json_sax<json> {
   bool parse_error(std::size_t read_bytes, const std::string&,
                    const nlohmann::detail::exception& error) override {
     const TokenCursor::Token token = cursor_.refused(read_bytes > 0 ? read_bytes - 1 : 0);
-    // The parser repeats what it has read, control characters included.
+    // The parser quotes what it has read, including control characters.
     fail(token.position,
          "not valid JSON: " + printable(reason(error.what(), token.text), kMaxReasonBytes));
     return false;
@@ -79,7 +79,7 @@ class TreeBuilder final : public nlohmann::json_sax<json> {
     std::unordered_set<std::string> keys{};
   };
 
-  // The node's address holds until a sibling is added after it, so it holds for as long as the
+  // The node's address stays valid until a sibling is added after it, which cannot happen while the
   // node is on levels_.
   Node& add(Node::Kind kind, Position position) {
     Node* node = &document_.root;
@@ -146,7 +146,7 @@ class TreeBuilder final : public nlohmann::json_sax<json> {
     if (cursor_.separator() == ',' && (token == "}" || token == "]")) {
       return "found a comma before " + std::string(token) + "; the last entry has none after it";
     }
-    // What follows "last read" is the file's own text, in which anything may stand.
+    // What follows "last read" is text of the file, which may contain anything.
     std::string_view detail = after(what, " - ");
     detail = detail.substr(0, detail.find("; last read"));
     if (const auto unexpected = after(detail, "unexpected ", ";"); !unexpected.empty()) {
@@ -219,7 +219,7 @@ Checked<Document, ConfigError> parse_document(std::string_view text, const std::
   if (text.size() > kMaxTextBytes) {
     return Parsed::failure({file, 0, 0, "", "the file is too large: expected at most 1 MiB"});
   }
-  // The parser takes a zero byte for the end of the text and would ignore what follows.
+  // The parser takes a zero byte for the end of the text and would ignore the rest.
   if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos) {
     const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<long>(zero), '\n');
     return Parsed::failure(

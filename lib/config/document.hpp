@@ -1,4 +1,4 @@
-// JSON text to a tree that knows its places; the step before settings are read from it.
+// Parses JSON text into a tree whose nodes know their place in the text. Settings are read from it.
 #pragma once
 
 #include <cstddef>
@@ -14,13 +14,13 @@
 
 namespace backedpipe::config {
 
-// A JSON value that knows where in the text it stands. A tree of plain values.
+// A JSON value that knows its place in the text. A tree of plain values.
 struct Node {
   enum class Kind { null, boolean, number, string, array, object };
 
   Kind kind = Kind::null;
   Position position;
-  std::string key;  // its name, when it is a member of an object
+  std::string key;  // the value's name, when it is a member of an object
   Position key_position;
   std::string text;                     // the value of a string; others as written
   std::optional<std::uint64_t> number;  // of a number that is whole and not negative
@@ -30,7 +30,7 @@ struct Node {
   const Node* find(std::string_view name) const;
 };
 
-// "a string", "an object", ... as error messages call it.
+// What error messages call it: "a string", "an object", ...
 std::string_view name_of(Node::Kind kind);
 
 // One more step of a JSON pointer: escapes '~' and '/', and cuts what is too long for a message.
@@ -44,8 +44,8 @@ struct Document {
   ConfigErrors errors;  // duplicate keys; the tree holds all of them, find() gives the first
 };
 
-// Parses JSON with // and /* */ comments. An error ends it: text that is not JSON, longer than
-// kMaxTextBytes or nested deeper than kMaxDepth.
+// Parses JSON with // and /* */ comments. It is an error if the text is not JSON, is longer than
+// kMaxTextBytes, or is nested deeper than kMaxDepth.
 Checked<Document, ConfigError> parse_document(std::string_view text, const std::string& file);
 
 }  // namespace backedpipe::config

@@ -24,7 +24,7 @@ class Report {
   void add(ConfigErrors errors);
 
   bool empty() const { return errors_.empty(); }
-  // A hostile file could have a million errors: beyond the limit they are dropped.
+  // A hostile file could have a million errors: those beyond the limit are dropped.
   bool full() const { return errors_.size() >= kMaxErrors; }
   // In the order of the text.
   ConfigErrors take();
@@ -36,7 +36,7 @@ class Report {
   ConfigErrors errors_;
 };
 
-// One value of the document on its way to become a setting. Borrows report and node.
+// One value of the document that is being read into a setting. Borrows report and node.
 struct Field {
   Report* report;
   const Node* node;
@@ -45,7 +45,8 @@ struct Field {
   void fail(std::string message) const { report->add(node->position, pointer, std::move(message)); }
   // "found <this>, expected ...": `expected` is a phrase as in Checked.
   void fail_expected(std::string_view expected) const;
-  // False, and reported, when it is of another kind. `expected` completes "expected ...".
+  // Returns false, and reports it, when the value is of another kind. `expected` completes
+  // "expected ...".
   bool is(Node::Kind kind, std::string_view expected) const;
 
   Field member(const Node& child) const;
@@ -75,7 +76,7 @@ class ObjectReader {
   std::vector<std::string> known_;
 };
 
-// "; did you mean ...?" or the list of what there is.
+// "; did you mean ...?", or a list of the known names.
 std::string suggestion(std::string_view text, std::span<const std::string> known);
 
 struct CountRange {
@@ -91,7 +92,7 @@ struct DurationRange {
   std::chrono::milliseconds max;
 };
 
-// Readers: give the value, or report why not and give nothing.
+// Each reader returns the value, or reports what is wrong and returns nothing.
 std::optional<std::uint64_t> read_count(const Field& field, CountRange range);
 std::optional<std::uint64_t> read_size(const Field& field, SizeRange range);
 std::optional<std::chrono::milliseconds> read_duration(const Field& field, DurationRange range);

@@ -18,8 +18,8 @@ std::optional<std::uint32_t> parse_number(std::string_view text, std::size_t max
   return number;
 }
 
-// The groups of one side of "::"; an IPv4 address may stand for the last two. An empty text has
-// none. Nothing when the text is wrong.
+// The groups on one side of "::"; with `ipv4_tail`, an IPv4 address may stand for the last two. An
+// empty text has no groups. Nothing when the text is wrong.
 std::optional<std::vector<std::uint16_t>> parse_groups(std::string_view text, bool ipv4_tail) {
   std::vector<std::uint16_t> groups;
   while (!text.empty()) {

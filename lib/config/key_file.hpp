@@ -1,4 +1,4 @@
-// Files of pre-shared keys in stunnel's format.
+// Reads files of pre-shared keys.
 #pragma once
 
 #include <string>
@@ -21,20 +21,20 @@ struct KeyEntry {
 struct KeyFile {
   std::vector<KeyEntry> entries;  // at least one; identities differ
 
-  // Null when the identity has no key. The time it takes does not depend on secrets: an identity
-  // travels in the clear.
+  // Null when the identity has no key. The search need not take constant time: it compares only
+  // identities, which are no secret (they travel in the clear).
   const PskKey* find(std::string_view identity) const;
 };
 
-// Pure; `file_name` is for messages. Reports every wrong line, and never what is in it: even what
-// looks like an identity may be a mistyped key.
+// Pure; `file_name` is for messages. Reports every wrong line, but never quotes it: even what looks
+// like an identity may be a mistyped key.
 Checked<KeyFile, ConfigErrors> parse_key_file(std::string_view text, const std::string& file_name);
 
-// load_secret_file() and parse_key_file(). Wipes the text it read.
+// load_secret_file(), then parse_key_file(). Wipes the text it has read.
 Checked<KeyFile, ConfigErrors> load_key_file(const std::string& path);
 
-// For a client, whose file says who it is: the one entry of the file, or an error when there are
-// several.
+// For a client, whose key file determines its identity: the only entry of the file. An error when
+// there are several.
 Checked<KeyEntry, ConfigErrors> single_key(const KeyFile& keys, const std::string& file_name);
 Checked<KeyEntry, ConfigErrors> load_single_key(const std::string& path);
 

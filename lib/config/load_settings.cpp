@@ -18,7 +18,8 @@ Checked<Settings, ConfigErrors> load_settings(const std::string& path) {
   const config::OpenFile file(path);
   if (!file.is_open())
     return fail(std::string("cannot open the file: ") + std::generic_category().message(errno));
-  // One byte more than permitted, so that parse_settings() sees and reports what is too long.
+  // One byte more than permitted, so that parse_settings() notices and reports a file that is too
+  // long.
   std::vector<char> text(config::kMaxTextBytes + 1);
   const std::optional<std::size_t> size_bytes = file.read(text);
   if (!size_bytes)

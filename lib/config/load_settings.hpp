@@ -1,4 +1,4 @@
-// From a configuration file to settings.
+// Loads a configuration file.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace backedpipe {
 
-// parse_settings() on what the file holds. A file that cannot be read is an error like any other.
+// Reads the file and calls parse_settings(). A file that cannot be read is an error like any other.
 Checked<Settings, ConfigErrors> load_settings(const std::string& path);
 
 }  // namespace backedpipe

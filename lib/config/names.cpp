@@ -28,8 +28,8 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-// Optimal string alignment: Levenshtein's distance with swapped neighbours as one error. Three
-// rows of the table suffice, because a swap looks two rows back.
+// Optimal string alignment: Levenshtein distance that counts two swapped neighbours as one error.
+// Three rows of the table suffice, because a swap looks two rows back.
 std::size_t typing_errors(std::string_view a, std::string_view b) {
   std::vector<std::size_t> before(b.size() + 1);
   std::vector<std::size_t> previous(b.size() + 1);
@@ -53,8 +53,8 @@ std::size_t typing_errors(std::string_view a, std::string_view b) {
 
 std::size_t distance(std::string_view wanted, std::string_view candidate) {
   const std::size_t errors = typing_errors(wanted, candidate);
-  // "warn" for "warning", "key" for "key_file": an abbreviation is as good as a typing error or
-  // two.
+  // An abbreviation ("warn" for "warning", "key" for "key_file") counts as at most two typing
+  // errors.
   const bool is_abbreviation = wanted.size() >= 3 && candidate.substr(0, wanted.size()) == wanted;
   return is_abbreviation ? std::min<std::size_t>(errors, 2) : errors;
 }
@@ -91,7 +91,7 @@ std::optional<std::string> nearest_name(std::string_view text,
     if (candidate.empty() || candidate.size() > kMaxNameBytes) continue;
     const std::size_t errors = distance(wanted, lower(candidate));
     const std::size_t longer = std::max(wanted.size(), candidate.size());
-    // One error in three letters is still recognisable; more is another word.
+    // A word with one error in three letters can still be recognised; with more it is another word.
     if (errors > std::clamp<std::size_t>(longer / 3, 1, 4) || errors >= longer) continue;
     if (!nearest || errors < fewest) {
       nearest = candidate;

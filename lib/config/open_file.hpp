@@ -1,4 +1,4 @@
-// The files that this layer reads.
+// OpenFile: a file that this layer reads.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,8 @@ namespace backedpipe::config {
 // A file opened for reading; closed with the object.
 class OpenFile {
  public:
-  // For what must be a regular file: does not wait for a writer when the path is a FIFO.
+  // Opens without waiting for a writer if the path is a FIFO; for callers that then refuse anything
+  // but a regular file.
   struct NonBlocking {};
 
   explicit OpenFile(const std::string& path);
@@ -20,12 +21,12 @@ class OpenFile {
   OpenFile& operator=(const OpenFile&) = delete;
   ~OpenFile();
 
-  // errno says why not.
+  // When false, errno says why.
   bool is_open() const { return descriptor_ >= 0; }
   int descriptor() const { return descriptor_; }
 
-  // Reads until the end of the file or of the buffer. Returns the bytes read; nothing on an
-  // error, and errno says which.
+  // Reads until the end of the file or of the buffer. Returns the number of bytes read; nothing on
+  // an error, which errno tells.
   std::optional<std::size_t> read(std::span<char> buffer) const;
 
  private:

@@ -1,4 +1,4 @@
-// From the text of a configuration file to settings.
+// Parses the text of a configuration file.
 #pragma once
 
 #include <string>
@@ -10,12 +10,12 @@
 
 namespace backedpipe {
 
-// JSON text, with // and /* */ comments, to settings that are complete and consistent. Or all that
-// is wrong with it, in the order of the text: every error names the place, the setting, what was
-// found and what is allowed. Text that is not JSON gives one error.
+// Turns JSON text, with // and /* */ comments, into complete and consistent settings. Otherwise
+// returns all errors in the order of the text: each names the place, the setting, what was found
+// and what is allowed. Text that is not JSON gives one error.
 //
-// Pure: reads no file and checks none. `file_name` is for messages, and relative paths in the text
-// are relative to its folder. Never throws on any text.
+// Pure: reads and checks no other file. `file_name` is for messages, and relative paths in the text
+// are relative to its folder. Never throws, whatever the text.
 Checked<Settings, ConfigErrors> parse_settings(std::string_view text, const std::string& file_name);
 
 }  // namespace backedpipe

@@ -11,7 +11,7 @@ PskKey::~PskKey() {
 std::string format_key_line(std::string_view identity, const PskKey& key) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string line;
-  // No growth: it would leave a copy of the key behind.
+  // Growth would leave a copy of the key in freed memory.
   line.reserve(identity.size() + 1 + 2 * key.bytes.size());
   line.append(identity).append(":");
   for (const std::uint8_t byte : key.bytes) {

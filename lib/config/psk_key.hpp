@@ -8,8 +8,7 @@
 
 namespace backedpipe {
 
-// A pre-shared key of 256 bits. Plain value that wipes itself: every copy overwrites its bytes
-// when it goes.
+// A pre-shared key of 256 bits. Plain value; every copy overwrites its bytes when it is destroyed.
 struct PskKey {
   std::array<std::uint8_t, 32> bytes{};
 
@@ -23,7 +22,7 @@ struct PskKey {
 // wipe() it after use.
 std::string format_key_line(std::string_view identity, const PskKey& key);
 
-// Overwrites the text with zeros, in a way that the compiler does not leave out, and empties it.
+// Overwrites the text with zeros, which the compiler cannot optimise away, and empties it.
 void wipe(std::string& secret);
 
 }  // namespace backedpipe

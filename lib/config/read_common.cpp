@@ -42,7 +42,7 @@ void set_duration(const OptionalField& field, DurationRange range, milliseconds&
   if (const auto duration = read_duration(*field, range)) setting = *duration;
 }
 
-// An enumeration whose values are named by to_string() and count from 0.
+// Reads an enumeration whose values are named by to_string().
 template <class Enum, std::size_t kCount>
 void set_choice(const OptionalField& field, const std::array<Enum, kCount>& values, Enum& setting) {
   if (!field) return;
@@ -151,7 +151,7 @@ void read_liveness(const Field& field, LivenessSettings& liveness) {
 
   const auto check = [&](const OptionalField& other, std::string_view name, milliseconds value) {
     if (value < liveness.dead) return;
-    // The place to change is the one that is in the file; a section without either is consistent.
+    // Report the setting that the file contains. Without either, the defaults are consistent.
     const OptionalField& place = dead ? dead : other;
     if (!place) return;
     place->fail("found \"dead\" " + format_duration(liveness.dead) + " with " + in_quotes(name) +

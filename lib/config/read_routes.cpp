@@ -15,12 +15,12 @@ constexpr std::size_t kMaxEndpoints = 16;
 
 constexpr std::string_view kExpectedListen = "the address to listen on, such as \"127.0.0.1:2222\"";
 
-// The names of a section that others refer to. Entries that are wrong themselves are in it as
-// well: a reference to one is right, and one error is enough.
+// The names of a section that other sections refer to. Entries with errors of their own are
+// included: a reference to such an entry is not another error.
 struct KnownNames {
   std::string section;
   std::vector<std::string> names;
-  bool readable = true;  // false: the section is not an object, so nothing can be said of names
+  bool readable = true;  // false: the section is not an object, so its names are not known
 
   bool contains(std::string_view name) const {
     return std::find(names.begin(), names.end(), name) != names.end();
@@ -67,8 +67,7 @@ KnownNames names_of(const OptionalField& section, std::string name) {
   return known;
 }
 
-// A setting that only some kinds of security need. With others it would have no effect, and whoever
-// set it expected one.
+// Refuses a setting that has no effect with this kind of security: the user expects it to have one.
 void refuse_for(const OptionalField& field, std::string_view key, Security security) {
   if (!field) return;
   field->fail("found a " + in_quotes(key) + ", expected none: with \"security\" " +
@@ -95,8 +94,8 @@ void read_security_file(const ObjectReader& object, const ReadContext& context, 
   if (auto path = read_path(*file.field, context.folder)) setting = std::move(*path);
 }
 
-// "security" and the files that go with it, alike for peers and accept. False: it is not known what
-// else to expect.
+// Reads "security" and the files that go with it, for peers and accept. False when the kind of
+// security is not known.
 template <class Link>
 bool read_security(ObjectReader& object, const ReadContext& context, Link& link) {
   const OptionalField security = object.find("security");
@@ -135,7 +134,7 @@ void read_server_name(const Field& field, std::vector<std::string>& names) {
   names.push_back(field.node->text);
 }
 
-// "server_name" or "allowed_names": for whom a server's certificate must be.
+// "server_name" or "allowed_names": the names that the server's certificate must have.
 void read_server_names(const OptionalField& name, const OptionalField& names, PeerSettings& peer) {
   if (peer.security != Security::tls) {
     refuse_for(name, "server_name", peer.security);
@@ -263,7 +262,7 @@ class AcceptReader {
       read_allow(*allow, accept);
     } else if (accept.security != Security::none && object.is_object()) {
       field.fail(
-          "found no \"allow\", expected which identity may use which services, such as { "
+          "found no \"allow\", expected the services that each identity may use, such as { "
           "\"laptop\": [\"ssh\"] } or { \"*\": [\"*\"] } for all");
     }
     object.finish();
@@ -290,7 +289,7 @@ class AcceptReader {
       } else if (child.key != kAnyName && accept.security == Security::none) {
         field.report->add(child.key_position, entry.pointer,
                           "found " + in_quotes(child.key) +
-                              ", expected \"*\": with \"security\" \"none\" nobody proves an "
+                              ", expected \"*\": with \"security\" \"none\" no client proves its "
                               "identity");
       } else {
         read_services(entry, accept.allow[child.key]);
@@ -348,7 +347,7 @@ void read_routes(ObjectReader& root, ReadContext& context, Settings& settings) {
     }
   }
   const auto has_entries = [](const OptionalField& list) {
-    // Of the wrong kind: reported already, and perhaps meant to have entries.
+    // A setting of the wrong kind is already reported, and was probably meant to have entries.
     return list && (list->node->kind != Node::Kind::array || !list->node->children.empty());
   };
   if (root.is_object() && !has_entries(tunnels) && !has_entries(accept)) {

@@ -9,20 +9,20 @@
 
 namespace backedpipe::config {
 
-// The addresses that this daemon will listen on, to find two settings that want the same one.
+// The addresses that this daemon will listen on; finds two settings that name the same one.
 // Lives as long as the parse.
 class ListenPlaces {
  public:
-  // Reports when an earlier setting has the address. Port 0 never collides.
+  // Reports an error when an earlier setting has the same address. Port 0 never collides.
   void claim(const Field& field, const Address& address);
 
  private:
-  std::map<std::string, std::string> pointers_;  // canonical address to who has it
+  std::map<std::string, std::string> pointers_;  // canonical address to the setting that has it
 };
 
 // What the sections share while they are read.
 struct ReadContext {
-  std::string folder;  // of the file; relative paths start there
+  std::string folder;  // of the configuration file; relative paths are relative to it
   ListenPlaces listens;
 };
 

@@ -1,6 +1,6 @@
-// The settings of one daemon: plain values, checked by parse_settings() or put together from the
-// command line. Made once at start-up and read by every thread afterwards. The defaults here are
-// the defaults of the file.
+// The settings of one daemon: plain values, checked by parse_settings() or made from the command
+// line. Made at start-up and at each reload, then only read. The defaults here are the defaults of
+// the file.
 #pragma once
 
 #include <algorithm>
@@ -38,7 +38,7 @@ Checked<LogLevel> parse_log_level(std::string_view text);
 struct ControlSettings {
   std::optional<std::string> socket;  // path; without it there is no control socket
   unsigned mode = 0660;               // permissions of the socket
-  std::string group;                  // owner group of the socket; empty: as the process
+  std::string group;                  // of the socket; empty: the group of the process
 };
 
 struct MetricsSettings {
@@ -53,12 +53,12 @@ struct LogSettings {
 struct Limits {
   std::size_t max_sessions = 10000;
   std::optional<std::size_t> max_sessions_per_identity;  // at a server; without it: max_sessions
-  std::uint64_t replay_buffer_bytes = 64 * kMiB;         // per session, what the peer lacks
-  std::uint64_t max_window_bytes = 16 * kMiB;            // per session, what the application lacks
+  std::uint64_t replay_buffer_bytes = 64 * kMiB;         // per session: bytes the peer may lack
+  std::uint64_t max_window_bytes = 16 * kMiB;            // per session: bytes not yet delivered
   std::uint64_t max_memory_bytes = 2 * kGiB;             // of all sessions together
   std::chrono::milliseconds resume_timeout = std::chrono::hours(24);
   std::size_t max_handshakes = 256;  // connections that are not authenticated yet
-  // Links whose session has ended that are kept for the next ones: of each peer at a client, in
+  // How many links are kept for new sessions after theirs has ended: for each peer at a client, in
   // each worker at a server.
   std::size_t spare_links = 32;
   // How long a daemon that is being drained waits for its sessions to end by themselves.
@@ -71,11 +71,11 @@ struct LivenessSettings {
   std::chrono::milliseconds dead = std::chrono::seconds(15);  // longer than both others
 };
 
-// What Security::tls needs, the same for both sides; PEM.
+// The files that Security::tls needs on either side; PEM.
 struct CertificateFiles {
-  std::string ca;           // the CAs that the other side's certificate may come from
-  std::string certificate;  // ours, and behind it those between it and a CA
-  std::string key;          // its private key
+  std::string ca;           // the CAs that may have issued the peer's certificate
+  std::string certificate;  // ours, followed by the intermediate certificates
+  std::string key;          // the private key of our certificate
 };
 
 struct PeerSettings {
@@ -84,8 +84,8 @@ struct PeerSettings {
   Security security = Security::psk;
   std::string key_file;             // with psk only; holds one key
   CertificateFiles certificates{};  // with tls only
-  // With tls only: the server's certificate must be for one of these names or addresses. Empty:
-  // for the host of one of the endpoints.
+  // With tls only: the server's certificate must have one of these names or addresses. Empty: the
+  // host of one of the endpoints.
   std::vector<std::string> allowed_names{};
 };
 
@@ -104,10 +104,10 @@ struct AcceptSettings {
   Security security = Security::psk;
   std::string key_file;             // with psk only; holds a key per client
   CertificateFiles certificates{};  // with tls only
-  // Identity to services. Empty only with Security::none, and then everything is allowed.
+  // The services that each identity may use. Empty only with Security::none: then all are allowed.
   std::map<std::string, std::vector<std::string>, std::less<>> allow;
 
-  // With Security::none nobody proves an identity, and only the entry "*" counts.
+  // With Security::none a client proves no identity, so only the entry "*" counts.
   bool allows(std::string_view identity, std::string_view service) const;
 };
 
@@ -128,12 +128,12 @@ struct Settings {
   std::vector<AcceptSettings> accept;
   std::vector<ServiceSettings> services;
 
-  // As find_named().
+  // See find_named().
   const PeerSettings* find_peer(std::string_view name) const;
   const ServiceSettings* find_service(std::string_view name) const;
 };
 
-// Null when there is none of that name.
+// Null when no entry has that name.
 template <class Entry>
 const Entry* find_named(const std::vector<Entry>& entries, std::string_view name) {
   const auto entry = std::find_if(entries.begin(), entries.end(),

@@ -21,7 +21,7 @@ std::string reason_of_errno() {
   return std::generic_category().message(errno);
 }
 
-// In single quotes, for a command that is to be pasted into a shell.
+// In single quotes, so that the command can be pasted into a shell.
 std::string shell_quoted(const std::string& path) {
   std::string text = "'";
   for (const char c : path)
@@ -37,16 +37,15 @@ std::string octal(unsigned mode) {
   return "0" + text;
 }
 
-// systemd keeps credentials in a directory where nobody but root and the service can look. It may
-// let the service in by an access control list, and then the bits of the group show the list's
-// mask.
+// systemd keeps credentials in a directory that only root and the service can read. It may grant
+// the service access by an access control list; then the group bits of a file show the list's mask.
 bool is_credential(const std::string& path) {
   const char* const directory = std::getenv("CREDENTIALS_DIRECTORY");
   return directory != nullptr && *directory != '\0' &&
          path.rfind(std::string(directory) + "/", 0) == 0;
 }
 
-// Why this file is not fit to hold keys; nothing when it is.
+// Why this file must not hold keys; nothing when it may.
 std::optional<std::string> not_secret(const struct stat& status, const std::string& path) {
   const uid_t user = ::geteuid();
   if (status.st_uid != user && status.st_uid != 0) {

@@ -12,8 +12,8 @@
 
 namespace backedpipe {
 
-// Text that may be secret: memory of fixed size, so that growth leaves no copies, and overwritten
-// at the end. A value that can be moved and not copied.
+// Text that may be secret. Its memory has a fixed size, so that growth leaves no copies, and is
+// overwritten at the end. Can be moved, but not copied.
 class FileText {
  public:
   explicit FileText(std::size_t capacity_bytes)
@@ -32,13 +32,13 @@ class FileText {
   std::size_t size_ = 0;
 };
 
-// Reads a key file. Refuses what is not a regular file, is larger than 1 MiB, belongs to another
-// user (root excepted), or can be read or written by group or others; the checks are made on the
+// Reads a key file. Refuses a file that is not regular, is larger than 1 MiB, belongs to another
+// user (root excepted), or can be read or written by group or others. The checks are made on the
 // opened file.
 Checked<FileText, ConfigErrors> load_secret_file(const std::string& path);
 
-// Reads a file that holds no secret; `kind` is for messages, as in "the CA file". Refuses what is
-// not a regular file or is larger than 1 MiB.
+// Reads a file that holds no secret; `kind` is for messages, such as "CA file". Refuses a file that
+// is not regular or is larger than 1 MiB.
 Checked<FileText, ConfigErrors> load_public_file(const std::string& path, std::string_view kind);
 
 }  // namespace backedpipe

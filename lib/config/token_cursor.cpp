@@ -10,7 +10,7 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 }  // namespace
 
 TokenCursor::TokenCursor(std::string_view text) : text_(text) {
-  // The parser skips it as well.
+  // The parser skips it, too.
   if (text_.substr(0, kByteOrderMark.size()) == kByteOrderMark) offset_ = kByteOrderMark.size();
 }
 
@@ -39,7 +39,7 @@ void TokenCursor::advance(std::size_t byte_count) {
     if (byte == '\n') {
       ++position_.line;
       position_.column = 1;
-    } else if ((byte & 0xC0U) != 0x80U) {  // UTF-8 continuation bytes belong to a counted one
+    } else if ((byte & 0xC0U) != 0x80U) {  // UTF-8 continuation bytes do not count
       ++position_.column;
     }
   }

@@ -1,4 +1,4 @@
-// Where the tokens of a JSON text stand.
+// TokenCursor: the places of the tokens in a JSON text.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ struct Position {
 };
 
 // Walks over JSON text token by token and knows where each one starts, which nlohmann's parser does
-// not tell. It checks nothing: the parser has accepted every token before this steps over it.
+// not report. It checks nothing: the parser has accepted every token before this steps over it.
 // Borrows the text. A plain value: copy it to look ahead.
 class TokenCursor {
  public:
@@ -24,15 +24,15 @@ class TokenCursor {
 
   explicit TokenCursor(std::string_view text);
 
-  // The next value, key, brace or bracket; blanks, comments, ',' and ':' are stepped over. The
-  // token is empty at the end of the text.
+  // The next value, key, brace or bracket; skips blanks, comments, ',' and ':'. The token is empty
+  // at the end of the text.
   Token next();
 
-  // The token that the parser refused, when the last byte it read is at `last_byte`: as next(),
-  // but a ',' or ':' at that place is the token.
+  // The token that the parser refused, where `last_byte` is the offset of the last byte that it
+  // read. Like next(), except that a ',' or ':' at that offset is the token.
   Token refused(std::size_t last_byte);
 
-  // The ',' or ':' stepped over most recently, since the last token; 0 when there was none.
+  // The last ',' or ':' that was skipped before the latest token; 0 when there was none.
   char separator() const { return separator_; }
 
  private:

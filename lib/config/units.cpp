@@ -16,7 +16,7 @@ struct Unit {
   std::uint64_t factor;
 };
 
-// Largest first, binary before decimal: format_size takes the first that divides evenly.
+// Largest first, binary before decimal: format_size takes the first unit that divides evenly.
 constexpr std::array<Unit, 9> kSizeUnits{{{"TiB", kTiB},
                                           {"GiB", kGiB},
                                           {"MiB", kMiB},
@@ -35,8 +35,8 @@ constexpr std::string_view kExpectedSize =
 constexpr std::string_view kExpectedDuration =
     "expected a duration: a whole number and ms, s, m or h, such as \"250ms\" or \"24h\"";
 
-// Number and unit of "64MiB"; nothing when there is no number. A number that does not fit counts
-// as the largest there is, so that the range check that follows has the last word.
+// Number and unit of "64MiB"; nothing when there is no number. A number that does not fit becomes
+// the largest possible one, so that the caller's range check refuses it.
 struct Quantity {
   std::uint64_t number;
   std::string_view unit;

@@ -1,5 +1,5 @@
-// ControlTarget: what requests on the control socket can see of a daemon and do to it. Implemented
-// by the daemon, called on the thread that calls handle_request().
+// ControlTarget: the parts of a daemon that requests on the control socket can read and change.
+// Implemented by the daemon; called on the thread that calls handle_request().
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ namespace backedpipe {
 enum class ReconnectOutcome : std::uint8_t {
   done,       // an attempt is under way
   not_found,  // no such session
-  not_here,   // a server cannot dial: its client has to be asked
+  not_here,   // a server cannot dial; the session's client can
 };
 
 class ControlTarget {
@@ -28,20 +28,20 @@ class ControlTarget {
   virtual std::optional<SessionSnapshot> session(const SessionId& id) = 0;
 
   virtual ReconnectOutcome reconnect(const SessionId& id) = 0;
-  // Every session that this side can dial for; returns how many.
+  // Dials for every session whose client is here; returns how many those are.
   virtual std::size_t reconnect_all() = 0;
-  // Ends the session, visibly for both applications. False when there is none of that id.
+  // Ends the session; both applications see a reset. False when no session has that id.
   virtual bool close(const SessionId& id) = 0;
 
   // See Operations.
   virtual ReloadOutcome reload() = 0;
   virtual DrainOutcome drain(std::optional<Duration> timeout) = 0;
 
-  // The connection that the request in hand has come over gets each event from now on.
+  // From now on, the connection of the current request gets each event.
   virtual void subscribe() = 0;
 
   virtual std::string log_level() = 0;
-  // False when it is not the name of one, as in the configuration; then nothing changes.
+  // False, without any change, when `level` is not the name of a level in the configuration.
   virtual bool set_log_level(const std::string& level) = 0;
 
  protected:

@@ -1,5 +1,5 @@
-// What happens to sessions and peers, as values: the log, the control socket's subscribers and the
-// metrics are all fed from these, so that they tell the same story. They own everything in them.
+// What happens to sessions and peers, as values. The log, the control socket's subscribers and the
+// metrics are all fed from these, so that they agree. An Event owns everything in it.
 #pragma once
 
 #include <chrono>
@@ -15,10 +15,10 @@ namespace backedpipe {
 struct Event {
   enum class Kind : std::uint8_t {
     open,       // a session begins, without a link yet
-    attach,     // it has a link
-    detach,     // it has lost its link, or let go of it
+    attach,     // the session has a link
+    detach,     // the session has lost its link, or let go of it
     takeover,   // a newer link has replaced one that was not lost
-    close,      // it is over, and so is its link
+    close,      // the session is over, and so is its link
     peer_up,    // a peer that was down answers again
     peer_down,  // a peer does not answer
   };
@@ -26,7 +26,7 @@ struct Event {
   Kind kind = Kind::open;
   WallTime time;
 
-  // Of a session; empty for a peer's events.
+  // None for a peer's events.
   std::optional<SessionId> session;
   Role role = Role::client;
   std::uint64_t generation = 0;  // open, close: of the latest link or attempt
@@ -43,15 +43,15 @@ struct Event {
 
   // A word from a fixed set, see CONTROL.md; empty for open and peer_up.
   std::string reason;
-  std::string detail;  // the same for people, as far as there is more to say
-  // attach, takeover: how long it was without a link, unless it is the first. detach: how long it
-  // had the link. close: how long there was the session. peer_up: how long it was down.
+  std::string detail;  // more about the reason, for people; may be empty
+  // attach, takeover: how long the session was without a link; none for its first link. detach: how
+  // long it had the link. close: how long it lasted. peer_up: how long the peer was down.
   std::optional<Duration> duration;
 };
 
 std::string_view name(Event::Kind kind);
 
-// One line without its end: what the log says. It may hold anything that a peer said.
+// The line for the log, without a newline. It may contain anything that a peer sent.
 std::string describe(const Event& event);
 
 }  // namespace backedpipe

@@ -11,7 +11,7 @@ namespace backedpipe {
 inline constexpr std::size_t kMinIdDigits = 4;
 inline constexpr std::size_t kMaxIdDigits = 2 * sizeof(SessionId::bytes);
 
-// Between kMinIdDigits and kMaxIdDigits hex digits of either case.
+// True for kMinIdDigits to kMaxIdDigits hex digits, upper or lower case.
 bool is_id_prefix(std::string_view text);
 
 // Precondition: is_id_prefix(prefix).

@@ -14,7 +14,7 @@ std::optional<std::string> LineBuffer::next() {
   const std::size_t newline = bytes_.find('\n', scanned_);
   if (newline == std::string::npos) {
     scanned_ = bytes_.size();
-    // One byte more may be the '\r' of an end that is not complete yet.
+    // The byte beyond the limit may be the '\r' of an incomplete line end.
     const std::size_t held = bytes_.size() - begin_;
     if (held > max_line_bytes_ + 1 || (held == max_line_bytes_ + 1 && bytes_.back() != '\r')) {
       overflow();

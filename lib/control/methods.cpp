@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// How much of what a request says is repeated in an error, and how many ids an ambiguity lists.
+// How much of a request's text an error quotes, and how many ids it lists for an ambiguous prefix.
 constexpr std::size_t kMaxQuotedBytes = 64;
 constexpr std::size_t kMaxCandidates = 8;
 // A year, as in the configuration.
@@ -22,7 +22,7 @@ constexpr int kMostDrainSeconds = 365 * 24 * 3600;
 std::string in_quotes(std::string_view text) {
   std::string quoted("\"");
   std::size_t end = std::min(text.size(), kMaxQuotedBytes);
-  // Never inside a character: continuation bytes of UTF-8 are 10xxxxxx.
+  // Do not cut inside a character: continuation bytes of UTF-8 are 10xxxxxx.
   while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
     --end;
   quoted.append(text.substr(0, end));
@@ -47,8 +47,8 @@ MethodError not_found(std::string_view id) {
   return {ControlError::not_found, "no session " + std::string(id), nullptr};
 }
 
-// Named parameters only, and none but those allowed: a filter with a typing error must not select
-// everything.
+// Parameters must be named, and must be among those allowed: a filter with a misspelt name must not
+// select every session.
 std::optional<MethodError> check_names(const Json& params,
                                        std::initializer_list<std::string_view> allowed) {
   if (params.is_null() || (params.is_array() && params.empty())) return std::nullopt;

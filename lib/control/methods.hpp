@@ -1,4 +1,4 @@
-// The methods of the control socket, without the JSON-RPC around them.
+// The methods of the control socket, without the JSON-RPC envelope.
 #pragma once
 
 #include <string>
@@ -18,8 +18,8 @@ struct MethodError {
   OrderedJson data;  // null: none
 };
 
-// The result as JSON text, or why there is none. As text, because a list of ten thousand sessions
-// is several times as large as a tree of JSON values.
+// The result as JSON text, or an error. Text, because a list of ten thousand sessions takes several
+// times as much memory as a tree of JSON values.
 using MethodOutcome = std::variant<std::string, MethodError>;
 
 // `params` is null when the request has none.

@@ -1,4 +1,4 @@
-// Operations: what is done to a daemon as a whole while it runs. A Node is the real one.
+// Operations on a running daemon as a whole. Implemented by Node.
 #pragma once
 
 #include <cstddef>
@@ -11,14 +11,14 @@
 namespace backedpipe {
 
 struct ReloadOutcome {
-  std::optional<std::string> problem;  // a sentence; then nothing is changed
-  // Settings that have changed in the file, as "workers", and are used after a restart only.
+  std::optional<std::string> problem;  // a sentence, if nothing was changed
+  // The settings, such as "workers", that have changed in the file but need a restart.
   std::vector<std::string> after_restart{};
 };
 
 struct DrainOutcome {
-  std::size_t sessions = 0;  // that are waited for
-  Duration timeout{};        // for so long at most
+  std::size_t sessions = 0;  // how many sessions the daemon waits for
+  Duration timeout{};        // how long it waits at most
 };
 
 class Operations {
@@ -27,8 +27,8 @@ class Operations {
 
   // Reads the configuration, keys and certificates again.
   virtual ReloadOutcome reload() = 0;
-  // Takes in no new session, and ends in order when the last that has a link is gone, or after
-  // `timeout` (limits.shutdown_timeout if there is none). Called again it sets the time anew.
+  // Accepts no new session, and ends in an orderly manner once no session has a link, or after
+  // `timeout` (without one: limits.shutdown_timeout). Another call sets the time anew.
   virtual DrainOutcome drain(std::optional<Duration> timeout) = 0;
   virtual bool draining() const = 0;
 

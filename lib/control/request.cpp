@@ -29,7 +29,8 @@ std::string error_reply(std::string_view id, ControlError code, std::string mess
   return error_reply(id, MethodError{code, std::move(message), nullptr});
 }
 
-// Before parsing: the parser copes with any depth, but not everything that handles its result does.
+// Checked before parsing: the parser copes with any depth, but some code that uses its result does
+// not.
 bool nests_too_deep(std::string_view text) {
   std::size_t depth = 0;
   bool in_string = false;
@@ -53,7 +54,7 @@ bool nests_too_deep(std::string_view text) {
 }
 
 // A discarded value when the line is not one JSON text. The parser takes a NUL for the end of the
-// text and would not look at what follows.
+// text and would ignore the rest.
 Json parse(std::string_view line) {
   if (line.find('\0') != std::string_view::npos) return Json(Json::value_t::discarded);
   return Json::parse(line, nullptr, false);
@@ -63,8 +64,8 @@ bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
 
-// What the client can recognise its request by. A fraction, or a number beyond 64 bits, would not
-// come back as it was sent.
+// Whether this is an id by which the client can recognise its request. A fraction, or a number of
+// more than 64 bits, would not be returned as it was sent.
 bool is_request_id(const Json& id) {
   return id.is_null() || id.is_string() || id.is_number_integer();
 }

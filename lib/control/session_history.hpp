@@ -1,6 +1,6 @@
-// SessionHistory: the latest links of one session, for whoever asks what happened to it. A plain
-// value of bounded size, owned by the session's driver. The link that there is takes no memory
-// beside it: most sessions never have another.
+// SessionHistory: the latest links of one session, for the control socket. A plain value of bounded
+// size, owned by the session's driver. The current link needs no allocation, since most sessions
+// never have a second one.
 #pragma once
 
 #include <cstddef>
@@ -20,18 +20,18 @@ class SessionHistory {
 
   struct Link {
     std::uint64_t generation = 0;
-    std::string address;  // its remote one
+    std::string address;  // its remote address
     WallTime attached_at;
-    std::optional<Duration> away;  // without a link before this one; none for the first
+    std::optional<Duration> away;  // time without a link before this one; none for the first
   };
 
-  // The session has this link; its end is not known yet.
+  // The session has got this link.
   void attached(Link link) {
     latest_ = std::move(link);
     is_there_ = true;
   }
 
-  // The latest link has ended. Nothing happens if it had already.
+  // The latest link has ended. Does nothing if it had ended before.
   void detached(WallTime at, std::string reason, std::string detail) {
     if (!std::exchange(is_there_, false)) return;
     if (ended_.size() == kMaxLinks) ended_.erase(ended_.begin());
@@ -41,7 +41,7 @@ class SessionHistory {
     ended_.back().detail = std::move(detail);
   }
 
-  // Of the link there is, or of the last one there was.
+  // Of the current link, or of the last one.
   const std::string& latest_address() const { return latest_.address; }
 
   // Oldest first.

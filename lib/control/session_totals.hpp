@@ -1,4 +1,4 @@
-// SessionTotals: what one side of a daemon has done since it was started.
+// SessionTotals: counters of one side (client or server) of a daemon since its start.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,4 @@
-// Snapshots as JSON text. Used by the methods of the control socket; everything else reads what
-// they return.
+// Snapshots as JSON text, for the methods of the control socket.
 #pragma once
 
 #include <string>
@@ -11,11 +10,11 @@
 
 namespace backedpipe {
 
-// Fields come in the order in which a reader wants them.
+// Keeps fields in the order in which they are added, the most useful first.
 using OrderedJson = nlohmann::ordered_json;
 
-// One line. Text in the value that is not UTF-8 becomes U+FFFD, because addresses and error texts
-// are not ours to trust.
+// One line. Bytes that are not UTF-8 become U+FFFD, because addresses and error texts may come from
+// others.
 std::string to_text(const OrderedJson& value);
 
 OrderedJson to_json(const StatusSnapshot& status);

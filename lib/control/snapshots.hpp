@@ -1,5 +1,5 @@
-// What the control socket and the metrics tell about a running daemon: plain values that the daemon
-// fills from its workers at one moment. They own everything in them, so they can cross threads.
+// What the control socket and the metrics report about a running daemon: plain values that the
+// daemon fills from its workers. They own everything in them, so they can cross threads.
 //
 // The JSON names of the fields are fixed, see snapshot_json.cpp: scripts depend on them.
 #pragma once
@@ -27,8 +27,8 @@ struct LinkRecord {
   std::uint64_t generation = 0;
   std::string link;  // its remote address
   WallTime attached_at;
-  std::optional<Duration> away;         // without a link before this one; none for the first
-  std::optional<WallTime> detached_at;  // none while it is there
+  std::optional<Duration> away;         // time without a link before this one; none for the first
+  std::optional<WallTime> detached_at;  // none while the link lasts
   std::string reason;                   // why it ended: a word, see CONTROL.md
   std::string detail;                   // the same for people
 };
@@ -51,11 +51,11 @@ struct SessionSnapshot {
   std::uint64_t bytes_out = 0;  // read from the application
   std::uint64_t unacked = 0;    // bytes read from the application that the peer may lack
   std::uint64_t buffered = 0;   // bytes of memory held, both directions
-  std::uint64_t window = 0;     // bytes that the peer may have on the way to here
+  std::uint64_t window = 0;     // bytes that the peer may have in flight to this side
   std::optional<Duration> rtt;
-  std::string last_error;  // why the latest link to end ended; empty when none has
+  std::string last_error;  // why the link that ended last has ended; empty when none has
   bool suspect = false;    // connected, but the link owes an answer
-  // Oldest first, the latest 32; only when one session is asked for.
+  // The latest 32 links, oldest first; only when one session is asked for.
   std::vector<LinkRecord> history;
 };
 
@@ -77,13 +77,13 @@ struct PeerSnapshot {
   std::string security;
   PeerState state = PeerState::unknown;
   std::string last_error;                // why it was last found down; empty when it never was
-  std::optional<WallTime> next_attempt;  // while it is down and wanted; now while one is under way
+  std::optional<WallTime> next_attempt;  // while down and wanted; the present during an attempt
   std::uint64_t sessions = 0;
   std::uint64_t waiting = 0;       // sessions that wait for their turn to dial
-  std::uint64_t dialling = 0;      // those that dial
+  std::uint64_t dialling = 0;      // sessions that dial
   std::uint64_t dials = 0;         // connections begun since the daemon was started
-  std::uint64_t spare_links = 0;   // without a session, kept for the next ones
-  std::uint64_t links_reused = 0;  // sessions begun on one of them since the daemon was started
+  std::uint64_t spare_links = 0;   // without a session, kept for new ones
+  std::uint64_t links_reused = 0;  // sessions begun on a spare link since the daemon was started
 };
 
 struct ListenerSnapshot {
@@ -91,14 +91,14 @@ struct ListenerSnapshot {
   std::string security;
   std::uint64_t handshakes = 0;  // in progress
   std::uint64_t sessions = 0;
-  std::uint64_t spare_links = 0;  // without a session, kept for the next ones
+  std::uint64_t spare_links = 0;  // without a session, kept for new ones
 };
 
 struct WorkerSnapshot {
   std::uint64_t sessions = 0;
 };
 
-// Since the daemon was started, but for the last three.
+// Counters since the daemon was started; the last three are current values.
 struct Totals {
   SessionTotals sessions;
   std::uint64_t handshakes_failed = 0;

@@ -9,12 +9,13 @@ std::string format_timestamp(std::chrono::system_clock::time_point time) {
   using std::chrono::floor;
   using std::chrono::milliseconds;
 
-  // In milliseconds first: the first day of the clock began before nanoseconds can say.
+  // Rounded to milliseconds first: the midnight before the clock's earliest time does not fit in
+  // nanoseconds.
   const auto rounded = floor<milliseconds>(time);
   const auto day = floor<days>(rounded);
   const std::chrono::year_month_day date{day};
   const std::chrono::hh_mm_ss clock{rounded - day};
-  // Room for what the compiler thinks possible; the years of this clock have four digits.
+  // As large as the compiler's format check demands; the years of this clock have four digits.
   char text[96];
   std::snprintf(
       text, sizeof text, "%04d-%02u-%02uT%02ld:%02ld:%02ld.%03ldZ", static_cast<int>(date.year()),

@@ -1,4 +1,4 @@
-"""A session that has nothing to do with what goes on beside it, and must not notice."""
+"""A session that is not involved in what the test does beside it, and must not notice it."""
 
 import threading
 import time
@@ -7,12 +7,12 @@ from support.streams import Background, Pattern, receive_exactly
 from support.waiting import KIB, PATIENCE
 
 PIECE = 8 * KIB
-# An echo beside an attack: far above what it takes, far below any timeout of the daemons.
+# The limit for an echo during an attack: far above its usual time, far below any timeout of the daemons.
 SLOWEST_SECONDS = 2.0
 
 
 class Bystander:
-    """Echoes all the while; `sessions()` is how the daemon that is attacked describes what it has.
+    """Echoes all the time; `sessions()` returns the sessions of the daemon under attack.
 
     On leaving the context every echo must have been right and in time, on one and the same link.
     """
@@ -27,7 +27,7 @@ class Bystander:
 
     def __enter__(self):
         self._exchange()
-        # The server may learn of its first session's link later than the application of its echo.
+        # The application may get its echo before the server has reported the session's link.
         ours = [session for session in self._sessions() if session["state"] == "connected"]
         assert len(ours) == 1, ours
         self._session = ours[0]

@@ -13,7 +13,7 @@ from support.waiting import Deadline, wait_until
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
-# Whatever these print, a sanitizer found a fault.
+# Output that contains one of these is a sanitizer's finding.
 SANITIZER_SIGNS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:")
 
 
@@ -24,7 +24,7 @@ def binary(name):
 
 
 def write_private(path, text):
-    """A file that only its owner can read, from its first byte on."""
+    """Writes a file that only its owner can ever read."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
@@ -105,7 +105,7 @@ class Control:
 
 
 def stop_all(daemons, rest):
-    """Ends the daemons in order, then calls `rest` for what is left; fails when one did not end well."""
+    """Ends the daemons in order, then calls `rest`; fails when a daemon did not end well."""
     errors = []
     for daemon in daemons:
         try:
@@ -117,7 +117,7 @@ def stop_all(daemons, rest):
 
 
 class Daemon:
-    """One running backedpipd; its stderr goes to a file, so that nothing it says can block it.
+    """One running backedpipd; its stderr goes to a file, so that its output can never block it.
 
     A launcher, such as the start of a namespace's command, runs it somewhere else; its control socket is a file, and can be reached from anywhere.
     """
@@ -139,7 +139,7 @@ class Daemon:
         return self.process.pid
 
     def wait_ready(self, seconds=10):
-        """Until the control socket answers; at once an error when the process ends before."""
+        """Waits until the control socket answers; fails at once when the process ends before that."""
 
         def ready():
             if self.process.poll() is not None:
@@ -161,11 +161,11 @@ class Daemon:
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def log_mark(self):
-        """A place in the log; later lines can be asked for."""
+        """The current end of the log, from which later lines can be read."""
         return self.log_path.stat().st_size
 
     def log_lines(self, pattern, since=0):
-        """The lines since a mark in which the pattern occurs."""
+        """The lines after a mark in which the pattern occurs."""
         with open(self.log_path, "rb") as file:
             file.seek(since)
             text = file.read().decode("utf-8", errors="replace")
@@ -178,7 +178,7 @@ class Daemon:
     # -- its costs ----------------------------------------------------------------------------
 
     def cpu_seconds(self):
-        """What it has used since its start."""
+        """The resources that it has used since its start."""
         text = pathlib.Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8")
         user, system = text.rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
@@ -207,7 +207,7 @@ class Daemon:
     # -- its end ------------------------------------------------------------------------------
 
     def stop(self, signal_number=signal.SIGTERM, seconds=10):
-        """Ends it in order, and fails when it did not end well."""
+        """Ends it with a signal, and fails when it did not end well."""
         if self.running():
             self.process.send_signal(signal_number)
         try:
@@ -223,7 +223,7 @@ class Daemon:
         assert code == 0, f"{self.name} ended with {code}:\n{text[-4000:]}"
 
     def kill(self):
-        """Ends it without asking; harmless when it has ended."""
+        """Kills it; harmless when it has ended."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         self.process.wait()

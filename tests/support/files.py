@@ -1,4 +1,4 @@
-"""Files that can be told apart."""
+"""Files with different contents."""
 
 import hashlib
 import random

@@ -1,4 +1,4 @@
-"""A paced stream that runs through a test: every byte is checked at the far end, and the moments of arrival are known."""
+"""A paced stream that runs during a test: every byte is checked at the far end, and the times of arrival are known."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ class Flow:
         self._stopped = threading.Event()
         self._arrival = threading.Condition()
         self._last_arrival = 0.0
-        self._awaited = None  # the moment after which the first arrival is asked for
+        self._awaited = None  # wait_first() wants the first arrival after this time
         self._first = None
         self.sent = self.received = 0
         self._writer = Background(self._write_all)
@@ -48,19 +48,19 @@ class Flow:
                 self._arrival.notify_all()
 
     def expect(self, moment):
-        """From now on the first arrival after this moment is kept for `wait_first`."""
+        """Keeps the time of the first arrival after this moment for `wait_first`."""
         with self._arrival:
             self._first, self._awaited = None, moment
 
     def wait_first(self, moment, seconds):
-        """The time of the first arrival after a moment; `expect` must have been told before that arrival."""
+        """The time of the first arrival after a moment; `expect` must have been called before that arrival."""
         with self._arrival:
             if self._awaited != moment:
                 self._first, self._awaited = None, moment
             deadline = time.monotonic() + patient(seconds)
             while self._first is None:
                 left = deadline - time.monotonic()
-                # What failed says more than that nothing comes.
+                # A failure of the flow says more than a timeout.
                 if left <= 0 or not (self._reader.is_alive() and self._writer.is_alive()):
                     self._raise_failure()
                     raise AssertionError(f"nothing arrived within {seconds:g} s after {self.received} bytes")
@@ -73,7 +73,7 @@ class Flow:
                 thread.result(0)
 
     def quiet_seconds(self):
-        """How long nothing has arrived."""
+        """The time since the latest arrival."""
         with self._arrival:
             return time.monotonic() - self._last_arrival
 
@@ -111,7 +111,7 @@ def process_flow(process, seed, **pace):
 
 
 def heal_seconds(flows, heal, seconds=30):
-    """From the start of what heals until every flow has delivered something again: the slowest one's time."""
+    """Calls the function that heals; returns how long it took until every flow had delivered something again."""
     moment = time.monotonic()
     for flow in flows:
         flow.expect(moment)

@@ -41,7 +41,7 @@ def root_archive():
 
 
 def slim_archive():
-    """What debian:bookworm-slim is: no documents, no translations, and no perl just to merge /usr."""
+    """Like debian:bookworm-slim: no documents, no translations, and no perl just to merge /usr."""
     return bootstrap("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged", *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("man", "doc", "locale")))
 
 
@@ -60,7 +60,7 @@ def bootstrap(*options):
 
 
 class Machine:
-    """One booted container. What it changes is gone with it."""
+    """One booted container. Its changes are lost when it ends."""
 
     def __init__(self, name, directory, archive, namespace=None):
         self.name = name
@@ -74,7 +74,7 @@ class Machine:
         self.leader = None
 
     def __enter__(self):
-        # A cgroup of its own: systemd takes the one it starts in for its whole world.
+        # Starts in its own cgroup: systemd takes the cgroup in which it starts for the root of all.
         script = "".join(f"mkdir -p {group}; echo $$ >{group}/cgroup.procs; " for group in self._groups)
         network = f"--network-namespace-path=/run/netns/{self.namespace}" if self.namespace else "--private-network"
         with open(self.console, "wb") as console:
@@ -121,7 +121,7 @@ class Machine:
         return must(*self.command(*command), timeout=timeout)
 
     def pid_outside(self, pid):
-        """What a process of the machine is called out here."""
+        """The id outside the machine of a process inside."""
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 numbers = re.search(r"^NSpid:(.*)", (folder / "status").read_text(), re.MULTILINE)[1].split()
@@ -133,7 +133,7 @@ class Machine:
         return os.readlink(folder / "ns" / "pid") == os.readlink(f"/proc/{self.leader}/ns/pid")
 
     def write(self, path, text, owner="root:root", mode="0644"):
-        """A file inside; written through its own view, so that mounts over the tree are in place."""
+        """Writes a file inside, from within the machine, so that it goes to mounts over the tree, too."""
         done = subprocess.run(self.command("sh", "-c", 'umask 077; mkdir -p "$(dirname "$1")"; cat >"$1" && '
                                            'chown "$2" "$1" && chmod "$3" "$1"', "sh", path, owner, mode),
                               input=text, text=True, capture_output=True, timeout=Deadline(20).left(), check=False)
@@ -145,7 +145,7 @@ class Machine:
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
     def wait_show(self, unit, seconds=30, **wanted):
-        """Until the properties have these values."""
+        """Waits until the properties have these values."""
         return wait_until(lambda: self.show(unit, *wanted) == wanted, seconds,
                           lambda: f"{unit} on {self.name} to be {wanted}; it is {self.show(unit, *wanted)}\n"
                                   f"{self.journal(unit)}")

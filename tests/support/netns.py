@@ -22,7 +22,7 @@ _numbers = itertools.count()
 
 
 def execute(*command, text=None):
-    """Runs a tool to its end and returns what it printed; fails with what it said."""
+    """Runs a tool to its end and returns its output; fails with its error output."""
     done = subprocess.run(command, input=text, stdin=subprocess.DEVNULL if text is None else None,
                           capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
@@ -30,7 +30,7 @@ def execute(*command, text=None):
 
 
 def why_unavailable(*tools):
-    """Why no namespace can be made here; None when one can."""
+    """Why namespaces cannot be created here; None when they can."""
     missing = [tool for tool in ("ip", "nft", *tools) if shutil.which(tool) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
@@ -61,13 +61,13 @@ class Namespace:
         return execute(*self.command(*arguments), text=text)
 
     def start(self, *arguments, **options):
-        """A program inside, with its input and output at hand."""
+        """Starts a program inside, with its input and output as Popen offers them."""
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0, **options}
         return subprocess.Popen(self.command(*arguments), **options)
 
     @contextlib.contextmanager
     def entered(self):
-        """The calling thread is inside: a socket that it makes belongs there for as long as it lives."""
+        """Puts the calling thread inside: a socket that it creates stays in the namespace."""
         with open("/proc/thread-self/ns/net", "rb") as outside, open(NAMES / self.name, "rb") as inside:
             _set_namespace(inside)
             try:
@@ -89,11 +89,11 @@ class Namespace:
         return self.execute("nft", "-f", "-", text=script)
 
     def hosts(self, **addresses):
-        """What names mean to the processes inside. Takes effect at once, also for those that run already."""
+        """Sets the addresses of host names for the processes inside, at once and also for those that already run."""
         folder = PRIVATE_FILES / self.name
         folder.mkdir(parents=True, exist_ok=True)
         lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in addresses.items())]
-        # In place: the file is mounted where the processes look.
+        # Written in place, because the file is mounted where the processes read it.
         (folder / "hosts").write_text("\n".join(lines) + "\n", encoding="ascii")
 
     # -- its end ------------------------------------------------------------------------------

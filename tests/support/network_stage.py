@@ -75,7 +75,7 @@ class NetworkStage:
 
     @staticmethod
     def crossing_seconds(near, far):
-        """From writing a byte at one end until it was read at the other, and one came back."""
+        """The time from writing a byte at one end until the other has read it and its answer has come back."""
         before = time.monotonic()
         near.sendall(b"?")
         assert receive_exactly(far, 1) == b"?"
@@ -89,11 +89,11 @@ class NetworkStage:
         flows = [socket_flow(near, far, 1, **pace), socket_flow(far, near, 2, **pace),
                  self.ssh_flow(3, **pace)]
         for flow in flows:
-            flow.wait_first(0, 30)  # all of them are running
+            flow.wait_first(0, 30)  # until all of them run
         return flows
 
     def ssh_flow(self, seed, **pace):
-        """What goes into a real ssh and comes back out of `cat` at the far end."""
+        """A flow through a real ssh to `cat` at the far end and back."""
         process = self.start_program(*self.sshd.ssh(SSH_TUNNEL, "cat"))
         self._ended += [process.stdout.close, process.stderr.close, process.kill]
         return process_flow(process, seed, **pace)
@@ -118,7 +118,7 @@ class NetworkStage:
         return sum(session["reconnects"] for session in self.client.control.sessions())
 
     def surplus_dials(self):
-        """The client's dials beyond the one that each session needs: for candidates, mostly."""
+        """The client's dials beyond the one that each session needs, mostly for second links beside suspect ones."""
         status = self.client.control.status()
         return (sum(peer["dials"] + peer["links_reused"] for peer in status["peers"])
                 - status["totals"]["sessions_opened"])

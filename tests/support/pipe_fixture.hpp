@@ -1,6 +1,6 @@
-// What the tests of the pipe share: a pool over an arena of small segments, text and frames as
+// Shared by the tests of the pipe: a pool over an arena of small segments, text and frames as
 // bytes, one pipe seen from its link, and two pipes pumped against each other through a byte link
-// in virtual time. Nothing here asks a clock or draws a random number that has no seed.
+// in virtual time. Nothing here reads a clock or uses a random number without a seed.
 #pragma once
 
 #include <algorithm>
@@ -55,8 +55,8 @@ inline std::string text_of(std::span<const ConstBytes> pieces) {
   return text;
 }
 
-// The part [offset, offset + count) of an endless stream in which neighbouring places, and places a
-// segment or a window apart, hold different bytes.
+// The bytes [offset, offset + count) of an endless stream. Neighbouring bytes differ, and so do
+// bytes that are a segment or a window apart.
 inline std::string stream_text(std::uint64_t offset, std::size_t count) {
   std::string text(count, '\0');
   for (std::size_t i = 0; i < count; ++i) {
@@ -132,7 +132,7 @@ inline std::string data_frame(std::uint64_t offset, std::string_view payload,
   return frame_text(FrameType::data, acknowledgement, offset, payload);
 }
 
-// The frames in what a link was given; it must hold nothing but whole ones.
+// The frames in the bytes of a link, which must end at a frame's end.
 inline std::vector<SeenFrame> frames_in(std::string_view link_text) {
   std::vector<SeenFrame> seen;
   FrameDecoder decoder;
@@ -181,7 +181,7 @@ inline std::string take(BackedPipe& pipe, TimePoint now, std::size_t most) {
   return text;
 }
 
-// The link takes all there is, filling after filling.
+// The link takes all output, filling after filling.
 inline std::string take_all(BackedPipe& pipe, TimePoint now) {
   std::string all;
   for (std::string text; !(text = take(pipe, now, SIZE_MAX)).empty();)
@@ -213,7 +213,8 @@ inline std::string deliver(BackedPipe& pipe, TimePoint now = at(seconds(0)),
   return text;
 }
 
-// A peer that has received and delivered `received`, and takes data up to `window_limit`.
+// The position of a peer that has received and delivered `received`, and takes data up to
+// `window_limit`.
 inline Position peer_at(std::uint64_t received, std::uint64_t window_limit = 1 << 20) {
   return {.delivered = received, .received = received, .window_limit = window_limit};
 }
@@ -230,7 +231,7 @@ inline constexpr PipeOptions kSmallPipe{
 // One pipe whose peer is the test.
 class OnePipe : public testing::Test {
  protected:
-  // A link to a peer at this position; what the pipe says first is taken and forgotten.
+  // Attaches a link to a peer at this position, and discards the pipe's first frames.
   void attach(const Position& peer = peer_at(0)) {
     ASSERT_TRUE(pipe_.attach(pipe_.generation() + 1, peer, at(seconds(0))).has_value());
     take_all(pipe_, at(seconds(0)));
@@ -245,8 +246,8 @@ class OnePipe : public testing::Test {
 
 // --- two pipes
 
-// One end of a pair: a pipe, its own pool, and an application that writes what it is given as far
-// as the pipe takes it, and reads unless told not to.
+// One end of a pair: a pipe, its own pool, and an application. The application writes its text as
+// far as the pipe takes it, and reads unless told not to.
 class PipeEnd {
  public:
   PipeEnd(const PipeOptions& options, std::size_t segment_count, std::size_t segment_bytes)
@@ -262,10 +263,10 @@ class PipeEnd {
   void finish() { finishing_ = true; }
   void read(bool reads) { reads_ = reads; }
   const std::string& received() const { return received_; }
-  // How often the application was told of the end of the stream.
+  // How often the application has got the end of the stream.
   int ends() const { return ends_; }
 
-  // The application's turn; true if it did anything.
+  // The application reads and writes once; true if it did anything.
   bool run(TimePoint now) {
     bool moved = false;
     const std::size_t written = pipe_->write(bytes_of(unwritten_));
@@ -286,7 +287,7 @@ class PipeEnd {
     return moved || !text.empty();
   }
 
-  // The process is replaced: the pipe goes on, from its snapshot, in new memory.
+  // Replaces the process: the pipe goes on from its snapshot, in new memory.
   void move_to_new_process() {
     const std::vector<std::byte> snapshot = pipe_->snapshot();
     start_anew();
@@ -315,7 +316,7 @@ class PipeEnd {
 class PipePair {
  public:
   struct Shape {
-    std::size_t fragment_bytes = 7;  // what moves in one go
+    std::size_t fragment_bytes = 7;  // moved at a time
     std::size_t in_flight_bytes = 64;
     Duration step = milliseconds(1);
     PipeOptions pipe = kSmallPipe;
@@ -334,7 +335,7 @@ class PipePair {
 
   TimePoint now() const { return now_; }
 
-  // A new link, as a handshake makes it.
+  // Attaches a new link on both sides, as after a handshake.
   void connect() {
     const auto generation = client->connect();
     ASSERT_TRUE(generation.has_value());
@@ -342,7 +343,7 @@ class PipePair {
     ASSERT_TRUE(client->attach(*generation, server->position(), now_).has_value());
   }
 
-  // The link breaks; both sides notice, and what was on its way is lost.
+  // The link breaks; both sides notice, and the bytes in flight are lost.
   void cut() {
     client->detach(link_error(client->generation()));
     server->detach(link_error(server->generation(), LinkError::Component::writer));
@@ -350,7 +351,7 @@ class PipePair {
     to_server_.clear();
   }
 
-  // Everybody's turn once; true if anything moved.
+  // One turn of both applications and both directions; true if anything moved.
   bool step() {
     now_ += shape_.step;
     client->tick(now_);
@@ -361,7 +362,7 @@ class PipePair {
     return carry(*server, *client, to_client_) || moved;
   }
 
-  // Until nothing moves and nobody waits for a time. False if that never came.
+  // Runs until nothing moves and no deadline is pending. False if `most_steps` were not enough.
   bool run(int most_steps = 200000) {
     for (int i = 0; i < most_steps; ++i) {
       if (!step() && !client->deadline() && !server->deadline()) return true;
@@ -369,7 +370,7 @@ class PipePair {
     return false;
   }
 
-  // What the links have carried so far, both ways.
+  // How many bytes the links have carried so far, in both directions.
   std::size_t carried_bytes() const { return carried_bytes_; }
 
  private:

@@ -1,4 +1,5 @@
-// How a link is read: what goes on with a DATA frame goes straight to where it belongs.
+// Reading a link as the session driver does: payload of a DATA frame that has begun goes straight
+// into the memory that the pipe has prepared.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +12,8 @@
 
 namespace backedpipe::test {
 
-// Puts as much of `bytes` as it can into what a pipe or session has prepared for it. Returns how
-// much that was; receive() must follow.
+// Copies as many of `bytes` as possible into the memory that a pipe or session has prepared.
+// Returns how many; receive() must be called after that.
 template <typename Receiver>
 std::size_t place(Receiver& receiver, std::uint64_t generation, ConstBytes bytes) {
   std::array<MutableBytes, 4> pieces;

@@ -32,7 +32,7 @@ def _ephemeral_range_begin():
 
 
 def free_port():
-    """A port nobody listens on."""
+    """A port on which no process listens."""
     end = max(_ephemeral_range_begin(), 20000)
     while True:
         port = _random.randrange(10000 + WORKER, end, WORKERS)

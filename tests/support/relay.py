@@ -18,7 +18,7 @@ import termios
 import threading
 import time
 
-UP = "up"  # from whoever connects to the relay towards its destination
+UP = "up"  # from the side that connects to the relay, towards its destination
 DOWN = "down"
 
 BUFFER_BYTES = 1024 * 1024
@@ -48,7 +48,7 @@ def _unacknowledged_bytes(sock):
 
 
 class _Flow:
-    """One direction of a link: what was read and could not yet be written."""
+    """One direction of a link, with the bytes that were read and could not yet be written."""
 
     def __init__(self, direction, source, sink):
         self.direction = direction
@@ -57,7 +57,7 @@ class _Flow:
         self.pending = b""
         self.forwarded = 0
         self.ended = False  # the source sent its end of stream
-        self.shut = False  # and the sink was told
+        self.shut = False  # that end of stream was passed on to the sink
 
 
 class _Link:
@@ -66,7 +66,7 @@ class _Link:
         self.near = near
         self.far = far
         self.connecting = True
-        self.stranded = False  # forwards nothing any more, and tells nobody
+        self.stranded = False  # forwards nothing any more, and stays open
         self.doomed = False  # forwards nothing any more; cut as soon as its bytes have arrived
         self.up = _Flow(UP, near, far)
         self.down = _Flow(DOWN, far, near)
@@ -80,8 +80,8 @@ class Relay:
 
     def __init__(self, destination, host="127.0.0.1", port=0):
         self.destination = destination
-        self.links = 0  # accepted, ever
-        self.cuts = 0  # times at least one link was cut
+        self.links = 0  # accepted so far
+        self.cuts = 0  # how often at least one link was cut
         self.links_cut = 0
         self.bytes = {UP: 0, DOWN: 0}
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -92,7 +92,7 @@ class Relay:
         self._triggers = []  # [direction, byte count]
         self._frozen = False
         self._rate = None  # bytes a second, of all links and both directions together
-        self._tokens = 0  # of them, what may still pass in this tick
+        self._tokens = 0  # bytes that may still pass in this tick
         self._next_tick = None
         self._period = None
         self._next_cut = None
@@ -132,7 +132,7 @@ class Relay:
         self._run(lambda: self._set_frozen(True))
 
     def strand(self, but=0):
-        """The links of this moment carry nothing any more and stay silent, as when a NAT forgets them; new ones work.
+        """The current links carry nothing any more and stay silent, as when a NAT forgets them; new ones work.
 
         The oldest `but` links are spared.
         """
@@ -145,7 +145,7 @@ class Relay:
         self._run(command)
 
     def slow_down(self, bytes_per_second):
-        """From now on no more than that passes, of all links and both directions together."""
+        """Limits the rate of all links and both directions together."""
         self._run(lambda: self._set_rate(bytes_per_second))
 
     def heal(self):
@@ -159,7 +159,7 @@ class Relay:
         self._run(command)
 
     def refuse(self):
-        """Whoever connects from now on is refused; existing links stay."""
+        """New connections are refused from now on; existing links stay."""
         self._run(self._unlisten)
 
     def accept(self):
@@ -192,7 +192,7 @@ class Relay:
         try:
             self._wake_write.send(b"x")
         except BlockingIOError:
-            pass  # it is awake already
+            pass  # the thread is already awake
         return future.result(timeout=30)
 
     # -- on the relay's thread ----------------------------------------------------------------
@@ -264,7 +264,7 @@ class Relay:
         self._watch(link)
 
     def _watch(self, link):
-        """Registers exactly the events that can make progress."""
+        """Registers exactly the events that allow progress."""
         wanted = {link.near: 0, link.far: 0}
         if link.connecting:
             wanted[link.far] = selectors.EVENT_WRITE
@@ -340,7 +340,7 @@ class Relay:
         self._check_triggers(link, flow)
 
     def _allowance(self, flow):
-        """How many bytes this direction may still take before somebody wants it cut."""
+        """How many bytes this direction may still take before a requested cut."""
         counts = [count - flow.forwarded for direction, count in self._triggers
                   if direction == flow.direction and count > flow.forwarded]
         return min([BUFFER_BYTES if self._rate is None else self._tokens, *counts])
@@ -369,7 +369,7 @@ class Relay:
             self._watch(link)
 
     def _set_rate(self, rate):
-        """Also begins each tick, with what may pass in it."""
+        """Also begins each tick with its allowance of bytes."""
         self._rate = rate
         self._tokens = 0 if rate is None else max(int(rate * SLOW_TICK_SECONDS), 1)
         self._next_tick = None if rate is None else time.monotonic() + SLOW_TICK_SECONDS

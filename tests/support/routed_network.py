@@ -13,7 +13,7 @@ CLIENT_NET, SERVER_NET = {4: "10.81.1.", 6: "fd81:1::"}, {4: "10.81.2.", 6: "fd8
 PREFIX = {4: 24, 6: 64}
 SERVER_NAME = "gw.example.org"
 
-# Counts before anything is dropped: what the client would like to open, and what goes through.
+# Counts before anything is dropped: connections that the client tries to open, and bytes.
 COUNTERS = """
 table inet counting {
   counter dials { }
@@ -45,7 +45,7 @@ table ip nat {
   }
 }
 """
-# A NAT that has forgotten a connection drops what belongs to it, as carriers' do.
+# A NAT that has forgotten a connection drops its packets, as carriers' NATs do.
 SILENT_NAT = """
 table ip forgetful {
   chain through {
@@ -57,7 +57,7 @@ table ip forgetful {
 
 
 class RoutedNetwork:
-    """`family` says which addresses the daemons are given; the links have both."""
+    """`family` is that of the addresses that the daemons are given; the links have both."""
 
     def __init__(self, family=4):
         self.family = family
@@ -82,15 +82,15 @@ class RoutedNetwork:
     def _make(self, role):
         namespace = Namespace(role)
         self._made.append(namespace)
-        # Addresses are usable at once, without looking for duplicates first.
+        # Addresses are usable at once, without duplicate address detection.
         for scope in ("all", "default"):
             namespace.sysctl(f"net/ipv6/conf/{scope}/accept_dad", 0)
         return namespace
 
     def _connect(self, namespace, near, far):
         namespace.configure(f"link add {near} type veth peer name {far} netns {self.router.name}")
-        # A link that has just come up may lose the first answer to "who has this address". The network is not back
-        # before the second one, for which the kernel otherwise waits a second.
+        # A link that has just come up may lose the first answer to "who has this address". The network is only back
+        # with the second answer, and the kernel waits a second before it asks again unless this is set.
         for place, link in ((namespace, near), (self.router, far)):
             for family in ("ipv4", "ipv6"):
                 place.sysctl(f"net/{family}/neigh/{link}/retrans_time_ms", 50)
@@ -112,24 +112,24 @@ class RoutedNetwork:
         return f"{SERVER_NET[self.family]}{self._server_hosts[number]}"
 
     def add_server_address(self):
-        """A further address of the server."""
+        """Adds an address to the server."""
         self._server_hosts.append(max(self._server_hosts) + 1)
         self.server.configure(*self._server_setup())
         return self.server_address(-1)
 
     def publish_server(self):
-        """The client's processes know the server by SERVER_NAME, from now on or from their start on."""
+        """From now on the client's processes, also future ones, can resolve SERVER_NAME."""
         self.client.hosts(**{SERVER_NAME: self.server_address()})
 
     def move_server(self):
-        """The server gets another address, loses the old one, and its name says so."""
+        """Gives the server another address instead of the old one, and changes its name's address."""
         old = self._server_hosts[0]
         self._server_hosts = [old + 10]
         self.server.configure(*_addresses("s0", SERVER_NET, old, "del"), *self._server_setup())
         self.publish_server()
 
     def replace_client_address(self):
-        """What a change of network is to the client: the old address goes, another one and a route come."""
+        """Changes the client's network: the old address goes, another one and a route come."""
         old = self._client_host
         self._client_host += 1
         self.client.configure(*_addresses("c0", CLIENT_NET, old, "del"), *self._client_setup())
@@ -140,18 +140,18 @@ class RoutedNetwork:
         self.client.configure("link set c0 down")
 
     def client_link_up(self):
-        # Routes, and IPv6 addresses, went with the link; somebody configures them anew.
+        # Routes and IPv6 addresses were lost with the link and have to be configured anew.
         self.client.configure("link set c0 up", *self._client_setup())
 
     def far_link_down(self):
-        """At the router's other side: the client's own network stays as it is."""
+        """On the far side of the router: the client's own network stays as it is."""
         self.router.configure("link set r1 down")
 
     def far_link_up(self):
         self.router.configure("link set r1 up", *_addresses("r1", SERVER_NET, 1))
 
     def limit(self, megabits):
-        """The rate both ways, with 100 ms worth of a queue."""
+        """Limits the rate in both directions, with a queue of 100 ms."""
         for link in ("r0", "r1"):
             self.router.execute("tc", "qdisc", "replace", "dev", link, "root", "tbf", "rate", f"{megabits}mbit",
                                 "burst", "32kb", "latency", "100ms")
@@ -159,14 +159,14 @@ class RoutedNetwork:
     # -- drops --------------------------------------------------------------------------------
 
     def blackhole(self):
-        """Everything at the router vanishes, both ways."""
+        """The router drops everything, in both directions."""
         self.router.nft(BLACKHOLE)
 
     def heal(self):
         self.router.nft("delete table inet blackhole")
 
     def drop_address(self, address):
-        """Nothing gets to or from one address any more."""
+        """The router drops everything to and from one address."""
         protocol = {4: "ip", 6: "ip6"}[self.family]
         self.router.nft(f"""
 table inet dropped {{
@@ -182,7 +182,7 @@ table inet dropped {{
         self.router.nft("delete table inet dropped")
 
     def reset_links(self, ports):
-        """The connections that the client has from these ports draw a reset with their next packet."""
+        """The next packet of the client's connections from these ports is answered with a reset."""
         self.router.nft(f"""
 table inet resets
 delete table inet resets
@@ -197,16 +197,16 @@ table inet resets {{
     # -- address translation ------------------------------------------------------------------
 
     def translate(self, *, silent=False):
-        """The router masquerades, and after `forget_translations` answers with silence or lets the server reset."""
+        """The router masquerades; after `forget_translations` it drops old connections or lets the server reset them."""
         self.router.nft(NAT)
-        # Waits for the tracking to be there.
+        # Waits until connection tracking works.
         self.router.execute("conntrack", "-L")
         self.router.sysctl("net/netfilter/nf_conntrack_tcp_loose", 0 if silent else 1)
         if silent:
             self.router.nft(SILENT_NAT)
 
     def forget_translations(self):
-        """Rebinding: what is known of connections is lost."""
+        """NAT rebinding: the router forgets all connections."""
         self.router.execute("conntrack", "-D", "-p", "tcp")
 
     # -- counting -----------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class SlowNetwork:
     def close(self):
         if self._wire is not None:
             with contextlib.suppress(ProcessLookupError):
-                # dpipe made a process group of its own for all that it connects.
+                # dpipe has put the processes that it connects into a process group.
                 os.killpg(self._wire.pid, signal.SIGKILL)
             self._wire.wait()
         for namespace in reversed(self._made):

@@ -1,4 +1,4 @@
-"""A real sshd on a loopback port, perhaps of a network namespace, with keys of its own, and the command lines that reach it."""
+"""A real sshd on a loopback port, possibly in a network namespace, with its own keys, and the command lines to reach it."""
 
 import contextlib
 import getpass
@@ -72,7 +72,7 @@ class Sshd:
             return False
 
     def _options(self, config="none"):
-        """Nothing of the user's own configuration, known hosts or agent takes part."""
+        """Options that ignore the user's own configuration, known hosts and agent."""
         options = ["-F", str(config)]
         for setting in ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null",
                         "GlobalKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "IdentityAgent=none",

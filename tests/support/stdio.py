@@ -17,13 +17,13 @@ def stdio_command(stage, *options, service=None, peer=None, key=None):
 
 
 def _as_from_a_shell():
-    """What is started in the background or by nohup(1) ignores signals, and so would what it starts."""
+    """Restores signals that tests started in the background or by nohup(1) ignore, since children inherit that."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
 class Stdio:
-    """A running one; by default with pipes for everything, otherwise with what Popen takes."""
+    """A running `backedpipd stdio`, with pipes for everything unless Popen arguments say otherwise."""
 
     def __init__(self, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings):
         self.process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0,

@@ -21,12 +21,12 @@ class Pattern:
         self._base = memoryview(block + block[:PIECE_BYTES])
 
     def at(self, offset, length):
-        """At most PIECE_BYTES from `offset` on."""
+        """At most PIECE_BYTES, starting at `offset`."""
         begin = offset % self.PERIOD
         return self._base[begin : begin + min(length, PIECE_BYTES)]
 
     def check(self, offset, data):
-        """Fails naming the first position that is not as written."""
+        """Fails and names the first position that differs from the pattern."""
         view = memoryview(data)
         while view:
             expected = self.at(offset, len(view))
@@ -101,7 +101,7 @@ def expect_end(sock):
 
 
 def expect_reset(sock):
-    """The connection must end with a reset, which a plain end of stream is not; data before it counts as noise."""
+    """Fails unless the connection ends with a reset, rather than a plain end of stream; ignores data before it."""
     try:
         while sock.recv(PIECE_BYTES):
             pass
@@ -111,7 +111,7 @@ def expect_reset(sock):
 
 
 def expect_reset_of(connect_there, *arguments):
-    """A connection that is reset as soon as it is there, which may be before connecting has returned."""
+    """Expects a connection that is reset at once, possibly before connecting has returned."""
     try:
         sock = connect_there(*arguments)
     except ConnectionResetError:

@@ -12,7 +12,7 @@ from support.relay import close_with_reset
 from support.streams import PIECE_BYTES, Pattern, read_to_end, receive_exactly, receive_pattern, send_pattern
 from support.waiting import wait_until
 
-# What came of a connection.
+# The outcomes of a connection.
 ENDED = "ended"
 WAS_RESET = "reset"
 
@@ -81,7 +81,7 @@ class Target:
         return outcome
 
     def wait_result(self, count=1, seconds=10):
-        """What the connection that finished as number `count` got; it must have ended cleanly."""
+        """The result of the connection that finished as number `count`; it must have ended cleanly."""
         outcome = self.wait_outcome(count, seconds)
         assert outcome == ENDED, f"the target's connection ended by {outcome}"
         return self.results[count - 1]
@@ -103,7 +103,7 @@ class Target:
 
 
 class EchoTarget(Target):
-    """Sends back what it reads, and its end of stream after the other's."""
+    """Sends back what it reads, and ends its stream after the other end of stream."""
 
     def serve(self, sock):
         buffer = memoryview(bytearray(PIECE_BYTES))

@@ -1,4 +1,4 @@
-"""A terminal of any size and type, by tmux: runs a program that uses the whole screen, types, and reads the screen."""
+"""A terminal of any size and type, inside tmux: runs a full-screen program, types keys, and reads the screen."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ from support.waiting import wait_until
 
 
 class Terminal:
-    """Runs one command line in a shell; what it shows stays when it has ended. A context manager.
+    """Runs one command line in a shell; its output stays visible after its end. A context manager.
 
     `term` is the type that programs see in $TERM; `environment` is added to theirs.
     """
@@ -21,7 +21,7 @@ class Terminal:
                             "set -g remain-on-exit-format ''\n", encoding="utf-8")
         variables = {name: value for name, value in os.environ.items()
                      if name not in ("TMUX", "TERM", "NO_COLOR") and not name.startswith("LC_")}
-        # tmux asks these for what it runs in; there is no terminal around it.
+        # tmux would look here for the terminal that it runs in, and there is none.
         variables |= {"LC_ALL": "C.UTF-8", "TERM": "xterm-256color"} | (environment or {})
         self._tmux("-u", "-f", str(settings), "new-session", "-d", "-x", str(columns), "-y", str(rows),
                    f"exec sh -c {shlex.quote(command)}", environment=variables)
@@ -33,12 +33,12 @@ class Terminal:
         return done.stdout
 
     def screen(self, styles=False):
-        """Its lines; with `styles` as a terminal would get them, escape sequences and all."""
+        """The lines of the screen; with `styles` including escape sequences."""
         lines = self._tmux("capture-pane", "-p", *(["-e"] if styles else [])).split("\n")
         return lines[:-1] if lines[-1] == "" else lines
 
     def wait_screen(self, condition, seconds, what):
-        """Until its text, as one string, fulfils the condition; returns the text."""
+        """Waits until the text of the screen, as one string, fulfils the condition; returns the text."""
         last = ""
 
         def fulfilled():
@@ -53,7 +53,7 @@ class Terminal:
         return self.wait_screen(lambda screen: text in screen, seconds, f"{text!r} on the screen")
 
     def type(self, *keys):
-        """Keys by tmux's names, or letters."""
+        """Types keys, given by tmux's names or as letters."""
         self._tmux("send-keys", *keys)
 
     def resize(self, columns, rows):

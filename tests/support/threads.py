@@ -1,4 +1,4 @@
-"""Holding up one thread of a process, which signals cannot do: they stop all of it."""
+"""Stops one thread of a process. Signals cannot do that: they stop the whole process."""
 
 import ctypes
 import os
@@ -17,14 +17,14 @@ def threads(pid):
 
 
 class StoppedThread:
-    """A thread that does not run while this is entered."""
+    """Stops a thread while the context lasts."""
 
     def __init__(self, thread):
         self._thread = thread
         self._tracer = None
 
     def __enter__(self):
-        # A process of its own: when it ends, the thread goes on.
+        # Done by a separate process, so that the thread goes on when that process ends.
         self._tracer = subprocess.Popen([sys.executable, __file__, str(self._thread)], stdout=subprocess.PIPE)
         assert self._tracer.stdout.readline() == b"stopped\n"
         return self
@@ -47,7 +47,7 @@ def _stop(thread):
     _ptrace(libc, PTRACE_INTERRUPT, thread)
     os.waitpid(thread, WALL)
     print("stopped", flush=True)
-    # Should it be killed meanwhile, its process cannot end before this has seen it.
+    # If the stopped thread is killed, its process cannot end before this tracer has waited for it.
     os.waitpid(thread, WALL)
 
 

@@ -113,7 +113,7 @@ class Tunnel:
     # -- use ----------------------------------------------------------------------------------
 
     def link_options(self):
-        """How another client on the command line says who it is."""
+        """The command line options by which another client authenticates."""
         return self._security("key_path", "link")
 
     @property
@@ -136,7 +136,7 @@ class Tunnel:
         return self.key_line.strip().split(":")[1]
 
     def connect(self, service=None, timeout=30):
-        """A connection of an application, through the tunnel for a service."""
+        """An application's connection through the tunnel for a service."""
         return connect((self.host, self.ports[service or self.service]), patient(timeout))
 
     def daemons(self):

@@ -33,7 +33,7 @@ def patient(seconds):
 
 
 class Deadline:
-    """A point in time that may not be passed."""
+    """A point in time by which something must have happened."""
 
     def __init__(self, seconds):
         self._seconds = patient(seconds)

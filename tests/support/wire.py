@@ -1,4 +1,4 @@
-"""The link protocol spoken by hand, for peers that a well-behaved daemon never is.
+"""The link protocol written by hand, for peers that break the rules.
 
 Everything here is written from proto/PROTOCOL.md and shares nothing with the daemons, so a mistake
 in their codecs cannot hide behind the same mistake here.
@@ -135,7 +135,7 @@ def data_frame(offset, payload, acknowledgement=0):
 
 
 def number_frame(kind, value, acknowledgement=0):
-    """FIN, WINDOW, PING, PONG: their body is one number."""
+    """FIN, WINDOW, PING or PONG, whose body is one number."""
     return frame(kind, struct.pack(">Q", value), acknowledgement)
 
 
@@ -148,7 +148,7 @@ def reset_frame(reason, acknowledgement=0):
 
 
 def filled_with_extensions(message, total_bytes=MAX_HANDSHAKE_BYTES):
-    """The message with one unknown extension that brings it to a size."""
+    """The message, padded to a size by one unknown extension."""
     message.extensions = extension(0xF00D, bytes(total_bytes - len(message.encode()) - 4))
     return message
 
@@ -213,7 +213,7 @@ class Link:
         return got
 
     def wait_closed(self, seconds=10):
-        """Everything the peer still sends until it closes or resets; fails when it does not."""
+        """Everything that the peer sends until it closes or resets; fails when it does neither."""
         deadline = Deadline(seconds)
         rest = getattr(self, "_unread", b"")
         while True:
@@ -229,7 +229,7 @@ class Link:
 
 
 class PlainLink(Link):
-    """For a daemon that was told to run without security: dialled to a server, or accepted from a client."""
+    """A link without security: dialled to a server, or accepted from a client."""
 
     def __init__(self, address=None, accepted=None):
         self.socket = accepted or socket.create_connection(address, timeout=Deadline(10).left())

@@ -18,7 +18,7 @@ using boost::system::error_code;
 
 constexpr std::chrono::seconds kTimeout{5};
 constexpr std::chrono::milliseconds kLongestRetryPause{1000};
-// Far above what the most sessions a daemon can have need.
+// Far above the size of an answer about the most sessions that a daemon can have.
 constexpr std::size_t kMaxAnswerBytes = std::size_t{256} << 20;
 
 }  // namespace
@@ -66,7 +66,7 @@ void PictureFeed::take_line(std::size_t length_bytes) {
   if (!result) return lose(result.error().message);
   if (status_.is_null()) {
     status_ = *std::move(result);
-    // What a daemon never says would otherwise be taken for an answer that is still to come.
+    // After a null, the next line would be taken for the status.
     if (!status_.is_object()) return lose("what answers there is not backedpipd");
     return receive();
   }

@@ -1,5 +1,5 @@
-// Pictures of the daemon, one after the other: asks the control socket at an interval without ever
-// blocking, and again and again when it cannot be reached. Lives on the thread of its io_context.
+// PictureFeed: asks the control socket for the daemon's state at an interval, without blocking, and
+// keeps trying while it cannot be reached. Lives on the thread of its io_context.
 #pragma once
 
 #include <chrono>
@@ -30,7 +30,7 @@ class PictureFeed {
 
   PictureFeed(boost::asio::io_context& context, Settings settings, Handlers handlers);
 
-  // The first picture is asked for at once. The feed must outlive the context's run.
+  // Asks for the first picture at once. The feed must outlive the context's run().
   void start() { ask(); }
 
  private:
@@ -42,7 +42,7 @@ class PictureFeed {
   void take_line(std::size_t length_bytes);
   void lose(std::string problem);
   void rest(std::chrono::milliseconds pause);
-  // A handler of a round that is over does nothing.
+  // True in a handler that must do nothing more: its round is over, or `error` has just ended it.
   bool ended(std::uint64_t round, const boost::system::error_code& error);
 
   Settings settings_;
@@ -53,7 +53,7 @@ class PictureFeed {
   std::uint64_t round_ = 0;
   std::string request_;
   std::string received_;
-  Json status_;  // of this round, once it is there
+  Json status_;  // of this round, once it has arrived
 };
 
 }  // namespace backedpipe::ctl

@@ -11,12 +11,12 @@
 namespace backedpipe::ctl {
 namespace {
 
-// With fewer rows than these, there is no room for these parts beside the sessions.
+// On a screen with fewer rows than these, the parts are left out in favour of the sessions.
 constexpr std::size_t kRowsForDetail = 20;
 constexpr std::size_t kRowsForPeers = 16;
 constexpr std::size_t kRowsForTotals = 14;
 constexpr std::size_t kRowsForKeys = 10;
-// Of a peer, so that its last error has room.
+// The most columns for a peer's name, so that its last error has room.
 constexpr std::size_t kLongestName = 20;
 
 using Lines = std::vector<Line>;
@@ -57,7 +57,7 @@ std::string joined(const std::vector<std::string>& items) {
   return text;
 }
 
-// "" for what is not known, so that joined() leaves it out.
+// "" for an unknown value, so that joined() leaves it out.
 std::string named(std::string_view name, const std::string& value) {
   return value.empty() ? value : std::string(name) + " " + value;
 }
@@ -120,7 +120,7 @@ Style style_of_peer(const Json& peer) {
   return state == "down" ? Style::bad : Style::plain;
 }
 
-// Those that are down first: they are what somebody wants to see.
+// Peers that are down come first, because they matter most.
 Lines peers(const WatchModel& model, ScreenSize screen, WallTime now) {
   const Json& listed = field(model.status(), "peers");
   if (!listed.is_array() || listed.empty() || screen.rows < kRowsForPeers) return {};
@@ -130,7 +130,7 @@ Lines peers(const WatchModel& model, ScreenSize screen, WallTime now) {
   std::stable_partition(order.begin(), order.end(),
                         [](const Json* peer) { return text(*peer, "state") == "down"; });
   const std::size_t room = 2 + (screen.rows - kRowsForPeers) / 4;
-  // No "and 1 more" where the one would have had the same room.
+  // "and 1 more" would take the room of that one peer.
   const std::size_t shown = order.size() <= room ? order.size() : room - 1;
 
   const Painter painter(screen.columns);
@@ -165,7 +165,7 @@ Lines peers(const WatchModel& model, ScreenSize screen, WallTime now) {
     painter.put(line, sessions, right_aligned(count(peer, "sessions"), 8), Style::plain);
     painter.put(line, waiting, right_aligned(count(peer, "waiting"), 7), Style::plain);
     painter.put(line, next, fit(next_try(peer, now), 9), Style::plain);
-    // What once was wrong with a peer that is up no longer matters.
+    // Once a peer is up again, its last error no longer matters.
     painter.put(line, error, up ? std::string() : text(peer, "last_error"), Style::plain);
     lines.push_back(std::move(line));
   }
@@ -175,7 +175,7 @@ Lines peers(const WatchModel& model, ScreenSize screen, WallTime now) {
   return lines;
 }
 
-// Always of the same height, so that nothing moves when another session is selected.
+// Always has the same height, so that nothing moves when another session is selected.
 Lines detail(const WatchModel& model, ScreenSize screen, WallTime now) {
   if (!model.selected() || screen.rows < kRowsForDetail) return {};
   const Json& session = model.sessions()[*model.selected()];
@@ -199,7 +199,7 @@ Lines detail(const WatchModel& model, ScreenSize screen, WallTime now) {
   return lines;
 }
 
-// As many as two lines, without those that do not fit.
+// The keys on at most two lines; keys that do not fit are left out.
 Lines keys(ScreenSize screen) {
   if (screen.rows < kRowsForKeys) return {};
   std::vector<std::string> items{"q quit", "arrows select", "r reverse", "sort by:"};
@@ -232,7 +232,7 @@ Frame frame(const WatchModel& model, ScreenSize screen, WallTime now) {
   append(frame.top, peers(model, screen, now));
   append(frame.bottom, keys(screen));
   if (screen.rows >= kRowsForPeers) frame.top.emplace_back();
-  // Two more: how many sessions there are, and the titles of their table.
+  // Two more rows: the number of sessions, and the titles of their table.
   const std::size_t taken = frame.top.size() + frame.bottom.size() + 2;
   if (screen.rows > taken) frame.session_rows = screen.rows - taken;
   return frame;
@@ -259,7 +259,7 @@ std::size_t session_rows(const WatchModel& model, ScreenSize size) {
 std::vector<Line> lay_out(const WatchModel& model, ScreenSize size, WallTime now) {
   Frame parts = frame(model, size, now);
   const Json& sessions = model.sessions();
-  // By pages, and not line by line: then where a session is depends on nothing that came before.
+  // Whole pages instead of scrolling, so that a session's place does not depend on earlier moves.
   const std::size_t rows = parts.session_rows;
   const std::size_t first = model.selected().value_or(0) / rows * rows;
   const std::size_t shown = std::min(rows, sessions.size() - std::min(first, sessions.size()));
@@ -277,7 +277,7 @@ std::vector<Line> lay_out(const WatchModel& model, ScreenSize size, WallTime now
   append(lines, std::move(parts.bottom));
   if (lines.size() > size.rows) lines.resize(size.rows);
   if (model.problem() != nullptr) {
-    // What is below the message is of the past.
+    // Everything below the message is out of date.
     for (std::size_t i = 1; i < lines.size(); ++i) {
       for (Span& span : lines[i]) {
         if (span.style != Style::title) span.style = Style::faint;

@@ -19,12 +19,12 @@ enum class Style {
   doubtful,      // a link that owes an answer
   bad,           // no link, down
   title,         // of a table
-  sorted_title,  // of the column that it is sorted by
+  sorted_title,  // of the column by which the table is sorted
   selected,
 };
 
-// Text from a column of the screen on; it is harmless (see visible()). A later one covers those
-// before.
+// Text that starts at a column of the screen. It has passed through visible(). A later span covers
+// earlier ones.
 struct Span {
   std::size_t column;
   std::string text;
@@ -38,8 +38,8 @@ struct ScreenSize {
   std::size_t rows;
 };
 
-// At most as many lines as there are rows, none longer than there are columns. When sessions do not
-// fit, it is the page with the selected one that is shown.
+// Returns at most `size.rows` lines of at most `size.columns` columns. When not all sessions fit,
+// it shows the page with the selected one.
 std::vector<Line> lay_out(const WatchModel& model, ScreenSize size, WallTime now);
 
 // How many sessions a page has.

@@ -26,7 +26,7 @@ struct Counters {
   std::uint64_t out = 0;
 };
 
-// Null without a picture before, or if the count has not grown from there.
+// Null if there is no earlier count, or if the count has decreased.
 Json rate(std::uint64_t now, const std::uint64_t* before, double seconds) {
   if (before == nullptr || now < *before || seconds <= 0) return nullptr;
   return static_cast<double>(now - *before) / seconds;
@@ -57,7 +57,7 @@ void WatchModel::update(Json status, Json sessions, Time at) {
     session["out_per_s"] = rate(count(session, "bytes_out"), old ? &old->out : nullptr, seconds);
   }
 
-  // The counters of a daemon that was started again have nothing to do with those before.
+  // The counters of a restarted daemon begin again at 0.
   const bool same = updated_at_ && field(status, "pid") == field(status_, "pid") &&
                     field(status, "instance") == field(status_, "instance");
   const auto total = [&](const char* key) {
@@ -78,7 +78,7 @@ void WatchModel::select(Move move, std::size_t page_rows) {
   if (sessions_.empty()) return;
   const std::size_t last = sessions_.size() - 1;
   const std::size_t step = std::max<std::size_t>(page_rows, 1);
-  // The first key only shows where the selection is.
+  // The first key press only makes the selection visible.
   const std::size_t place = selected_.value_or(0);
   switch (move) {
     case Move::up:

@@ -1,6 +1,5 @@
-// What backedpipctl watch knows: the latest picture of the daemon, how fast bytes move, the order
-// of the sessions, and which of them is selected. No I/O and no clock: see layout.hpp for how it
-// looks.
+// WatchModel: the state of backedpipctl watch: the latest picture of the daemon, the rates, the
+// order of the sessions, and the selected session. No I/O and no clock. layout.hpp draws it.
 #pragma once
 
 #include <chrono>
@@ -16,7 +15,7 @@
 
 namespace backedpipe::ctl {
 
-// A key that sorts. Some name fields that only the model adds: in_per_s and out_per_s.
+// A key on the keyboard that sorts. The fields in_per_s and out_per_s are added by the model.
 struct SortChoice {
   char letter;
   SortKey key;
@@ -37,19 +36,20 @@ class WatchModel {
 
   WatchModel(SortKey sort, bool reverse) : sort_(sort), reverse_(reverse) {}
 
-  // What the daemon answered, at that time. Rates come from the difference to the picture before.
+  // Takes the daemon's answers at time `at`. Rates are the difference from the previous picture.
   void update(Json status, Json sessions, Time at);
-  // There is no answer; the last picture stays.
+  // The daemon cannot be reached; the last picture stays.
   void lose(std::string problem) { problem_ = std::move(problem); }
 
   // Nothing is selected at first. The selection stays with its session when the order changes, and
   // with its place when the session ends.
   void select(Move move, std::size_t page_rows);
-  // A letter that sorts, and the same again to reverse, or 'r'. Others do nothing.
+  // A letter that sorts (pressed again, it reverses the order), or 'r' to reverse. Others do
+  // nothing.
   void press(char letter);
 
   const Json& status() const { return status_; }
-  // In order, each with in_per_s and out_per_s: null in the first picture that has it.
+  // In order, each with in_per_s and out_per_s, which are null when the session is new.
   const Json& sessions() const { return sessions_; }
   Rates rates() const { return rates_; }
   // Why the daemon cannot be reached; null while it can.

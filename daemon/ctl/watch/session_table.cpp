@@ -16,11 +16,11 @@ enum class Align { left, right };
 struct Column {
   std::string_view title;
   std::string_view sorted_by;  // the field, see SortKey
-  unsigned rank;               // who gets room first
+  unsigned rank;               // a column of lower rank gets room first
   std::size_t width;           // at least
   Align align;
-  bool stretches;    // takes what the others leave, as far as it has use for it
-  bool only_if_any;  // is left out when no session has it
+  bool stretches;    // takes room that the others leave, if it needs it
+  bool only_if_any;  // left out when no session has the field
   std::string (*cell)(const Json& session, WallTime now);
 };
 
@@ -40,7 +40,7 @@ std::string size_word(const Json& session, const char* key) {
 
 using S = const Json&;
 
-// From left to right. Those of rank 1 to 10 fill 80 columns.
+// From left to right. The columns of rank 1 to 10 fill a width of 80.
 constexpr std::array kColumns{
     Column{"ID", "id", 2, 8, Align::left, false, false,
            [](S s, WallTime) { return word(s, "id").substr(0, 8); }},
@@ -83,7 +83,7 @@ constexpr std::array kColumns{
            [](S s, WallTime) { return word(s, "application"); }},
     Column{"LINK", "link", 18, 15, Align::left, true, false,
            [](S s, WallTime) { return word(s, "link"); }},
-    // The error that a connected session once had no longer matters.
+    // Once a session is connected again, its last error no longer matters.
     Column{"LAST ERROR", "last_error", 20, 12, Align::left, true, true,
            [](S s, WallTime) {
              return text(s, "state") == "connected" ? std::string() : word(s, "last_error");
@@ -92,7 +92,7 @@ constexpr std::array kColumns{
 
 constexpr std::size_t kGap = 1;
 
-// Where a column is; nothing if it has no room.
+// Where a column is on the screen; nothing if there is no room for it.
 struct Place {
   std::size_t at = 0;
   std::size_t width = 0;
@@ -110,7 +110,7 @@ std::array<std::size_t, kColumns.size()> by_rank() {
   return order;
 }
 
-// One column of the screen at a time, so that a long name does not take what another has use for.
+// Gives each column one cell at a time, so that a long name does not take all the room.
 void stretch(Places& places, const std::vector<Cells>& rows, std::size_t left) {
   std::array<std::size_t, kColumns.size()> wanted{};
   for (std::size_t i = 0; i < kColumns.size(); ++i) {

@@ -1,5 +1,5 @@
-// The table of sessions on the screen of backedpipctl watch: as many columns as its width has room
-// for, always in the same places. Pure functions.
+// The table of sessions on the screen of backedpipctl watch, with as many columns as fit its width,
+// always in the same order. Pure functions.
 #pragma once
 
 #include <cstddef>
@@ -11,10 +11,10 @@ namespace backedpipe::ctl {
 
 struct Page {
   std::size_t first;
-  std::size_t count;  // within the model's sessions
+  std::size_t count;  // of the model's sessions
 };
 
-// The titles, and a line for each session of the page.
+// The titles, then a line for each session of the page.
 std::vector<Line> session_table(const WatchModel& model, Page page, std::size_t columns,
                                 WallTime now);
 

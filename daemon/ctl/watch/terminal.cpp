@@ -12,7 +12,7 @@
 
 #include "daemon/ctl/text.hpp"
 
-// As functions: as macros, their names would be taken from everybody. term.h still takes some.
+// Functions instead of macros, whose short names would collide with others. term.h still has some.
 #define NCURSES_NOMACROS
 #include <curses.h>
 #include <term.h>
@@ -24,7 +24,7 @@ constexpr short kGreen = 1;
 constexpr short kYellow = 2;
 constexpr short kRed = 3;
 
-// One character for each column, where the terminal does not speak UTF-8.
+// One ASCII character per column, for a terminal without UTF-8.
 std::string to_ascii(std::string_view text) {
   static constexpr std::string_view kEllipsis = "\u2026";
   std::string out;
@@ -45,7 +45,7 @@ std::string to_ascii(std::string_view text) {
   return out;
 }
 
-// Each style differs from plain in more than its colour where it matters.
+// Important styles differ from plain by more than their colour.
 attr_t attributes(Style style, bool colour) {
   const auto coloured = [colour](short pair, attr_t otherwise) {
     return colour ? static_cast<attr_t>(COLOR_PAIR(pair)) : otherwise;
@@ -91,7 +91,7 @@ std::optional<std::string> why_no_screen() {
     return "'watch' does not know the terminal '" + visible(name) +
            "': set TERM to what it is, or install its description (package ncurses-term)";
   }
-  // Null when the terminal has none: -1 is for names that stand for no string.
+  // Null when the terminal lacks it; -1 when the name is not that of a string capability.
   const char* place_cursor = ::tigetstr("cup");
   if (place_cursor == nullptr || std::strlen(place_cursor) == 0) {
     return "'watch' cannot draw on a terminal of type '" + visible(name) +
@@ -101,7 +101,7 @@ std::optional<std::string> why_no_screen() {
 }
 
 Terminal::Terminal() : screen_(nullptr), utf8_(false) {
-  // For the characters only: numbers stay as everywhere.
+  // Only for the characters; the format of numbers stays as it is.
   std::setlocale(LC_CTYPE, "");
   utf8_ = std::strcmp(::nl_langinfo(CODESET), "UTF-8") == 0;
   screen_ = ::newterm(nullptr, stdout, stdin);
@@ -136,7 +136,7 @@ void Terminal::adapt() {
   winsize now{};
   if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &now) != 0 || now.ws_row == 0 || now.ws_col == 0) return;
   ::resizeterm(now.ws_row, now.ws_col);
-  // What a terminal does to its content when its size changes is its own affair.
+  // Redraw everything: terminals differ in what they do to their content on a change of size.
   ::clearok(curscr, TRUE);
 }
 
@@ -146,7 +146,7 @@ void Terminal::draw(const std::vector<Line>& picture) {
     for (const Span& span : picture[row]) {
       ::wattrset(stdscr, static_cast<int>(attributes(span.style, colour_)));
       const std::string text = utf8_ ? span.text : to_ascii(span.text);
-      // Fails in the last cell of the screen, after it has drawn it.
+      // Reports an error in the last cell of the screen although it has drawn it.
       ::mvwaddstr(stdscr, static_cast<int>(row), static_cast<int>(span.column), text.c_str());
     }
   }

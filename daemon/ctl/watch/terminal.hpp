@@ -1,5 +1,5 @@
-// The terminal as a screen and a keyboard, by ncurses. There is one at a time, on one thread; its
-// end leaves the terminal as it was.
+// The terminal as a screen and a keyboard, through ncurses. Only one object at a time, on one
+// thread; the destructor restores the terminal.
 #pragma once
 
 #include <optional>
@@ -13,7 +13,7 @@ struct screen;  // ncurses' SCREEN
 
 namespace backedpipe::ctl {
 
-// Why standard input and output cannot be used as a screen; nothing if they can.
+// Why standard input and output cannot be used as a screen and keyboard; nothing if they can.
 std::optional<std::string> why_no_screen();
 
 class Terminal {
@@ -25,8 +25,8 @@ class Terminal {
     WatchModel::Move move = WatchModel::Move::up;  // of a move
   };
 
-  // Colours are used where the terminal has them, unless $NO_COLOR is set (no-color.org). Throws
-  // std::runtime_error, though not after why_no_screen() had no objection.
+  // Uses colours if the terminal has them, unless $NO_COLOR is set (no-color.org). Throws
+  // std::runtime_error, but not if why_no_screen() has returned nothing.
   Terminal();
   ~Terminal();
   Terminal(const Terminal&) = delete;
@@ -38,7 +38,7 @@ class Terminal {
   void draw(const std::vector<Line>& picture);
   // Nothing when no key is waiting. Does not block.
   std::optional<Key> read_key();
-  // Nobody is at the other end any more.
+  // The terminal's other end has been closed.
   bool hung_up() const;
 
  private:

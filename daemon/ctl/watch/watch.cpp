@@ -23,7 +23,7 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-// Everything that can happen, and what it does to the model and the screen.
+// Applies every event (picture, key, signal, timer) to the model and draws the screen.
 class Watch {
  public:
   explicit Watch(const WatchSettings& settings)
@@ -76,7 +76,7 @@ class Watch {
                          });
   }
 
-  // False when this was the last one.
+  // False when a key has ended the watch.
   bool take_keys() {
     while (const auto key = terminal_.read_key()) {
       switch (key->kind) {
@@ -97,7 +97,7 @@ class Watch {
     return true;
   }
 
-  // Ages grow between pictures, too.
+  // Redraws, because ages grow between pictures, too.
   void wait_a_second() {
     second_.expires_after(std::chrono::seconds(1));
     second_.async_wait([this](const error_code& error) {
@@ -109,7 +109,8 @@ class Watch {
 
   asio::io_context context_{1};
   WatchModel model_;
-  // Before the signals: ncurses takes those that nobody has taken, and ours come on top of it.
+  // Before signals_: ncurses handles the signals that have no handler yet; ours then replace its
+  // handlers.
   Terminal terminal_;
   PictureFeed feed_;
   asio::posix::stream_descriptor keyboard_;
@@ -122,7 +123,7 @@ class Watch {
 
 ExitCode watch(const WatchSettings& settings) {
   if (const auto problem = why_no_screen()) return fail(ExitCode::usage, *problem);
-  // With the advice that the screen has no room for.
+  // Printed before the screen is taken, with advice for which the screen has no room.
   const Outcome answer = call(settings.path, {"status"});
   if (!answer) return fail(answer.error().code, answer.error().message);
   Watch(settings).run();

@@ -18,8 +18,8 @@ struct WatchSettings {
   std::chrono::milliseconds interval{1000};
 };
 
-// Until a key or a signal ends it. Fails at once when standard input and output are no terminal, or
-// when the daemon cannot be reached at the start; later it waits for the daemon.
+// Runs until a key or a signal ends it. Fails at once when standard input and output are not a
+// terminal, or when the daemon cannot be reached at the start. Later it waits for the daemon.
 ExitCode watch(const WatchSettings& settings);
 
 }  // namespace backedpipe::ctl
