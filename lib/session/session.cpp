@@ -105,7 +105,7 @@ std::optional<Hello> Session::hello(std::uint64_t generation, TimePoint now) {
   const bool open = !welcomed_ && !pipe_.resetting();
   return Hello{.session = identity_.id,
                .generation = generation,
-               .position = pipe_.position(),
+               .position = pipe_.take_position(),
                .open = open,
                .service = open ? identity_.service : std::string(),
                .reuse = reuse_links_};
@@ -195,7 +195,7 @@ Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now)
   on_attached(now);
   return Welcome{.session = identity_.id,
                  .generation = hello.generation,
-                 .position = pipe_.position(),
+                 .position = pipe_.take_position(),
                  .created = created,
                  .reuse = reuse_agreed_};
 }

@@ -383,7 +383,7 @@ class World {
     while (links_.size() >= 3)
       links_.pop_front();
     links_.push_back({client->generation(), {}});
-    hello_ = client->position();
+    hello_ = client->take_position();
     hello_at_ = now_;
     welcome_.reset();
   }
@@ -396,7 +396,7 @@ class World {
     const auto attached = server->attach(generation, *hello_, now_);
     hello_.reset();
     if (attached) {
-      welcome_ = server->position();
+      welcome_ = server->take_position();
     } else {
       require(forged_ || server->state() == PipeState::closed, "an honest HELLO fits");
     }

@@ -338,8 +338,8 @@ class PipePair {
   void connect() {
     const auto generation = client->connect();
     ASSERT_TRUE(generation.has_value());
-    ASSERT_TRUE(server->attach(*generation, client->position(), now_).has_value());
-    ASSERT_TRUE(client->attach(*generation, server->position(), now_).has_value());
+    ASSERT_TRUE(server->attach(*generation, client->take_position(), now_).has_value());
+    ASSERT_TRUE(client->attach(*generation, server->take_position(), now_).has_value());
   }
 
   // The link breaks; both sides notice, and what was on its way is lost.

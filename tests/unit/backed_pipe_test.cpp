@@ -252,7 +252,7 @@ TEST_F(BackedPipeTakeover, AnAbandonedCandidateDoesNotSwallowAnAcknowledgement) 
   receive(pipe_, data_frame(0, "hello")).value();
   take_all(pipe_, kStart);
   deliver(pipe_);
-  pipe_.position();
+  pipe_.take_position();
   pipe_.tick(at(milliseconds(20)));
   const auto frames = take_frames(pipe_, at(milliseconds(20)));
   ASSERT_FALSE(frames.empty());
@@ -264,13 +264,13 @@ TEST_F(BackedPipeTakeover, AnAbandonedCandidateDoesNotSwallowAWindow) {
   receive(pipe_, data_frame(0, stream_text(0, 64))).value();
   take_all(pipe_, kStart);
   deliver(pipe_);
-  pipe_.position();
+  pipe_.take_position();
   EXPECT_EQ(only(FrameType::window, take_frames(pipe_)), just(FrameType::window, 64, 128));
 }
 
 TEST_F(BackedPipeTakeover, ANewLinkIsToldTheWindowThatOnlyTheOldOneHasHeard) {
   attach();
-  const Position stated = pipe_.position();
+  const Position stated = pipe_.take_position();
   receive(pipe_, data_frame(0, stream_text(0, 64))).value();
   deliver(pipe_);
   EXPECT_EQ(only(FrameType::window, take_frames(pipe_)), just(FrameType::window, 64, 128));
@@ -946,7 +946,7 @@ TEST_F(BackedPipeEnd, AnEndReceivedTwiceIsPassedOnOnce) {
   ASSERT_TRUE(pipe_.end_due());
   pipe_.end_delivered(kStart);
   lose_link();
-  EXPECT_EQ(pipe_.position().delivered, 4U);
+  EXPECT_EQ(pipe_.take_position().delivered, 4U);
   attach();
   receive(pipe_, frame_text(FrameType::fin, 0, 3)).value();
   EXPECT_FALSE(pipe_.end_due());
@@ -956,7 +956,7 @@ TEST_F(BackedPipeEnd, AnEndReceivedAndNotDeliveredStaysAcrossALostLink) {
   attach();
   receive(pipe_, data_frame(0, "bye") + frame_text(FrameType::fin, 0, 3)).value();
   lose_link();
-  EXPECT_EQ(pipe_.position(), (Position{.delivered = 0, .received = 4, .window_limit = 64}));
+  EXPECT_EQ(pipe_.take_position(), (Position{.delivered = 0, .received = 4, .window_limit = 64}));
   EXPECT_EQ(deliver(pipe_), "bye");
   EXPECT_TRUE(pipe_.end_due());
 }
@@ -1272,9 +1272,9 @@ TEST_F(KnownFault, KnownFault5TheOffsetIsTakenWhenTheOldLinkCanChangeItNoMore) {
   attach();
   receive(pipe_, data_frame(0, "hello")).value();
   pipe_.reconnect().value();
-  const Position position = pipe_.position();
+  const Position position = pipe_.take_position();
   EXPECT_EQ(pipe_.receive(1, bytes_of(data_frame(5, " world")), kStart).value(), 30U);
-  EXPECT_EQ(pipe_.position(), position);
+  EXPECT_EQ(pipe_.take_position(), position);
   EXPECT_EQ(position.received, 5U);
   ASSERT_TRUE(pipe_.attach(2, peer_at(0), kStart).has_value());
   receive(pipe_, data_frame(5, " world")).value();
