@@ -34,6 +34,15 @@ TEST_F(BackedPipeSignals, ABareAcknowledgementWaitsTwentyMilliseconds) {
   EXPECT_EQ(offered(pipe_, now + seconds(1)), "");
 }
 
+TEST_F(BackedPipeSignals, WhatWasReceivedAndNotDeliveredIsNotAcknowledged) {
+  const TimePoint now = at(milliseconds(200));
+  receive(pipe_, data_frame(0, "hello"), now).value();
+  deliver(pipe_, now, 2);
+  write(pipe_, "answer");
+  EXPECT_EQ(take_frames(pipe_, now), (std::vector<SeenFrame>{{FrameType::data, 2, 0, "answer"}}));
+  EXPECT_EQ(pipe_.take_position(), (Position{.delivered = 2, .received = 5, .window_limit = 66}));
+}
+
 TEST_F(BackedPipeSignals, FurtherDeliveriesDoNotPutTheAcknowledgementOff) {
   const TimePoint now = at(milliseconds(200));
   receive(pipe_, data_frame(0, "hello"), now).value();

@@ -57,6 +57,18 @@ TEST_F(PipeRecordTest, SaysWhereThePipeIs) {
   EXPECT_FALSE(record.reset_reason || record.reset_received || record.closed);
 }
 
+// The peer may have received it over an older link after it stated its position for this one.
+TEST_F(PipeRecordTest, RemembersInTheMiddleOfAReplayWhatWasEverSent) {
+  attach();
+  write(pipe_, stream_text(0, 30));
+  take_all(pipe_, at(seconds(0)));
+  ASSERT_TRUE(pipe_.attach(2, peer_at(10), at(seconds(0))).has_value());
+  EXPECT_EQ(pipe_.writer().sent(), 10U);
+  EXPECT_EQ(pipe_.record().writer.highest_sent, 30U);
+  ASSERT_TRUE(restored_->restore(pipe_.snapshot()).has_value());
+  EXPECT_TRUE(restored_->attach(3, peer_at(30), at(seconds(0))).has_value());
+}
+
 TEST_F(PipeRecordTest, APipeThatIsBeingResetHoldsNothingToSend) {
   record_under_way();
   pipe_.reset(Reason::expired);
