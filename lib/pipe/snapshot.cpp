@@ -1,5 +1,7 @@
 // BackedPipe::record, restore and snapshot: the state of a pipe without its link.
-#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
 
 #include "pipe/backed_pipe.hpp"
 
