@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <boost/system/errc.hpp>
+
 #include "pipe/invariant.hpp"
 
 namespace backedpipe {
@@ -44,6 +46,26 @@ void BackedReader::delivered(std::size_t count, TimePoint now,
   invariant(count <= ring_.size());
   ring_.release(ring_.begin() + count);
   window_.on_delivered(ring_.begin(), now, round_trip, pool_.scarce());
+}
+
+ReaderRecord BackedReader::record() const {
+  return {.begin_offset = ring_.begin(),
+          .end_offset = ring_.end(),
+          .window_limit = window_.limit(),
+          .window_size_bytes = window_.size_bytes(),
+          .fin_received = fin_received_,
+          .end_delivered = end_delivered_};
+}
+
+Result<void> BackedReader::restore(const ReaderRecord& record, std::span<const ConstBytes> held) {
+  const std::uint64_t size = record.end_offset - record.begin_offset;
+  if (ring_.restore(record.begin_offset, held) != size) {
+    return make_error_code(boost::system::errc::no_buffer_space);
+  }
+  window_.restore(static_cast<std::size_t>(record.window_size_bytes), record.window_limit);
+  fin_received_ = record.fin_received;
+  end_delivered_ = record.end_delivered;
+  return {};
 }
 
 }  // namespace backedpipe

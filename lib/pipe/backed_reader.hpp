@@ -5,8 +5,8 @@
 //     delivered          received            window limit
 //         |-- undelivered ---|---- credit ---------|
 //
-// All absolute offsets; the end of the stream counts as one (see BackedWriter). What was received
-// stays across a lost link. Owned by a BackedPipe; no I/O, no clock.
+// All absolute offsets; the end of the stream takes one sequence number, as in BackedWriter. A lost
+// link loses nothing of what was received. Owned by a BackedPipe; no I/O, no clock.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 
+#include "pipe/pipe_record.hpp"
 #include "pipe/receive_window.hpp"
 #include "pipe/ring_buffer.hpp"
 #include "proto/handshake.hpp"
@@ -26,13 +27,14 @@ class BackedReader {
 
   // --- the link's side
 
-  // Takes the new ones of the bytes at `offset`. Returns how many of `bytes` are dealt with: less
-  // than given only when the pool is exhausted. Errors: protocol_error for a gap or bytes behind
-  // the end of the stream, window_exceeded for bytes beyond the stated limit.
+  // Takes those of the bytes at `offset` that are new. Returns how many of `bytes` are done with,
+  // repeated ones included: fewer than given only when the pool is exhausted. Errors:
+  // protocol_error for a gap or bytes after the end of the stream, window_exceeded for bytes beyond
+  // the stated limit.
   Result<std::size_t> receive(std::uint64_t offset, ConstBytes bytes);
   // The same without a copy: where the bytes [offset, offset + max_bytes) belong, as up to
-  // `out.size()` pieces; returns how many. Nothing where they would be dealt with otherwise, or
-  // when the pool is exhausted. See RingBuffer::prepare.
+  // `out.size()` pieces; returns how many. None if receive() would not store these bytes, or when
+  // the pool is exhausted. See RingBuffer::prepare.
   std::size_t prepare(std::uint64_t offset, std::size_t max_bytes, std::span<MutableBytes> out);
   void commit(std::size_t count) { ring_.commit(count); }
   // The stream ends at `offset`. Error: protocol_error when that contradicts what came before.
@@ -62,9 +64,13 @@ class BackedReader {
   ReceiveWindow& window() { return window_; }
   const ReceiveWindow& window() const { return window_; }
 
- private:
-  friend class PipeSnapshot;
+  // --- its record
 
+  ReaderRecord record() const;
+  // As BackedWriter::restore.
+  Result<void> restore(const ReaderRecord& record, std::span<const ConstBytes> held);
+
+ private:
   SegmentPool& pool_;
   RingBuffer ring_;
   ReceiveWindow window_;

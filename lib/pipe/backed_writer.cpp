@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <boost/system/errc.hpp>
+
 #include "pipe/invariant.hpp"
 
 namespace backedpipe {
@@ -67,8 +69,8 @@ Result<void> BackedWriter::acknowledge(std::uint64_t sequence) {
 }
 
 void BackedWriter::release_acknowledged() {
-  // Not beyond what this link has taken: bytes that wait in a frame for their replay must stay in
-  // memory whatever the peer has of them.
+  // Not beyond what this link has taken: bytes in a frame that waits to be sent must stay in
+  // memory even if the peer already has them.
   const std::uint64_t sequence = std::min(stated_, sent_);
   if (sequence <= acknowledged()) return;
   if (sequence > ring_.end()) fin_acknowledged_ = true;
@@ -83,6 +85,27 @@ void BackedWriter::discard() {
   attached_ = false;
   discarded_ = true;
   ring_.clear();
+}
+
+WriterRecord BackedWriter::record() const {
+  return {.begin_offset = discarded_ ? ring_.end() : ring_.begin(),
+          .end_offset = ring_.end(),
+          .highest_sent = highest_sent_,
+          .finished = finished_,
+          .fin_acknowledged = fin_acknowledged_,
+          .discarded = discarded_};
+}
+
+Result<void> BackedWriter::restore(const WriterRecord& record, std::span<const ConstBytes> held) {
+  const std::uint64_t size = record.end_offset - record.begin_offset;
+  if (ring_.restore(record.begin_offset, held) != size) {
+    return make_error_code(boost::system::errc::no_buffer_space);
+  }
+  scheduled_ = sent_ = highest_sent_ = record.highest_sent;
+  finished_ = record.finished;
+  fin_acknowledged_ = record.fin_acknowledged;
+  discarded_ = record.discarded;
+  return {};
 }
 
 }  // namespace backedpipe

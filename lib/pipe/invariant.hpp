@@ -1,5 +1,5 @@
-// Assertions that stay on in release builds. No input of a peer or an application can reach one:
-// what comes from outside is checked where it enters, and answered with an error.
+// Assertions that stay on in release builds. No input of a peer or an application can violate one:
+// what comes from outside is checked where it enters, and an error answers it.
 #pragma once
 
 #include <cstdio>

@@ -1,6 +1,6 @@
-// MemoryBudget: how many segments a pool may have in use, and how many are. Several pools may share
-// one; then it is theirs to be used from all of their threads, and what it says may be a moment
-// old: segments are taken from it exactly, and judged by it approximately.
+// MemoryBudget: how many segments a pool may have in use, and how many are in use. Several pools
+// may share one, from their own threads. Then take() is exact, but the counts may be a moment old:
+// what is decided by them is approximate. Must outlive its pools.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +11,13 @@ class MemoryBudget {
  public:
   virtual ~MemoryBudget() = default;
 
-  // Takes one, if there is one left. `outbound`: see SegmentPool::Use.
+  // Takes a segment if one is left. `outbound`: see SegmentPool::Use.
   virtual bool take(bool outbound) = 0;
   virtual void give_back(bool outbound) = 0;
 
   std::size_t segment_count() const { return segment_count_; }
   virtual std::size_t in_use() const = 0;
-  virtual std::size_t outbound() const = 0;  // of those
+  virtual std::size_t outbound() const = 0;  // of those in use
 
  protected:
   explicit MemoryBudget(std::size_t segment_count) : segment_count_(segment_count) {}
@@ -28,7 +28,7 @@ class MemoryBudget {
   std::size_t segment_count_;
 };
 
-// Of one pool alone.
+// The budget of one pool alone.
 class OwnBudget final : public MemoryBudget {
  public:
   explicit OwnBudget(std::size_t segment_count) : MemoryBudget(segment_count) {}

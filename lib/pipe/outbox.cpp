@@ -71,7 +71,7 @@ Outbox::Progress Outbox::taken(std::size_t count) {
 }
 
 void Outbox::clear() {
-  // An idle link holds nothing.
+  // An idle link must not hold memory.
   frames_ = std::vector<Entry>();
   front_ = front_taken_ = payload_bytes_ = 0;
   was_partial_ = false;

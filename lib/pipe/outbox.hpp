@@ -1,9 +1,10 @@
-// Outbox: the frames that are on their way to the link. Filled only when it is empty, and never
-// changed after that, so that a link may be offered the same bytes again after a partial write (a
-// TLS record that could not be flushed must be retried with the same bytes). How much it is filled
-// with follows what the link takes at once: much on a fast link, for few system calls; little on a
-// slow one, so that a pong does not wait behind data. Only a filling that used all of the budget
-// can raise it: small ones go through on any link. Part of a BackedPipe.
+// Outbox: the frames that wait for the link to take them. It is filled only when it is empty, and
+// not changed after that, so that a link can be offered the same bytes again after a partial write
+// (TLS requires this of a record that could not be flushed). Part of a LinkState.
+//
+// Its budget, the most payload of one filling, follows what the link takes at once: large on a fast
+// link, for few system calls; small on a slow one, so that a PONG need not wait for much data. Only
+// a filling that used the whole budget can raise it, because small ones go through on any link.
 #pragma once
 
 #include <array>
@@ -19,24 +20,28 @@ namespace backedpipe {
 
 class Outbox {
  public:
+  static constexpr std::size_t kFirstBudgetBytes = std::size_t{64} << 10;
+
+  explicit Outbox(std::size_t budget_bytes = kFirstBudgetBytes) : budget_(budget_bytes) {}
+
   bool empty() const { return front_ == frames_.size(); }
-  // There is DATA in this filling, and not all of the filling has been taken.
+  // The filling has DATA in it and has not been taken completely.
   bool holds_data() const { return !empty() && payload_bytes_ > 0; }
 
   // Appends a frame; DATA with `payload_bytes` bytes that the writer's ring holds at frame.value.
   void add(const Frame& frame, std::size_t payload_bytes = 0);
 
-  // How much payload to fill it with.
+  // The most payload to fill it with.
   std::size_t budget_bytes() const { return budget_; }
 
-  // The bytes to send, as up to `out.size()` pieces; returns how many. They stay the same, but for
-  // what taken() removes from their front.
+  // The bytes to send, as up to `out.size()` pieces; returns how many. They change only by what
+  // taken() removes from their front.
   std::size_t pieces(const RingBuffer& ring, std::span<ConstBytes> out) const;
 
-  // What a call to taken() has completed or advanced: up to where the stream is now with the link.
+  // What a call of taken() has achieved.
   struct Progress {
-    std::uint64_t sequence = 0;  // 0: no DATA and no FIN was among it
-    bool reset = false;          // a RESET has gone out
+    std::uint64_t sequence = 0;  // the link has the stream up to here; 0: no DATA or FIN was taken
+    bool reset = false;          // a RESET has been taken completely
   };
   // The link has taken the first `count` bytes.
   Progress taken(std::size_t count);
@@ -59,9 +64,9 @@ class Outbox {
   std::vector<Entry> frames_;
   std::size_t front_ = 0;        // frames before it are done
   std::size_t front_taken_ = 0;  // bytes of the front frame already taken
-  std::size_t budget_ = std::size_t{64} << 10;
+  std::size_t budget_;
   std::size_t payload_bytes_ = 0;  // of this filling
-  bool was_partial_ = false;       // this filling has not gone out in one piece
+  bool was_partial_ = false;       // the link did not take this filling in one piece
 };
 
 }  // namespace backedpipe

@@ -5,17 +5,16 @@
 namespace backedpipe {
 namespace {
 
-// Round trips in which half of the window is taken. Far apart, or a rate between them would make it
-// grow and shrink all the time: at the first the window is four times what is on its way, at the
-// second 64 times.
+// The window grows or shrinks by the number of round trips in which half of it is taken. At the
+// first number the window is four times what is in flight, at the second 64 times. They are far
+// apart so that no rate makes it grow and shrink in turn.
 constexpr int kGrowsWithin = 2;
 constexpr int kShrinksBeyond = 32;
-// On a way as short as this a large window is judged by the way itself, and twice what is on it is
-// enough: what waits in queues besides is of no use there. It is judged by a longer stretch,
-// because an application that was kept from its work takes much at once. A longer way mostly goes
-// through networks where round trips vary for other reasons, and bytes leave a cache on it in any
-// case.
-constexpr Duration kShortWay = std::chrono::milliseconds(5);
+// On a path this short a large window is judged by the least round trip: twice what the path itself
+// holds is enough, and more would only wait in queues. It is judged over several halves of the
+// window, because an application that was held up takes much at once. On longer paths round trips
+// vary for other reasons, and bytes leave the cache in any case.
+constexpr Duration kShortPath = std::chrono::milliseconds(5);
 constexpr std::size_t kHalvesAtOnce = 8;
 
 }  // namespace
@@ -30,8 +29,8 @@ ReceiveWindow::ReceiveWindow(std::size_t initial_bytes, std::size_t max_bytes)
 void ReceiveWindow::on_delivered(std::uint64_t delivered, TimePoint now,
                                  std::optional<RoundTrip> round_trip, bool scarce) {
   if (scarce) size_ = std::min(size_, initial_);
-  const bool by_the_way = size_ >= kLargeBytes && round_trip && round_trip->least < kShortWay;
-  const std::size_t halves = by_the_way ? kHalvesAtOnce : 1;
+  const bool by_the_path = size_ >= kLargeBytes && round_trip && round_trip->least < kShortPath;
+  const std::size_t halves = by_the_path ? kHalvesAtOnce : 1;
   if (!epoch_start_) {
     epoch_start_ = now;
     epoch_offset_ = delivered;
@@ -39,7 +38,7 @@ void ReceiveWindow::on_delivered(std::uint64_t delivered, TimePoint now,
     if (round_trip) {
       const Duration half_in = (now - *epoch_start_) / static_cast<int>(halves);
       const Duration grows_within =
-          by_the_way ? round_trip->least : kGrowsWithin * round_trip->usual;
+          by_the_path ? round_trip->least : kGrowsWithin * round_trip->usual;
       if (!scarce && half_in < grows_within) {
         size_ = std::min(2 * size_, max_);
       } else if (half_in > kShrinksBeyond * round_trip->usual) {
@@ -50,6 +49,11 @@ void ReceiveWindow::on_delivered(std::uint64_t delivered, TimePoint now,
     epoch_offset_ = delivered;
   }
   limit_ = std::max(limit_, delivered + size_);
+}
+
+void ReceiveWindow::restore(std::size_t size_bytes, std::uint64_t limit) {
+  size_ = size_bytes;
+  limit_ = stated_ = limit;
 }
 
 }  // namespace backedpipe

@@ -9,7 +9,7 @@
 namespace backedpipe {
 namespace {
 
-// Room for so many from the start: as much as an allocation of one or two would take.
+// The index starts with room for this many: the allocator rounds one or two up to as much.
 constexpr std::size_t kFewSegments = 6;
 
 }  // namespace
@@ -38,7 +38,7 @@ void RingBuffer::free_from(std::size_t index) {
 void RingBuffer::free_unused() {
   if (empty()) {
     free_from(first_);
-    // The index itself would be what an idle session still holds.
+    // An idle session must not hold memory for its index either.
     segments_ = std::vector<SegmentIndex>();
     first_ = 0;
   } else {
@@ -134,12 +134,14 @@ void RingBuffer::restart(std::uint64_t offset) {
   begin_ = end_ = offset;
 }
 
-std::size_t RingBuffer::restore(std::uint64_t offset, ConstBytes bytes) {
+std::size_t RingBuffer::restore(std::uint64_t offset, std::span<const ConstBytes> pieces) {
   restart(offset);
   restoring_ = true;
-  const std::size_t written = write(bytes);
+  for (const ConstBytes piece : pieces) {
+    if (write(piece) < piece.size()) break;
+  }
   restoring_ = false;
-  return written;
+  return size();
 }
 
 }  // namespace backedpipe

@@ -1,11 +1,12 @@
 // RingBuffer: the bytes [begin, end) of a stream, addressed by absolute offset, in segments taken
 // from a pool as they are needed and given back as soon as every byte in them is released.
 //
-//      begin           end         reserved
-//        |--- bytes ----|-- prepared --|
-//   [segment 0][segment 1][segment 2][segment 3]      byte at offset o: segment o/size -
-//   begin/size,
-//                                                     there at o % size
+//      begin          end          prepared
+//        |--- bytes ----|-- prepare() --|
+//   [segment 0 ][segment 1 ][segment 2 ][segment 3 ]
+//
+// The byte at offset o is byte o % size of segment o / size - begin / size, counted from the one
+// that holds the byte at begin.
 //
 // Nothing is ever overwritten or evicted: what does not fit is refused with a short count. An empty
 // ring holds no segment. Owned by one BackedReader or BackedWriter, on its worker's thread.
@@ -40,7 +41,7 @@ class RingBuffer {
   std::size_t capacity() const { return capacity_; }
   std::size_t segment_count() const { return segments_.size() - first_; }
 
-  // Writable memory behind the end, at most `max_bytes`, as up to `out.size()` pieces; returns how
+  // Writable memory after the end, at most `max_bytes`, as up to `out.size()` pieces; returns how
   // many. Less than asked, or nothing, when the capacity or the pool is exhausted. Valid until the
   // next call of any other non-const function; what is not committed is given back then.
   std::size_t prepare(std::size_t max_bytes, std::span<MutableBytes> out);
@@ -48,7 +49,7 @@ class RingBuffer {
   // empty.
   void commit(std::size_t count);
 
-  // Copies as much of `bytes` as fits behind the end; returns how much that was.
+  // Copies as much of `bytes` as fits after the end; returns how much that was.
   std::size_t write(ConstBytes bytes);
 
   // The bytes [offset, offset + max_bytes) as far as they exist, as up to `out.size()` pieces;
@@ -65,11 +66,11 @@ class RingBuffer {
   // Forgets everything; the ring stays at its end.
   void clear() { release(end_); }
 
-  // Lets an empty ring go on at another offset.
+  // Lets an empty ring continue at another offset.
   void restart(std::uint64_t offset);
-  // The same, with bytes that a ring has held before: they may use the whole pool. Returns how many
-  // fit.
-  std::size_t restore(std::uint64_t offset, ConstBytes bytes);
+  // The same, with bytes that a ring has held before, which is why they may use the whole pool.
+  // Returns how many fit.
+  std::size_t restore(std::uint64_t offset, std::span<const ConstBytes> pieces);
 
  private:
   std::size_t index_of(std::uint64_t offset) const;
@@ -81,7 +82,7 @@ class RingBuffer {
   std::size_t capacity_;
   std::uint64_t begin_ = 0;
   std::uint64_t end_ = 0;
-  // segments_[first_] holds begin_; slots before first_ are spent and swept together now and then.
+  // segments_[first_] holds begin_. The slots before it are free, and erased several at a time.
   std::vector<SegmentIndex> segments_;
   std::size_t first_ = 0;
   bool restoring_ = false;

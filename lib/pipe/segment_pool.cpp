@@ -28,12 +28,11 @@ SegmentPool::SegmentPool(std::span<std::byte> arena, MemoryBudget& budget,
 
 std::size_t SegmentPool::left_for(Use use) const {
   const std::size_t all = budget_->segment_count();
-  // Others may be in the middle of taking the last one.
+  // Other pools may be taking the last one at this moment.
   const std::size_t left = all - std::min(all, budget_->in_use());
   if (use == Use::inbound) return left;
   const std::size_t share = all - all / 4;
-  // Nor does who comes next with bytes to send take the last that is kept for who comes next with
-  // bytes from a link.
+  // A sixteenth stays reserved for inbound bytes.
   const std::size_t kept = all / 16;
   const std::size_t outbound = budget_->outbound();
   if (outbound >= share || left <= kept) return 0;
@@ -84,7 +83,7 @@ std::size_t SegmentPool::trim(const Trim& trim, const Discard& discard) {
     first = last;
   }
   warm_.erase(warm_.begin(), end);
-  // Those that were too many for this call need not wait for as long again.
+  // Those beyond `at_most` need not wait for another period.
   unused_ = count == trim.at_most ? unused_ - count : warm_.size();
   if (warm_.capacity() / 4 > warm_.size()) warm_.shrink_to_fit();
   return count;
@@ -103,7 +102,7 @@ void SegmentPool::set_cold(SegmentIndex segment) {
   ++cold_count_;
 }
 
-// The lowest, so that those in use stay close together.
+// The lowest one, so that the segments in use stay close together.
 SegmentIndex SegmentPool::take_cold() {
   while (cold_[lowest_cold_] == 0)
     ++lowest_cold_;

@@ -1,10 +1,10 @@
 // SegmentPool hands out equal pieces of one arena of memory, by index. One pool belongs to one
-// worker and is used on its thread only; every ring of that worker takes its storage from it. How
-// many segments all workers together have in use is a matter of the budget that they share. The
+// worker and is used on its thread only; every ring of that worker takes its storage from it. All
+// workers' pools may share one budget, which limits how many segments are in use together. The
 // arena's memory belongs to whoever made the pool and must outlive it.
 //
-// A free segment that has been used is warm as long as its memory is there, and cold once trim()
-// has given that back. Warm ones are a stack whose bottom has been free for longest.
+// A free segment that has been used is warm while it still has its memory, and cold once trim() has
+// given that back. The warm ones are a stack: the bottom has been free for longest.
 #pragma once
 
 #include <cstddef>
@@ -23,31 +23,32 @@ using SegmentIndex = std::uint32_t;
 
 class SegmentPool {
  public:
-  // Who asks. Bytes that came over a link may use all of the memory, bytes that an application
-  // wants to send only three quarters of it: what is already on its way must have somewhere to go,
-  // or the acknowledgements behind it could never be read.
+  // Inbound bytes came over a link and may use all of the memory. Outbound bytes, which an
+  // application wants to send, may use three quarters: bytes that are in flight must have somewhere
+  // to go, or the acknowledgements that follow them could never be read.
   enum class Use { inbound, outbound };
 
   static constexpr std::size_t kDefaultSegmentBytes = std::size_t{64} << 10;
 
-  // `segment_bytes` must be a power of two. What is left of the arena behind the last whole segment
-  // is not used; an arena without a single segment is allowed and always exhausted.
+  // `segment_bytes` must be a power of two. What remains of the arena after the last whole segment
+  // is not used. An arena smaller than one segment is allowed; such a pool is always exhausted.
   explicit SegmentPool(std::span<std::byte> arena,
                        std::size_t segment_bytes = kDefaultSegmentBytes);
-  // The same, with a budget that others take from too; it must outlive the pool.
+  // The same, with a budget that other pools share; it must outlive the pool.
   SegmentPool(std::span<std::byte> arena, MemoryBudget& budget,
               std::size_t segment_bytes = kDefaultSegmentBytes);
   SegmentPool(const SegmentPool&) = delete;
   SegmentPool& operator=(const SegmentPool&) = delete;
 
-  // A segment with undefined content, the most recently freed first so that it is still in cache;
-  // nothing when the share for this use is exhausted. `held` is how many the asking ring has
-  // already: one that has any gets no more once it holds twice what is left, so that those who
-  // compete end up with about the same (the dynamic thresholds of shared-memory switches: Choudhury
-  // and Hahne, 1998). An eighth is not counted as left: however long the others hold on, who comes
-  // next with nothing gets something.
+  // A segment with undefined content, or nothing when the share for this use is exhausted. The most
+  // recently freed one comes first, because it is still in cache. `held` is how many segments the
+  // asking ring has. A ring that holds some gets no more once it has twice what is left, so that
+  // competing rings end up with about the same (the dynamic thresholds of shared-memory switches:
+  // Choudhury and Hahne, 1998). An eighth is not counted as left for those: a ring that holds
+  // nothing can always get a segment.
   std::optional<SegmentIndex> allocate(Use use, std::size_t held = 0);
-  // For bytes that were held before, from which no share is kept: nothing when all is in use.
+  // For bytes that a ring has held before, which may use all of the memory. Nothing when all of it
+  // is in use.
   std::optional<SegmentIndex> allocate_restored(Use use);
   // `use` is what it was allocated for.
   void free(SegmentIndex segment, Use use);
@@ -59,17 +60,16 @@ class SegmentPool {
   // --- giving memory back
 
   struct Trim {
-    std::size_t keep = 0;     // warm segments that stay, however long they have been free
-    std::size_t at_most = 0;  // segments in this call
+    std::size_t keep = 0;     // this many segments stay warm, however long they have been free
+    std::size_t at_most = 0;  // this many segments are trimmed in one call
   };
-  // What is in there is not needed any more: its memory can go.
+  // Gives the memory of these segments back; their content is not needed.
   using Discard = std::function<void(std::span<std::byte>)>;
-  // Lets the memory of those segments go that have been free ever since the call before, those that
-  // have been free for longest first. Calls `discard` once for neighbours. Returns how many it
-  // were.
+  // Gives back the memory of segments that have been free since the previous call, the longest free
+  // first. Calls `discard` once for each run of neighbours. Returns the number of segments.
   std::size_t trim(const Trim& trim, const Discard& discard);
-  // Calls `surplus` once, when a segment is freed and more than `keep` are warm then; it must not
-  // use the pool. One at a time: a later call replaces it.
+  // Calls `surplus` once, when a segment is freed and more than `keep` are warm; it must not use
+  // the pool. One at a time: a later call replaces it.
   void when_surplus(std::size_t keep, std::function<void()> surplus);
   std::size_t warm_count() const { return warm_.size(); }
 
@@ -82,7 +82,7 @@ class SegmentPool {
   std::size_t segment_count() const { return budget_->segment_count(); }
   bool shares_budget() const { return !own_budget_; }
 
-  // Memory is getting short: windows go back to their first size.
+  // Memory is getting short: windows return to their first size.
   bool scarce() const { return budget_->in_use() > budget_->segment_count() / 2; }
 
  private:
@@ -97,12 +97,11 @@ class SegmentPool {
   std::size_t segment_bytes_;
   std::optional<OwnBudget> own_budget_;
   MemoryBudget* budget_;
-  SegmentIndex untouched_ =
-      0;  // segments from here on have never been used: their pages are not there
+  SegmentIndex untouched_ = 0;  // the first segment never used: it and those after have no pages
   std::vector<SegmentIndex> warm_;
-  std::size_t unused_ = 0;  // of those, from the bottom: free since the latest trim()
-  // A bit for each, set for those that are cold: a list would stay as long as the largest burst
-  // made it.
+  std::size_t unused_ = 0;  // this many of them, from the bottom, are free since the latest trim()
+  // One bit for each segment, set if it is cold. A list would stay as long as after the largest
+  // burst.
   std::vector<std::uint64_t> cold_;
   std::size_t cold_count_ = 0;
   std::size_t lowest_cold_ = 0;  // no word of cold_ before this one has a bit set

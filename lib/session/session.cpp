@@ -100,7 +100,7 @@ Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now)
   on_attached(reuse, now);
   return Welcome{.session = identity_.id,
                  .generation = hello.generation,
-                 .position = pipe_.position(),
+                 .position = pipe_.take_position(),
                  .created = created,
                  .reuse = reuse};
 }
@@ -307,6 +307,48 @@ std::optional<Session::Action> Session::next_action() {
   // reset.
   if (action.kind == Kind::ended) pipe_.close();
   return action;
+}
+
+// --- its state, without links
+
+SessionRecord Session::record() const {
+  return {.id = identity_.id,
+          .role = identity_.role,
+          .service = identity_.service,
+          .server_knows = dials() ? dialling_->server_knows : ServerKnows::no,
+          .application_reset = application_reset_,
+          .links = links_,
+          .pipe = pipe_.record()};
+}
+
+Result<void> Session::restore(const SessionRecord& record, const HeldBytes& held) {
+  if (record.role == Role::server) dialling_.reset();
+  if (record.role == Role::client && !dials()) return Reason::protocol_error;
+  const auto restored = pipe_.restore(record.pipe, held);
+  if (!restored) return restored;
+  identity_ = {.id = record.id, .role = record.role, .service = record.service};
+  if (dials()) dialling_->server_knows = record.server_knows;
+  application_reset_ = record.application_reset;
+  links_ = record.links;
+  if (resetting()) {
+    phase_ = Phase::resetting;
+  } else if (dials() && pipe_.done()) {
+    phase_ = Phase::lingering;
+  } else if (!dials() || record.server_knows == ServerKnows::yes) {
+    phase_ = Phase::open;
+  }
+  return restored;
+}
+
+std::vector<std::byte> Session::snapshot() const {
+  return encode(record(), pipe_.held().bytes());
+}
+
+Result<void> Session::restore(ConstBytes snapshot) {
+  const auto decoded = decode_session_record(snapshot);
+  if (!decoded) return decoded.error();
+  return restore(decoded->record,
+                 {.outbound = {&decoded->outbound, 1}, .inbound = {&decoded->inbound, 1}});
 }
 
 }  // namespace backedpipe

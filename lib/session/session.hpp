@@ -34,10 +34,9 @@
 #include "session/dialling_side.hpp"
 #include "session/handshake.hpp"
 #include "session/liveness.hpp"
+#include "session/session_record.hpp"
 
 namespace backedpipe {
-
-enum class Role : std::uint8_t { client, server };
 
 struct SessionOptions {
   PipeOptions pipe;
@@ -45,16 +44,6 @@ struct SessionOptions {
   BackoffOptions backoff;
   Duration resume_timeout = std::chrono::hours(24);
   bool reuse_links = true;  // when a session has ended well, its link is good for another
-};
-
-// What outlives the process of a session, besides the bytes that its pipe holds.
-struct SessionRecord {
-  SessionId id;
-  Role role = Role::client;
-  std::string service;
-  DiallingSide::ServerKnows server_knows = DiallingSide::ServerKnows::no;  // client
-  bool application_reset = false;
-  std::uint64_t links = 0;
 };
 
 class Session {
@@ -199,8 +188,10 @@ class Session {
   // --- its state, without links
 
   SessionRecord record() const;
-  // The record and the pipe's snapshot as bytes. restore() wants a newly made session; of the
-  // dialling side, if the bytes are of one.
+  // Precondition: newly made; of the dialling side, if the record is of one. Errors, after which the
+  // session is unusable: as BackedPipe::restore().
+  Result<void> restore(const SessionRecord& record, const HeldBytes& held);
+  // The same as one sequence of bytes; protocol_error also for bytes that are no snapshot.
   std::vector<std::byte> snapshot() const;
   Result<void> restore(ConstBytes snapshot);
 

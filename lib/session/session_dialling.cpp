@@ -60,7 +60,7 @@ std::optional<Hello> Session::begin_handshake(std::uint64_t generation, TimePoin
   dialling_->hello_at = now;
   return Hello{.session = identity_.id,
                .generation = generation,
-               .position = pipe_.position(),
+               .position = pipe_.take_position(),
                .open = open,
                .service = open ? identity_.service : std::string(),
                .reuse = reuse_links_};

@@ -24,8 +24,8 @@ constexpr backedpipe::TimePoint kNow{};
 bool link(BackedPipe& client, BackedPipe& server) {
   const auto generation = client.connect();
   if (!generation) return false;
-  const backedpipe::Position of_client = client.position();
-  const backedpipe::Position of_server = server.position();
+  const backedpipe::Position of_client = client.take_position();
+  const backedpipe::Position of_server = server.take_position();
   return server.attach(*generation, of_client, kNow).has_value() &&
          client.attach(*generation, of_server, kNow).has_value();
 }

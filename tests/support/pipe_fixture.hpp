@@ -156,6 +156,12 @@ inline std::vector<SeenFrame> only(FrameType type, const std::vector<SeenFrame>&
   return chosen;
 }
 
+// What a pipe puts on a link when it has nothing but this to say.
+inline std::vector<SeenFrame> just(FrameType type, std::uint64_t acknowledgement,
+                                   std::uint64_t value = 0) {
+  return {{type, acknowledgement, value, ""}};
+}
+
 // The stream's bytes among the frames, in the order they were sent.
 inline std::string payload_of(const std::vector<SeenFrame>& frames) {
   std::string payload;
@@ -165,6 +171,10 @@ inline std::string payload_of(const std::vector<SeenFrame>& frames) {
 }
 
 // --- one pipe
+
+inline std::size_t write(BackedPipe& pipe, std::string_view text) {
+  return pipe.write(bytes_of(text));
+}
 
 // Everything the pipe offers to its link, without taking any of it.
 inline std::string offered(BackedPipe& pipe, TimePoint now) {
@@ -339,8 +349,8 @@ class PipePair {
   void connect() {
     const auto generation = client->connect();
     ASSERT_TRUE(generation.has_value());
-    ASSERT_TRUE(server->attach(*generation, client->position(), now_).has_value());
-    ASSERT_TRUE(client->attach(*generation, server->position(), now_).has_value());
+    ASSERT_TRUE(server->attach(*generation, client->take_position(), now_).has_value());
+    ASSERT_TRUE(client->attach(*generation, server->take_position(), now_).has_value());
   }
 
   // The link breaks; both sides notice, and the bytes in flight are lost.

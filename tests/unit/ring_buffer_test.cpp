@@ -303,7 +303,7 @@ TEST(RingBuffer, HoldsAtMostTwiceWhatItLeaves) {
 TEST(RingBuffer, RestoresWithAllOfThePool) {
   ArenaPool pool(4, 16);
   RingBuffer ring(*pool, Use::outbound, 1000);
-  EXPECT_EQ(ring.restore(32, bytes_of(stream_text(32, 100))), 64U);
+  EXPECT_EQ(ring.restore(32, std::array{bytes_of(stream_text(32, 100))}), 64U);
   EXPECT_EQ(held_text(ring, 32), stream_text(32, 64));
   ring.release(48);
   EXPECT_EQ(ring.write(bytes_of("x")), 0U) << "three quarters again, once that is done";

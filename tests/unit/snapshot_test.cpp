@@ -34,7 +34,7 @@ class SnapshotTest : public OnePipe {
     const Position peer{.delivered = pipe.writer().acknowledged(),
                         .received = pipe.writer().acknowledged(),
                         .window_limit = pipe.writer().acknowledged() + 100};
-    pipe.position();
+    pipe.take_position();
     if (pipe.attach(pipe.generation() + 1, peer, kStart)) {
       for (int i = 0; i < 100 && !take(pipe, kStart, SIZE_MAX).empty(); ++i) {
       }
@@ -57,7 +57,7 @@ TEST_F(SnapshotTest, AnUnusedPipeIsRestoredAsUnused) {
   ASSERT_TRUE(restore(pipe_.snapshot()).has_value());
   EXPECT_EQ(restored_->state(), PipeState::disconnected);
   EXPECT_EQ(restored_->generation(), 0U);
-  EXPECT_EQ(restored_->position(), pipe_.position());
+  EXPECT_EQ(restored_->take_position(), pipe_.take_position());
   EXPECT_EQ(restored_->connect().value(), 1U);
   EXPECT_EQ(new_pool_->segments_in_use(), 0U);
 }
@@ -67,7 +67,7 @@ TEST_F(SnapshotTest, GoesOnAsIfTheLinkHadDropped) {
   ASSERT_TRUE(restore(snapshot).has_value());
   EXPECT_EQ(restored_->state(), PipeState::disconnected);
   EXPECT_EQ(restored_->snapshot(), snapshot);
-  EXPECT_EQ(restored_->position(), pipe_.position());
+  EXPECT_EQ(restored_->take_position(), pipe_.take_position());
   EXPECT_EQ(deliverable_text(*restored_), stream_text(19, 30));
   EXPECT_EQ(restored_->connect().value(), 2U);
   ASSERT_TRUE(restored_->attach(2, peer_at(30), kStart).has_value());

@@ -43,8 +43,8 @@ struct Pair {
 
   Pair() {
     const auto generation = near.connect();
-    if (!far.attach(*generation, near.position(), now) ||
-        !near.attach(*generation, far.position(), now))
+    if (!far.attach(*generation, near.take_position(), now) ||
+        !near.attach(*generation, far.take_position(), now))
       std::abort();
   }
 };
