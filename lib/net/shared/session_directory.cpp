@@ -5,7 +5,7 @@
 namespace backedpipe {
 
 void SessionDirectory::limit(const RegistryOptions& options, std::size_t max_handshakes) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   registry_.limit(options);
   admission_.limit(max_handshakes);
 }
@@ -13,7 +13,7 @@ void SessionDirectory::limit(const RegistryOptions& options, std::size_t max_han
 SessionDirectory::Ruling SessionDirectory::rule(const Hello& hello, std::string_view identity,
                                                 Reason service_verdict, SessionHolder& asker,
                                                 bool draining, TimePoint now) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   const SessionRegistry::Decision decision = registry_.decide(hello, identity, service_verdict);
   if (decision.verdict == SessionRegistry::Verdict::refuse) return Refuse{decision.reason};
   if (decision.verdict == SessionRegistry::Verdict::resume) {
@@ -36,33 +36,33 @@ SessionDirectory::Ruling SessionDirectory::rule(const Hello& hello, std::string_
 }
 
 Reason SessionDirectory::end_of(const SessionId& id, std::string_view identity) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   return registry_.end_of(id, identity);
 }
 
 void SessionDirectory::attached(const SessionId& id) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   registry_.attached(id);
 }
 
 void SessionDirectory::detached(const SessionId& id, TimePoint now) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   registry_.detached(id, now);
 }
 
 void SessionDirectory::end(const SessionId& id, Reason reason, TimePoint now) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   registry_.end(id, reason, now);
   holders_.erase(id);
 }
 
 void SessionDirectory::tick(TimePoint now) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   registry_.tick(now);
 }
 
 Admission::Ticket SessionDirectory::enter(const std::string& source, SessionHolder& asker) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   const Admission::Admitted admitted = admission_.enter(source);
   handshakes_.emplace(admitted.ticket, &asker);
   if (admitted.evicted) {
@@ -75,7 +75,7 @@ Admission::Ticket SessionDirectory::enter(const std::string& source, SessionHold
 }
 
 void SessionDirectory::leave(Admission::Ticket ticket) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   admission_.leave(ticket);
   handshakes_.erase(ticket);
 }

@@ -5,12 +5,12 @@
 #pragma once
 
 #include <cstddef>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <variant>
 
+#include "net/shared/mutex.hpp"
 #include "net/shared/session_holder.hpp"
 #include "session/admission.hpp"
 #include "session/registry.hpp"
@@ -54,11 +54,11 @@ class SessionDirectory {
   void leave(Admission::Ticket ticket);
 
  private:
-  std::mutex mutex_;
-  SessionRegistry registry_;
-  std::unordered_map<SessionId, SessionHolder*> holders_;
-  Admission admission_;
-  std::unordered_map<Admission::Ticket, SessionHolder*> handshakes_;
+  Mutex mutex_;
+  SessionRegistry registry_ GUARDED_BY(mutex_);
+  std::unordered_map<SessionId, SessionHolder*> holders_ GUARDED_BY(mutex_);
+  Admission admission_ GUARDED_BY(mutex_);
+  std::unordered_map<Admission::Ticket, SessionHolder*> handshakes_ GUARDED_BY(mutex_);
 };
 
 }  // namespace backedpipe
