@@ -12,6 +12,7 @@
 #include "net/clock.hpp"
 #include "net/events/event_log.hpp"
 #include "net/node/session_options.hpp"
+#include "net/worker/network_reaction.hpp"
 
 namespace backedpipe {
 namespace {
