@@ -22,6 +22,7 @@
 #include "net/thread/blocked_signals.hpp"
 #include "net/thread/event_loop.hpp"
 #include "net/thread/worker_context.hpp"
+#include "net/worker/network_reaction.hpp"
 
 namespace backedpipe {
 namespace {

@@ -54,7 +54,7 @@ void SessionRegistry::detached(const SessionId& id, TimePoint now) {
   const auto found = sessions_.find(id);
   if (found == sessions_.end() || found->second.detached_since) return;
   found->second.detached_since = now;
-  owned_by_.at(found->second.identity).detached.emplace(now, id);
+  owned_by(found->second.identity).detached.emplace(now, id);
 }
 
 bool SessionRegistry::end(const SessionId& id, Reason reason, TimePoint now) {
@@ -81,9 +81,16 @@ void SessionRegistry::tick(TimePoint now) {
   }
 }
 
+// Of an identity that has a session.
+SessionRegistry::Owned& SessionRegistry::owned_by(const std::string& identity) {
+  const auto found = owned_by_.find(identity);
+  invariant(found != owned_by_.end());
+  return found->second;
+}
+
 void SessionRegistry::forget_detached(const SessionId& id, Entry& entry) {
   if (!entry.detached_since) return;
-  owned_by_.at(entry.identity).detached.erase({*entry.detached_since, id});
+  owned_by(entry.identity).detached.erase({*entry.detached_since, id});
   entry.detached_since.reset();
 }
 

@@ -83,6 +83,7 @@ class SessionRegistry {
     Detached detached;
   };
 
+  Owned& owned_by(const std::string& identity);
   void forget_detached(const SessionId& id, Entry& entry);
 
   RegistryOptions options_;

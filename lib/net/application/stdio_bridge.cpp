@@ -6,7 +6,6 @@
 #include <chrono>
 #include <fcntl.h>
 #include <future>
-#include <mutex>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +17,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "net/shared/mutex.hpp"
 #include "net/thread/blocked_signals.hpp"
 
 namespace backedpipe {
@@ -75,9 +75,9 @@ struct StdioBridge::Shared : std::enable_shared_from_this<StdioBridge::Shared> {
   const int output;
   int socket = -1;
   std::atomic<bool> stopped{false};
-  std::mutex mutex;  // of what follows
-  bool listening = true;
-  Handlers handlers;
+  Mutex mutex;
+  bool listening GUARDED_BY(mutex) = true;
+  Handlers handlers;  // set before the threads begin; used on the thread of `io`
 
   std::vector<std::pair<std::thread, std::future<void>>> threads;  // not for the threads
 };
@@ -160,7 +160,7 @@ void StdioBridge::Shared::fail(const std::string& why) {
 }
 
 void StdioBridge::Shared::post(std::function<void()> call) {
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   if (!listening) return;
   boost::asio::post(io, [self = shared_from_this(), call = std::move(call)] {
     // That of stop() is the same thread.
@@ -198,7 +198,7 @@ StreamSocket StdioBridge::start(Handlers handlers) {
 void StdioBridge::stop() {
   if (shared_->stopped.exchange(true)) return;
   {
-    const std::lock_guard lock(shared_->mutex);
+    const MutexLock lock(shared_->mutex);
     shared_->listening = false;
   }
   // Wakes both.

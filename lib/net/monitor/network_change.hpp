@@ -1,16 +1,12 @@
-// NetworkChange: what the system has noticed about the network, and what follows for the links of a
-// client. A daemon that learns of it at once need not wait until silence tells. All but the last
-// function is free of I/O.
+// NetworkChange: what the system has noticed about the network, and what follows for a link. A daemon
+// that learns of it at once need not wait until silence tells. Free of I/O.
 #pragma once
 
 #include <optional>
-#include <vector>
 
 #include "pipe/time.hpp"
 
 namespace backedpipe {
-
-class Client;
 
 struct NetworkChange {
   // An address, a route or an interface came or went: packets may take another way from now on.
@@ -61,16 +57,5 @@ enum class LinkDoubt { none, ask, distrust };
 
 // Ask: whether it still answers. Distrust: another link is to be tried beside it now.
 LinkDoubt doubt(const NetworkChange& change, const LinkFacts& link);
-
-// How many links have lost our trust, or have to show that they deserve it.
-struct Doubted {
-  std::size_t distrusted_count = 0;
-  std::size_t asked_count = 0;
-};
-
-// Lets a client's links know: on the client's thread, once the gates know.
-Doubted apply(const NetworkChange& change, Client& client);
-// One line for the log, about the clients of all workers.
-void log_change(const NetworkChange& change, const std::vector<Doubted>& doubted);
 
 }  // namespace backedpipe

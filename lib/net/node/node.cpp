@@ -12,6 +12,7 @@
 #include "net/clock.hpp"
 #include "net/events/event_log.hpp"
 #include "net/node/session_options.hpp"
+#include "net/worker/network_reaction.hpp"
 
 namespace backedpipe {
 namespace {
@@ -83,7 +84,7 @@ void Node::start() {
   workers_.start();
   workers_.gather([](Worker& worker) {
     worker.client.start();
-    worker.server.start();
+    worker.acceptor.start();
   });
   watch_network();
   forget_tombstones_later();
@@ -105,11 +106,11 @@ void Node::watch_network() {
 // All of it is checked, and every listener bound, before any of it is used. Throws.
 void Node::use(const Settings& settings, ListeningSockets& sockets) {
   const Client::SecurityOfPeers of_peers = Client::read_security(settings);
-  const Server::SecurityOfListeners of_listeners = Server::read_security(settings);
-  std::vector<std::pair<Client::Plan, Server::Plan>> plans;
+  const LinkListeners::Securities of_listeners = LinkListeners::read_security(settings);
+  std::vector<std::pair<Client::Plan, Acceptor::Plan>> plans;
   for (const auto& worker : workers_.all()) {
     Client::Plan plan = worker->client.plan(settings, of_peers, sockets);
-    plans.emplace_back(std::move(plan), worker->server.plan(settings, of_listeners, sockets));
+    plans.emplace_back(std::move(plan), worker->acceptor.plan(settings, of_listeners, sockets));
   }
   const Limits& limits = settings.limits;
   shared_.directory.limit(
@@ -117,10 +118,10 @@ void Node::use(const Settings& settings, ListeningSockets& sockets) {
        .max_sessions_per_identity = limits.max_sessions_per_identity.value_or(limits.max_sessions)},
       limits.max_handshakes);
   workers_.gather([&](Worker& worker) {
-    auto& [of_client, of_server] = plans[worker.context.number()];
+    auto& [of_client, of_acceptor] = plans[worker.context.number()];
     worker.context.use(session_options(settings));
     worker.client.use(std::move(of_client));
-    worker.server.use(std::move(of_server));
+    worker.acceptor.use(std::move(of_acceptor));
   });
   shared_.gates.kick_all();
 }
@@ -162,7 +163,7 @@ DrainOutcome Node::drain(std::optional<Duration> timeout) {
   if (already) return outcome;
   workers_.gather([](Worker& worker) {
     worker.client.drain();
-    worker.server.drain();
+    worker.acceptor.drain();
   });
   // Not at once: whoever asked is to have his answer first.
   look_whether_drained_later();
@@ -174,7 +175,7 @@ std::size_t Node::sessions_to_wait_for() {
   const TimePoint recently = steady_now() - settings_.liveness.dead;
   const auto counts = workers_.gather([recently](Worker& worker) {
     std::size_t count = 0;
-    for (const auto* sessions : {&worker.client.sessions(), &worker.server.sessions()}) {
+    for (const auto* sessions : {&worker.client.sessions(), &worker.accepted.all()}) {
       for (const auto& [id, driver] : *sessions) {
         count += driver->session().pipe().state() == PipeState::connected ||
                  driver->log().without_link_since() > recently;
@@ -213,7 +214,7 @@ void Node::stop(std::function<void()> stopped) {
   if (control_) control_->stop();
   workers_.gather([](Worker& worker) {
     worker.client.stop();
-    worker.server.stop();
+    worker.acceptor.stop();
   });
   look_whether_stopped();
 }
@@ -236,7 +237,7 @@ void Node::ask(std::function<void()> all_are) {
 Node::SessionCounts Node::session_counts() {
   const auto parts = workers_.gather([](Worker& worker) {
     SessionCounts counts;
-    for (const auto* sessions : {&worker.client.sessions(), &worker.server.sessions()}) {
+    for (const auto* sessions : {&worker.client.sessions(), &worker.accepted.all()}) {
       for (const auto& [id, driver] : *sessions) {
         const bool connected = driver->session().pipe().state() == PipeState::connected;
         ++(connected ? counts.connected : counts.away);

@@ -272,7 +272,7 @@ ReconnectOutcome ControlServer::reconnect(const SessionId& id) {
     if (const auto driver = worker.client.find(id)) {
       return worker.client.reconnect(driver) ? ReconnectOutcome::done : ReconnectOutcome::not_found;
     }
-    return worker.server.find(id) ? ReconnectOutcome::not_here : ReconnectOutcome::not_found;
+    return worker.accepted.find(id) ? ReconnectOutcome::not_here : ReconnectOutcome::not_found;
   });
   // The client's side first, where one daemon is both.
   for (const auto wanted : {ReconnectOutcome::done, ReconnectOutcome::not_here}) {
@@ -295,7 +295,7 @@ std::size_t ControlServer::reconnect_all() {
 bool ControlServer::close(const SessionId& id) {
   const auto closed = workers_.gather([&id](Worker& worker) {
     auto driver = worker.client.find(id);
-    if (!driver) driver = worker.server.find(id);
+    if (!driver) driver = worker.accepted.find(id);
     if (driver) driver->reset(Reason::closed_by_operator);
     return driver != nullptr;
   });

@@ -104,11 +104,11 @@ Sum sum_of(const SessionTotals& totals, const Sessions& sessions) {
 Report report_of(Worker& worker) {
   Report report;
   report.of = {sum_of(worker.client.totals(), worker.client.sessions()),
-               sum_of(worker.server.totals(), worker.server.sessions())};
-  for (const auto& [reason, count] : worker.server.handshake_failures())
+               sum_of(worker.accepted.totals(), worker.accepted.all())};
+  for (const auto& [reason, count] : worker.acceptor.refusals().counts())
     report.handshake_failures[std::string(reason)] = count;
-  for (const auto& entry : worker.server.entries())
-    report.pending_handshakes += entry->pending;
+  for (const auto& listener : worker.acceptor.listeners())
+    report.pending_handshakes += listener->handshake_count;
   for (const auto& [name, peer] : worker.client.peers()) {
     report.dials[name] = peer.gate->cache()->dials();
     report.down[name] = peer.gate->view().state == PeerGate::State::down;

@@ -93,8 +93,8 @@ void count(StatusSnapshot& status, const SessionDriver& driver) {
 
 std::vector<SessionSnapshot> sessions_of(const Worker& worker) {
   std::vector<SessionSnapshot> snapshots;
-  snapshots.reserve(worker.client.sessions().size() + worker.server.sessions().size());
-  for (const auto* sessions : {&worker.client.sessions(), &worker.server.sessions()}) {
+  snapshots.reserve(worker.client.sessions().size() + worker.accepted.all().size());
+  for (const auto* sessions : {&worker.client.sessions(), &worker.accepted.all()}) {
     for (const auto& [id, driver] : *sessions)
       snapshots.push_back(snapshot_of(worker, *driver));
   }
@@ -103,7 +103,7 @@ std::vector<SessionSnapshot> sessions_of(const Worker& worker) {
 
 std::optional<SessionSnapshot> session_of(const Worker& worker, const SessionId& id) {
   auto driver = worker.client.find(id);
-  if (!driver) driver = worker.server.find(id);
+  if (!driver) driver = worker.accepted.find(id);
   if (!driver) return std::nullopt;
   SessionSnapshot snapshot = snapshot_of(worker, *driver);
   snapshot.history = driver->log().history().links();
@@ -113,10 +113,10 @@ std::optional<SessionSnapshot> session_of(const Worker& worker, const SessionId&
 StatusSnapshot status_of(const Worker& worker) {
   StatusSnapshot status;
   status.totals.sessions = worker.client.totals();
-  status.totals.sessions += worker.server.totals();
-  status.totals.handshakes_failed = worker.server.handshakes_failed();
-  status.totals.links_handed_over = worker.server.links_handed_over();
-  status.workers.push_back({worker.client.sessions().size() + worker.server.sessions().size()});
+  status.totals.sessions += worker.accepted.totals();
+  status.totals.handshakes_failed = worker.acceptor.refusals().total();
+  status.totals.links_handed_over = worker.acceptor.links_handed_over();
+  status.workers.push_back({worker.client.sessions().size() + worker.accepted.all().size()});
 
   for (const auto& tunnel : worker.client.tunnels()) {
     status.tunnels.push_back({.name = tunnel->settings.name,
@@ -138,14 +138,14 @@ StatusSnapshot status_of(const Worker& worker) {
   for (PeerSnapshot& peer : status.peers)
     peer.sessions = by_peer[peer.name];
 
-  for (const auto& entry : worker.server.entries()) {
-    status.listeners.push_back({.listen = to_string(entry->listener->address()),
-                                .security = std::string(to_string(entry->settings.security)),
-                                .handshakes = entry->pending,
-                                .spare_links = entry->spares});
+  for (const auto& listener : worker.acceptor.listeners()) {
+    status.listeners.push_back({.listen = to_string(listener->listener->address()),
+                                .security = std::string(to_string(listener->settings.security)),
+                                .handshakes = listener->handshake_count,
+                                .spare_links = listener->spare_count});
   }
   Tally by_listener;
-  for (const auto& [id, driver] : worker.server.sessions()) {
+  for (const auto& [id, driver] : worker.accepted.all()) {
     count(status, *driver);
     ++by_listener[driver->labels().listener];
   }

@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -13,6 +12,7 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include "net/shared/mutex.hpp"
 #include "net/socket/stream.hpp"
 #include "pipe/time.hpp"
 
@@ -33,16 +33,16 @@ class EndpointCache {
   };
 
   Learned learned() const {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return learned_;
   }
   void note_took(Duration took) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     learned_.took = took;
   }
   // What a transport there was good for.
   void note(const StreamSocket::endpoint_type& endpoint, bool good) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     StreamSocket::endpoint_type& same = good ? learned_.last_good : learned_.last_bad;
     StreamSocket::endpoint_type& other = good ? learned_.last_bad : learned_.last_good;
     same = endpoint;
@@ -51,18 +51,18 @@ class EndpointCache {
 
   // What a name meant when it was last found out; empty if it never was.
   Addresses addresses_of(const std::string& name) const {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto known = addresses_of_.find(name);
     return known == addresses_of_.end() ? Addresses() : known->second;
   }
   void remember(const std::string& name, const Addresses& addresses) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     addresses_of_[name] = addresses;
   }
 
   // The peer is to be found elsewhere from now on.
   void forget() {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     learned_ = {};
     addresses_of_.clear();
   }
@@ -72,9 +72,9 @@ class EndpointCache {
   std::uint64_t dials() const { return dials_.load(std::memory_order_relaxed); }
 
  private:
-  mutable std::mutex mutex_;
-  Learned learned_;
-  std::unordered_map<std::string, Addresses> addresses_of_;
+  mutable Mutex mutex_;
+  Learned learned_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Addresses> addresses_of_ GUARDED_BY(mutex_);
   std::atomic<std::uint64_t> dials_{0};
 };
 

@@ -17,7 +17,7 @@ constexpr auto kPause = std::chrono::milliseconds(2);
 void EventFeed::publish(Event event) {
   for (const Listener& listener : at_once_)
     listener(event);
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   waiting_.push_back(std::move(event));
   const bool nobody_to_wake = home_.get_executor().running_in_this_thread();
   if (state_ == State::called || (state_ == State::pausing && !nobody_to_wake)) return;
@@ -28,7 +28,7 @@ void EventFeed::publish(Event event) {
 void EventFeed::deliver() {
   std::vector<Event> events;
   {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     events.swap(waiting_);
     state_ = events.empty() ? State::asleep : State::pausing;
   }

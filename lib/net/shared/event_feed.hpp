@@ -5,13 +5,13 @@
 
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
 
 #include "control/event.hpp"
+#include "net/shared/mutex.hpp"
 #include "net/timer.hpp"
 
 namespace backedpipe {
@@ -29,9 +29,9 @@ class EventFeed {
   // Hears each event at once, on the thread on which it happens. Before anything is published.
   void listen_at_once(Listener listener) { at_once_.push_back(std::move(listener)); }
 
-  void publish(Event event);
+  void publish(Event event) EXCLUDES(mutex_);
   // Has those that still wait heard now. On the thread of `home`.
-  void deliver();
+  void deliver() EXCLUDES(mutex_);
 
  private:
   enum class State : std::uint8_t {
@@ -45,9 +45,9 @@ class EventFeed {
   std::vector<Listener> listeners_;
   Timer pause_;
 
-  std::mutex mutex_;
-  std::vector<Event> waiting_;
-  State state_ = State::asleep;
+  Mutex mutex_;
+  std::vector<Event> waiting_ GUARDED_BY(mutex_);
+  State state_ GUARDED_BY(mutex_) = State::asleep;
 };
 
 }  // namespace backedpipe

@@ -1,7 +1,6 @@
 #include "net/shared/name_resolver.hpp"
 
 #include <cstring>
-#include <mutex>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <system_error>
@@ -10,6 +9,9 @@
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
+
+#include "net/shared/mutex.hpp"
+#include "pipe/invariant.hpp"
 
 namespace backedpipe {
 namespace {
@@ -72,8 +74,8 @@ boost::system::error_code look_up(const std::string& name, NameResolver::Address
 asio::execution_context::id NameResolver::id;
 
 struct NameResolver::Home {
-  std::mutex mutex;
-  asio::io_context* io = nullptr;  // null once it is going away
+  Mutex mutex;
+  asio::io_context* io GUARDED_BY(mutex) = nullptr;  // null once it is going away
 };
 
 NameResolver::NameResolver(asio::io_context& io)
@@ -83,7 +85,7 @@ NameResolver::NameResolver(asio::io_context& io)
 
 void NameResolver::shutdown() {
   {
-    const std::lock_guard lock(home_->mutex);
+    const MutexLock lock(home_->mutex);
     home_->io = nullptr;
   }
   waiting_.clear();
@@ -104,7 +106,7 @@ void NameResolver::ask(const std::string& name) {
   ++asking_;
   const auto reply = [this, home = home_, name](boost::system::error_code error,
                                                 Addresses addresses) {
-    const std::lock_guard lock(home->mutex);
+    const MutexLock lock(home->mutex);
     if (home->io == nullptr) return;
     asio::post(*home->io,
                [this, name, error, found = std::move(addresses)] { answered(name, error, found); });
@@ -129,6 +131,7 @@ void NameResolver::answered(const std::string& name, boost::system::error_code e
     ask(next);
   }
   const auto found = waiting_.find(name);
+  invariant(found != waiting_.end());
   const std::vector<Answer> answers = std::move(found->second);
   waiting_.erase(found);
   for (const Answer& answer : answers)

@@ -4,11 +4,11 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
 
+#include "net/shared/mutex.hpp"
 #include "net/shared/shared_gate.hpp"
 
 namespace backedpipe {
@@ -19,7 +19,7 @@ class PeerGates {
 
   std::shared_ptr<SharedGate> of(const std::string& peer, const BackoffOptions& backoff,
                                  std::uint64_t seed) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     std::weak_ptr<SharedGate>& known = gates_[peer];
     std::shared_ptr<SharedGate> gate = known.lock();
     if (!gate) {
@@ -31,7 +31,7 @@ class PeerGates {
 
   // The network is not what it was; see PeerGate.
   void kick_all() {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& [name, known] : gates_) {
       if (const auto gate = known.lock()) gate->kick();
     }
@@ -40,8 +40,8 @@ class PeerGates {
  private:
   boost::asio::io_context& home_;
   EventFeed& events_;
-  std::mutex mutex_;
-  std::map<std::string, std::weak_ptr<SharedGate>> gates_;
+  Mutex mutex_;
+  std::map<std::string, std::weak_ptr<SharedGate>> gates_ GUARDED_BY(mutex_);
 };
 
 }  // namespace backedpipe

@@ -1,48 +1,45 @@
-// SessionDirectory: what the workers of a server know together: which sessions there are and on
-// which of them each lives, and who is in the middle of a handshake. Used from any thread; asked a
-// few times in the life of a link, never about its bytes.
+// SessionDirectory: what the workers of a daemon know together about the sessions that they have
+// accepted: which there are, on which worker each lives, and which handshakes are under way. One for
+// the process, used from any thread. It is asked a few times in the life of a link, never about its
+// bytes.
 #pragma once
 
 #include <cstddef>
-#include <map>
-#include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
+#include <variant>
 
+#include "net/shared/mutex.hpp"
+#include "net/shared/session_holder.hpp"
 #include "session/admission.hpp"
 #include "session/registry.hpp"
 
 namespace backedpipe {
 
-class Server;
-
 class SessionDirectory {
  public:
-  struct Ruling {
-    SessionRegistry::Verdict verdict = SessionRegistry::Verdict::refuse;
-    Reason reason = Reason::none;  // for refuse
-    Server* holder = nullptr;      // for resume: where the session lives
-    // For open: these end for it. They are in nobody's way any more, whenever they have ended.
-    std::optional<std::pair<SessionId, Server*>> evicted;
+  // The answers to a HELLO.
+  struct Refuse {
+    Reason reason;
   };
-  struct Entered {
-    Admission::Ticket ticket = 0;
-    std::optional<std::pair<Admission::Ticket, Server*>> evicted;
+  struct Resume {
+    SessionHolder& holder;  // the session lives there
   };
+  struct Open {};  // the session lives with the one who asked
+  using Ruling = std::variant<Refuse, Resume, Open>;
 
   SessionDirectory() : registry_({}), admission_(1) {}
 
   // See SessionRegistry and Admission.
   void limit(const RegistryOptions& options, std::size_t max_handshakes);
 
-  // Decides about a HELLO that `asker` has heard. What it opens lives there, and is in the
-  // directory at once, so that of two that come at the same time one opens and one resumes. With
-  // `draining` nothing is opened.
-  Ruling rule(const Hello& hello, std::string_view identity, Reason service_verdict, Server& asker,
-              bool draining, TimePoint now);
+  // Decides about a HELLO that `asker` has heard. A session that is opened lives there and is in the
+  // directory at once: of two HELLOs that come at the same time one opens and one resumes. If
+  // another session ends to make room for it, that one's holder is told. With `draining` nothing is
+  // opened.
+  Ruling rule(const Hello& hello, std::string_view identity, Reason service_verdict,
+              SessionHolder& asker, bool draining, TimePoint now);
   // See SessionRegistry.
   Reason end_of(const SessionId& id, std::string_view identity);
   void attached(const SessionId& id);
@@ -50,15 +47,18 @@ class SessionDirectory {
   void end(const SessionId& id, Reason reason, TimePoint now);
   void tick(TimePoint now);
 
-  Entered enter(const std::string& source, Server& asker);
+  // A handshake with `source` begins on `asker`; see Admission. If another one has to make room for
+  // it, that one's holder is told.
+  Admission::Ticket enter(const std::string& source, SessionHolder& asker);
+  // The handshake is over. The ticket of one that had to make room is fine.
   void leave(Admission::Ticket ticket);
 
  private:
-  std::mutex mutex_;
-  SessionRegistry registry_;
-  std::unordered_map<SessionId, Server*> holders_;
-  Admission admission_;
-  std::unordered_map<Admission::Ticket, Server*> pending_;
+  Mutex mutex_;
+  SessionRegistry registry_ GUARDED_BY(mutex_);
+  std::unordered_map<SessionId, SessionHolder*> holders_ GUARDED_BY(mutex_);
+  Admission admission_ GUARDED_BY(mutex_);
+  std::unordered_map<Admission::Ticket, SessionHolder*> handshakes_ GUARDED_BY(mutex_);
 };
 
 }  // namespace backedpipe

@@ -19,14 +19,14 @@ SharedGate::SharedGate(boost::asio::io_context& home, EventFeed& events, std::st
       timer_(home) {}
 
 void SharedGate::request(const SessionId& session, boost::asio::io_context& io, Told told) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   askers_[session] = {&io, std::move(told), 0};
   gate_.request(session);
   settle();
 }
 
 void SharedGate::withdraw(const SessionId& session, bool alive) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   if (askers_.erase(session) == 0) return;
   if (alive) gate_.alive(steady_now());
   gate_.withdraw(session);
@@ -34,13 +34,13 @@ void SharedGate::withdraw(const SessionId& session, bool alive) {
 }
 
 void SharedGate::kick() {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   gate_.kick(steady_now());
   settle();
 }
 
 bool SharedGate::answered(const SessionId& session, Dial dial) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!is_current(session, dial)) return false;
   gate_.answered(session, steady_now());
   settle();
@@ -48,14 +48,14 @@ bool SharedGate::answered(const SessionId& session, Dial dial) {
 }
 
 void SharedGate::struggling(const SessionId& session, Dial dial, const std::string& why) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!is_current(session, dial)) return;
   gate_.struggling(session, why, steady_now());
   settle();
 }
 
 bool SharedGate::failed(const SessionId& session, Dial dial, const std::string& why) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   // Of a dial that was broken off meanwhile: the session is waiting already.
   if (!is_current(session, dial)) return askers_.contains(session);
   const bool waits = gate_.failed(session, why, steady_now());
@@ -69,23 +69,23 @@ bool SharedGate::failed(const SessionId& session, Dial dial, const std::string& 
 }
 
 void SharedGate::rejected(const std::string& why) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   rejection_ = why;
 }
 
 void SharedGate::accepted() {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   rejection_.clear();
 }
 
 void SharedGate::alive() {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   gate_.alive(steady_now());
   settle();
 }
 
 SharedGate::View SharedGate::view() const {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   return {gate_.state(),      gate_.last_error(), rejection_,      gate_.probing(),
           gate_.next_probe(), gate_.waiting(),    gate_.dialling()};
 }
@@ -140,7 +140,7 @@ void SharedGate::arm() {
         std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*due));
     self->timer_.async_wait([self](const boost::system::error_code& error) {
       if (error) return;
-      const std::scoped_lock lock(self->mutex_);
+      const MutexLock lock(self->mutex_);
       self->timer_at_.reset();
       self->settle();
     });

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -18,6 +17,7 @@
 
 #include "net/shared/endpoint_cache.hpp"
 #include "net/shared/event_feed.hpp"
+#include "net/shared/mutex.hpp"
 #include "net/shared/spare_links.hpp"
 #include "session/peer_gate.hpp"
 
@@ -74,23 +74,24 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
     Dial dial = 0;  // the one under way
   };
 
-  bool is_current(const SessionId& session, Dial dial) const;
-  void settle();
-  void arm();
-  void tell();
+  bool is_current(const SessionId& session, Dial dial) const REQUIRES(mutex_);
+  void settle() REQUIRES(mutex_);
+  void arm() REQUIRES(mutex_);
+  void tell() REQUIRES(mutex_);
 
   boost::asio::io_context& home_;
   EventFeed& events_;
   const std::string peer_;
   const std::shared_ptr<EndpointCache> cache_ = std::make_shared<EndpointCache>();
   const std::shared_ptr<SpareLinks> spares_;
-  mutable std::mutex mutex_;
-  PeerGate gate_;
-  std::string rejection_;
-  std::unordered_map<SessionId, Asker> askers_;
-  Dial last_dial_ = 0;
-  PeerGate::State known_ = PeerGate::State::unknown;  // to whoever hears events
-  std::optional<TimePoint> timer_at_;
+  mutable Mutex mutex_;
+  PeerGate gate_ GUARDED_BY(mutex_);
+  std::string rejection_ GUARDED_BY(mutex_);
+  std::unordered_map<SessionId, Asker> askers_ GUARDED_BY(mutex_);
+  Dial last_dial_ GUARDED_BY(mutex_) = 0;
+  // What whoever hears events knows.
+  PeerGate::State known_ GUARDED_BY(mutex_) = PeerGate::State::unknown;
+  std::optional<TimePoint> timer_at_ GUARDED_BY(mutex_);
   boost::asio::steady_timer timer_;  // home's only
 };
 

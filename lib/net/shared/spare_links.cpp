@@ -22,7 +22,7 @@ bool is_of(Transport& link, boost::asio::io_context& io) {
 }  // namespace
 
 void SpareLinks::put(std::unique_ptr<Transport> link, std::size_t most) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   if (spares_.size() >= most) return;
   spares_.push_back({std::move(link), steady_now()});
   if (std::exchange(looking_, true)) return;
@@ -31,7 +31,7 @@ void SpareLinks::put(std::unique_ptr<Transport> link, std::size_t most) {
 
 std::unique_ptr<Transport> SpareLinks::take(const std::shared_ptr<const TransportFactory>& factory,
                                             boost::asio::io_context& io) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   while (!spares_.empty()) {
     std::unique_ptr<Transport> link = take_newest(io);
     if (!link->made_by(factory) || !is_quiet(link->socket().native_handle())) continue;
@@ -51,12 +51,12 @@ std::unique_ptr<Transport> SpareLinks::take_newest(boost::asio::io_context& io) 
 }
 
 void SpareLinks::clear() {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   spares_.clear();
 }
 
 std::size_t SpareLinks::size() const {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   return spares_.size();
 }
 
@@ -69,7 +69,7 @@ void SpareLinks::look_again() {
 }
 
 void SpareLinks::close_useless() {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   const TimePoint too_old = steady_now() - kKeep;
   std::erase_if(spares_, [too_old](const Spare& spare) {
     return spare.since <= too_old || !is_quiet(spare.link->socket().native_handle());

@@ -6,12 +6,12 @@
 
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
 
 #include "net/link/transport.hpp"
+#include "net/shared/mutex.hpp"
 #include "net/timer.hpp"
 #include "pipe/time.hpp"
 
@@ -44,15 +44,15 @@ class SpareLinks : public std::enable_shared_from_this<SpareLinks> {
     TimePoint since;
   };
 
-  std::unique_ptr<Transport> take_newest(boost::asio::io_context& io);
+  std::unique_ptr<Transport> take_newest(boost::asio::io_context& io) REQUIRES(mutex_);
   void look_again();
-  void close_useless();
+  void close_useless() EXCLUDES(mutex_);
 
   boost::asio::io_context& home_;
-  mutable std::mutex mutex_;
-  std::vector<Spare> spares_;  // the oldest first
-  bool looking_ = false;       // from time to time
-  Timer timer_;                // home's only
+  mutable Mutex mutex_;
+  std::vector<Spare> spares_ GUARDED_BY(mutex_);  // the oldest first
+  bool looking_ GUARDED_BY(mutex_) = false;       // from time to time
+  Timer timer_;                                   // home's only
 };
 
 }  // namespace backedpipe

@@ -17,7 +17,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 
-#include "net/accept/server.hpp"
+#include "net/accept/acceptor.hpp"
 #include "net/dial/client.hpp"
 #include "net/thread/worker_context.hpp"
 
@@ -26,13 +26,17 @@ namespace backedpipe {
 struct Worker {
   Worker(SharedState& shared, std::size_t number, std::size_t arena_bytes,
          const SessionOptions& options)
-      : context(io, shared, number, arena_bytes, options), client(context), server(context) {}
+      : context(io, shared, number, arena_bytes, options),
+        client(context),
+        accepted(context, &shared.directory),
+        acceptor(context, accepted) {}
 
   // A thread of its own runs it.
   boost::asio::io_context io{1};
   WorkerContext context;
   Client client;
-  Server server;
+  SessionTable accepted;  // the sessions whose links the peer dials
+  Acceptor acceptor;
 };
 
 class Workers {

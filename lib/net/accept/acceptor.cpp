@@ -1,0 +1,128 @@
+#include "net/accept/acceptor.hpp"
+
+#include <utility>
+#include <variant>
+
+#include "net/accept/service_access.hpp"
+#include "net/clock.hpp"
+#include "net/link/graceful_close.hpp"
+#include "pipe/invariant.hpp"
+
+namespace backedpipe {
+
+Acceptor::Acceptor(WorkerContext& worker, SessionTable& sessions)
+    : SessionHolder(worker.io()),
+      worker_(worker),
+      sessions_(sessions),
+      targets_(worker.io()),
+      listeners_(worker,
+                 [this](const std::shared_ptr<LinkListener>& listener, StreamSocket socket) {
+                   handshakes_.begin(listener, std::move(socket));
+                 }),
+      handshakes_(worker, *this, refusals_,
+                  [this](const LinkListener& listener, HeardLink link) {
+                    heard(listener, std::move(link));
+                  }),
+      waiting_links_([this](const LinkListener& listener, HeardLink link) {
+        heard(listener, std::move(link));
+      }) {}
+
+// --- settings
+
+Acceptor::Plan Acceptor::plan(const Settings& settings, const LinkListeners::Securities& security,
+                              ListeningSockets& sockets) const {
+  return {settings.limits.spare_links, settings.services,
+          listeners_.plan(settings, security, sockets)};
+}
+
+void Acceptor::use(Plan plan) {
+  services_ = std::move(plan.services);
+  waiting_links_.limit(plan.spare_links);
+  // A link that has proved itself under the old settings has not done so under these.
+  waiting_links_.close_all();
+  listeners_.use(std::move(plan.listeners));
+}
+
+void Acceptor::start() {
+  listeners_.start();
+}
+
+void Acceptor::drain() {
+  if (accepts_ == Accepts::everything) accepts_ = Accepts::resumes_only;
+  waiting_links_.close_all();
+}
+
+void Acceptor::stop() {
+  accepts_ = Accepts::nothing;
+  waiting_links_.close_all();
+  sessions_.abandon_all();
+}
+
+// --- links
+
+void Acceptor::heard(const LinkListener& listener, HeardLink link) {
+  if (accepts_ == Accepts::nothing) {
+    return refusals_.refuse(std::move(link), Reason::shutting_down,
+                            {.text = "the server is being stopped"});
+  }
+  const std::string identity(link.transport->identity());
+  const ServiceAccess access =
+      access_to(services_, listener.settings, identity, link.hello.service);
+  const SessionDirectory::Ruling ruling = worker_.shared().directory.rule(
+      link.hello, identity, access.verdict, *this, accepts_ == Accepts::resumes_only, steady_now());
+  if (const auto* const refuse = std::get_if<SessionDirectory::Refuse>(&ruling)) {
+    const auto wording = wording_for(refuse->reason, access, link.hello, identity);
+    return refusals_.refuse(std::move(link), refuse->reason, wording);
+  }
+  if (const auto* const found = std::get_if<SessionDirectory::Resume>(&ruling)) {
+    if (&found->holder == this) return resume(std::move(link));
+    if (found->holder.take_over(std::move(link))) ++links_handed_over_;
+    return;
+  }
+  invariant(access.service != nullptr);
+  open(listener, *access.service, std::move(link));
+}
+
+void Acceptor::open(const LinkListener& listener, const ServiceSettings& service, HeardLink link) {
+  const auto driver = sessions_.open(
+      {.supply = nullptr, .keeper = *this},
+      {.id = link.hello.session, .role = Role::server, .service = link.hello.service},
+      {.tunnel = {},
+       .peer = {},
+       .identity = std::string(link.transport->identity()),
+       .listener = to_string(listener.listener->address())},
+      to_string(service.target));
+  targets_.dial(driver, service.target);
+  attach(*driver, std::move(link), true);
+}
+
+void Acceptor::resume(HeardLink link) {
+  const SessionId& id = link.hello.session;
+  if (const auto driver = sessions_.find(id)) return attach(*driver, std::move(link), false);
+  // It has ended while the link was handed over, and what has become of it is known by now.
+  const Reason end = accepts_ == Accepts::nothing
+                         ? Reason::shutting_down
+                         : worker_.shared().directory.end_of(id, link.transport->identity());
+  refusals_.refuse(std::move(link), end, {});
+}
+
+void Acceptor::attach(SessionDriver& driver, HeardLink link, bool created) {
+  auto left = driver.attach(std::move(link.transport), link.hello, created, link.early);
+  if (!left) return;
+  link.transport = std::move(left->link);
+  refusals_.refuse(std::move(link), reason_of(left->error).value_or(Reason::unknown_session), {});
+}
+
+void Acceptor::released(std::unique_ptr<Transport> link, SessionDriver&) {
+  const auto listener = listeners_.find_by(*link);
+  if (accepts_ != Accepts::everything || !listener) return close_gracefully(std::move(link));
+  waiting_links_.keep(listener, std::move(link));
+}
+
+// --- what other workers ask
+
+void Acceptor::expire_here(const SessionId& session) {
+  if (const auto driver = sessions_.find(session)) driver->reset(Reason::expired);
+}
+
+}  // namespace backedpipe

@@ -1,0 +1,82 @@
+#include "net/application/target_dialler.hpp"
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include <spdlog/spdlog.h>
+
+#include "net/clock.hpp"
+#include "net/dial/connector.hpp"
+#include "net/events/event_log.hpp"
+#include "net/timer.hpp"
+
+namespace backedpipe {
+namespace {
+
+// A target has this long to accept, while the client's bytes wait in the pipe.
+constexpr Duration kTargetTimeout = std::chrono::seconds(10);
+// How soon it is dialled again when that failed for want of file descriptors.
+constexpr auto kDialAgain = std::chrono::milliseconds(100);
+
+// One session's way to its target. Kept alive by its own waits.
+class TargetDial : public std::enable_shared_from_this<TargetDial> {
+ public:
+  TargetDial(boost::asio::io_context& io, std::shared_ptr<SessionDriver> session, Address target)
+      : io_(io),
+        session_(std::move(session)),
+        target_(std::move(target)),
+        give_up_at_(steady_now() + kTargetTimeout),
+        again_(io) {}
+
+  void start() {
+    Connector::Handlers handlers;
+    handlers.wrap = [](StreamSocket socket) {
+      return make_plain_factory()->wrap(std::move(socket));
+    };
+    handlers.won = [self = shared_from_this()](Connector::Won won) {
+      self->session_->connect_application(std::move(won.transport->socket()),
+                                          SessionDriver::FirstWord::unlikely);
+    };
+    handlers.lost = [self = shared_from_this()](const Connector::Lost& lost) { self->lost(lost); };
+    // The operating system repeats a lost SYN; more is not needed in a network of one's own.
+    std::make_shared<Connector>(io_, std::vector<Address>{target_}, std::move(handlers),
+                                std::make_shared<EndpointCache>(), std::nullopt)
+        ->start();
+  }
+
+ private:
+  void lost(const Connector::Lost& lost) {
+    const SessionId& id = session_->session().id();
+    const LogContext about({.session = id,
+                            .service = session_->session().service(),
+                            .reason = name(Reason::target_refused)});
+    if (!lost.starved || steady_now() + kDialAgain >= give_up_at_) {
+      spdlog::warn("session {}: target_refused: {}", to_string(id), lost.why);
+      return session_->reset(Reason::target_refused);
+    }
+    if (session_->session().application_done()) return;
+    if (!std::exchange(said_, true)) {
+      spdlog::warn("session {}: cannot dial its target yet: {}", to_string(id), lost.why);
+    }
+    again_.expires_after(kDialAgain);
+    again_.async_wait([self = shared_from_this()](const boost::system::error_code& cancelled) {
+      if (!cancelled) self->start();
+    });
+  }
+
+  boost::asio::io_context& io_;
+  std::shared_ptr<SessionDriver> session_;
+  Address target_;
+  TimePoint give_up_at_;
+  Timer again_;
+  bool said_ = false;
+};
+
+}  // namespace
+
+void TargetDialler::dial(const std::shared_ptr<SessionDriver>& session, const Address& target) {
+  std::make_shared<TargetDial>(io_, session, target)->start();
+}
+
+}  // namespace backedpipe

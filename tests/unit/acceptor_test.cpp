@@ -1,0 +1,201 @@
+#include "net/accept/acceptor.hpp"
+
+#include <arpa/inet.h>
+#include <chrono>
+#include <netinet/in.h>
+#include <thread>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <gtest/gtest.h>
+
+#include "net/clock.hpp"
+#include "tests/unit/accept_support.hpp"
+
+namespace backedpipe::test {
+namespace {
+
+constexpr std::size_t kMemoryBytes = std::size_t{64} << 20;
+
+// One worker of a daemon. It runs when a test says so.
+struct Accepting {
+  Accepting(SharedState& shared, std::size_t number)
+      : context(io, shared, number, kMemoryBytes, {}),
+        sessions(context, &shared.directory),
+        acceptor(context, sessions) {}
+
+  std::uint16_t port() const { return acceptor.listeners().front()->listener->address().port; }
+
+  boost::asio::io_context io{1};
+  WorkerContext context;
+  SessionTable sessions;
+  Acceptor acceptor;
+};
+
+// Two workers, each with a port of its own, so that the test chooses who hears a HELLO.
+class AcceptorTest : public testing::Test {
+ protected:
+  AcceptorTest() {
+    settings_.limits.spare_links = 1;
+    AcceptSettings accept;
+    accept.listen.host = "127.0.0.1";
+    accept.security = Security::none;
+    settings_.accept.push_back(accept);
+    settings_.services.push_back({"ssh", {"127.0.0.1", target_.local_endpoint().port(), {}}});
+    limit(100);
+    for (Accepting* const each : {&first_, &second_}) {
+      use(*each);
+      each->acceptor.start();
+    }
+  }
+
+  // As at the end of a daemon: sessions let go of their memory before it goes.
+  ~AcceptorTest() override {
+    for (Accepting* const each : {&first_, &second_}) {
+      each->acceptor.stop();
+      each->io.restart();
+      each->io.poll();
+    }
+  }
+
+  void use(Accepting& worker) {
+    ListeningSockets sockets;
+    const auto security = LinkListeners::read_security(settings_);
+    worker.acceptor.use(worker.acceptor.plan(settings_, security, sockets));
+  }
+  void limit(std::size_t max_sessions) {
+    shared_.directory.limit(
+        {.max_sessions = max_sessions, .max_sessions_per_identity = max_sessions}, 100);
+  }
+  static FarEnd link_to(const Accepting& worker, const Hello& hello) {
+    const int descriptor = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(worker.port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address),
+              0);
+    FarEnd far(descriptor);
+    far.say(hello);
+    return far;
+  }
+  // Runs these workers, and no others, until it is so. False: it did not become so.
+  template <typename Condition>
+  static bool run(const std::vector<Accepting*>& workers, const Condition& condition) {
+    const TimePoint give_up_at = steady_now() + std::chrono::seconds(5);
+    while (!condition()) {
+      if (steady_now() > give_up_at) return false;
+      for (Accepting* const worker : workers) {
+        worker->io.restart();
+        worker->io.poll();
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
+  }
+  // The first worker has session 1 and its link.
+  FarEnd open_one() {
+    FarEnd far = link_to(first_, opening(1));
+    EXPECT_TRUE(run({&first_}, [&] { return far.welcomed(); }));
+    return far;
+  }
+  // The second worker has heard a HELLO for session 1 and handed its link over. The first does not
+  // know yet.
+  FarEnd hand_over_one() {
+    FarEnd far = link_to(second_, resuming(1));
+    EXPECT_TRUE(run({&second_}, [&] { return second_.acceptor.links_handed_over() == 1; }));
+    EXPECT_FALSE(far.answered());
+    return far;
+  }
+
+  boost::asio::io_context home_;
+  SharedState shared_{home_, kMemoryBytes};
+  // It accepts nothing: the kernel does.
+  boost::asio::ip::tcp::acceptor target_{home_, {boost::asio::ip::address_v4::loopback(), 0}};
+  Settings settings_;
+  Accepting first_{shared_, 0};
+  Accepting second_{shared_, 1};
+};
+
+TEST_F(AcceptorTest, ALinkOfASessionOnAnotherWorkerIsHandedOver) {
+  FarEnd old = open_one();
+  FarEnd far = hand_over_one();
+  EXPECT_TRUE(run({&first_}, [&] { return far.welcomed(); }));
+  EXPECT_EQ(first_.sessions.find(id_of(1))->session().pipe().generation(), 2U);
+  EXPECT_TRUE(second_.sessions.all().empty());
+  EXPECT_TRUE(old.at_end());
+}
+
+TEST_F(AcceptorTest, ASessionThatEndedWhileItsLinkWasHandedOverIsRefusedWithItsReason) {
+  const FarEnd old = open_one();
+  FarEnd far = hand_over_one();
+  first_.sessions.find(id_of(1))->reset(Reason::closed_by_operator);
+  EXPECT_TRUE(run({&first_}, [&] { return far.answered(); }));
+  EXPECT_EQ(far.refused(), Reason::closed_by_operator);
+  EXPECT_TRUE(first_.sessions.all().empty());
+  EXPECT_EQ(first_.acceptor.refusals().total(), 1U);
+}
+
+TEST_F(AcceptorTest, AWorkerThatStoppedWhileALinkWasHandedOverIsShuttingDown) {
+  const FarEnd old = open_one();
+  FarEnd far = hand_over_one();
+  first_.acceptor.stop();
+  EXPECT_TRUE(run({&first_}, [&] { return far.answered(); }));
+  EXPECT_EQ(far.refused(), Reason::shutting_down);
+}
+
+TEST_F(AcceptorTest, OfTwoOpeningHellosAtOnceOneOpensAndOneTakesOver) {
+  FarEnd one = link_to(first_, opening(1, 1));
+  FarEnd other = link_to(second_, opening(1, 2));
+  EXPECT_TRUE(run({&first_, &second_}, [&] { return other.welcomed(); }));
+  EXPECT_EQ(first_.sessions.all().size() + second_.sessions.all().size(), 1U);
+  EXPECT_EQ(first_.sessions.totals().opened + second_.sessions.totals().opened, 1U);
+}
+
+TEST_F(AcceptorTest, ASessionWithoutALinkMakesRoomForOneOnAnotherWorker) {
+  limit(1);
+  open_one().close();
+  const auto session = first_.sessions.find(id_of(1));
+  ASSERT_TRUE(
+      run({&first_}, [&] { return session->session().pipe().state() == PipeState::disconnected; }));
+  FarEnd far = link_to(second_, opening(2));
+  EXPECT_TRUE(run({&first_, &second_}, [&] { return far.welcomed(); }));
+  EXPECT_TRUE(run({&first_}, [&] { return first_.sessions.all().empty(); }));
+  EXPECT_EQ(shared_.directory.end_of(id_of(1), ""), Reason::expired);
+  EXPECT_EQ(second_.sessions.all().size(), 1U);
+}
+
+TEST_F(AcceptorTest, AnOldGenerationIsRefusedAndTheLinkThatThereIsStays) {
+  FarEnd far = open_one();
+  FarEnd stale = link_to(first_, resuming(1, 1));
+  EXPECT_TRUE(run({&first_}, [&] { return stale.answered(); }));
+  EXPECT_EQ(stale.refused(), Reason::stale_generation);
+  EXPECT_FALSE(far.at_end());
+}
+
+TEST_F(AcceptorTest, WhileDrainingASessionIsResumedAndNoneOpened) {
+  const FarEnd old = open_one();
+  first_.acceptor.drain();
+  FarEnd resumed = link_to(first_, resuming(1));
+  FarEnd refused = link_to(first_, opening(2));
+  EXPECT_TRUE(run({&first_}, [&] { return resumed.welcomed() && refused.answered(); }));
+  EXPECT_EQ(refused.refused(), Reason::shutting_down);
+}
+
+TEST_F(AcceptorTest, ATargetThatRefusesEndsTheSessionWithThatReason) {
+  target_.close();
+  const FarEnd far = link_to(first_, opening(1));
+  EXPECT_TRUE(run({&first_}, [&] { return first_.sessions.totals().ended == 1; }));
+  EXPECT_EQ(shared_.directory.end_of(id_of(1), ""), Reason::target_refused);
+}
+
+TEST_F(AcceptorTest, AReloadKeepsAListenerThatStays) {
+  const std::uint16_t port = first_.port();
+  use(first_);
+  EXPECT_EQ(first_.port(), port);
+  const FarEnd far = open_one();
+  EXPECT_EQ(first_.acceptor.listeners().front()->handshake_count, 0U);
+}
+
+}  // namespace
+}  // namespace backedpipe::test
