@@ -336,10 +336,11 @@ std::shared_ptr<SessionDriver> Server::open(const Entry& entry, const Hello& hel
 void Server::dial_target(const std::shared_ptr<TargetDial>& dial) {
   Connector::Handlers handlers;
   handlers.wrap = [](StreamSocket socket) { return make_plain_factory()->wrap(std::move(socket)); };
-  handlers.won = [dial](Connector::Won won) {
-    dial->driver->connect_application(std::move(won.transport->socket()));
-  };
-  handlers.lost = [this, dial](const Connector::Lost& lost) {
+  handlers.done = [this, dial](Connector::Outcome outcome) {
+    if (auto* won = std::get_if<Connector::Won>(&outcome)) {
+      return dial->driver->connect_application(std::move(won->transport->socket()));
+    }
+    const auto& lost = std::get<Connector::Lost>(outcome);
     SessionDriver& driver = *dial->driver;
     const std::string id = to_string(driver.session().id());
     const LogContext about({.session = driver.session().id(),

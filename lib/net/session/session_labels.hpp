@@ -1,6 +1,6 @@
 // SessionLabels: what people want to know about a session besides its state, as far as many
 // sessions have it in common, and SharedLabels, which keeps each such set of names once. One
-// SharedLabels for each Client and Server, on its thread.
+// SharedLabels for each SessionTable, on its thread.
 #pragma once
 
 #include <compare>
