@@ -14,15 +14,16 @@
 
 #include "daemon/link_notices.hpp"
 #include "daemon/log.hpp"
+#include "net/application/dialled_paths.hpp"
 #include "net/application/stdio_bridge.hpp"
-#include "net/dial/client.hpp"
+#include "net/application/tunnel_listener.hpp"
+#include "net/dial/dialler.hpp"
 #include "net/events/event_log.hpp"
 #include "net/monitor/network_monitor.hpp"
 #include "net/node/session_options.hpp"
 #include "net/thread/blocked_signals.hpp"
 #include "net/thread/event_loop.hpp"
 #include "net/thread/worker_context.hpp"
-#include "net/worker/network_reaction.hpp"
 
 namespace backedpipe {
 namespace {
@@ -79,14 +80,17 @@ class StdioSession {
         peer_(settings.peers.front()),
         shared_(io_, settings.limits.max_memory_bytes),
         worker_(io_, shared_, 0, settings.limits.max_memory_bytes, session_options(settings)),
-        client_(worker_),
+        sessions_(worker_, nullptr),
+        dialler_(worker_, sessions_),
+        tunnels_(worker_, sessions_, paths_of(dialler_)),
         monitor_(io_),
         bridge_(io_, STDIN_FILENO, STDOUT_FILENO),
         notices_(io_, names_of(peer_), options.connect_timeout),
         signals_(io_),
         timer_(io_) {
     ListeningSockets none;
-    client_.use(client_.plan(settings, Client::read_security(settings), none));
+    dialler_.use(dialler_.plan(settings, Dialler::read_security(settings)));
+    tunnels_.use(tunnels_.plan(settings, none));
     shared_.events.listen_at_once(log_event);
     shared_.events.listen([this](const Event& event) { hear(event); });
     if (options.quiet) notices_.silence();
@@ -111,7 +115,9 @@ class StdioSession {
   boost::asio::io_context io_{1};
   SharedState shared_;
   WorkerContext worker_;
-  Client client_;
+  SessionTable sessions_;
+  Dialler dialler_;
+  TunnelListener tunnels_;
   NetworkMonitor monitor_;
   StdioBridge bridge_;
   LinkNotices notices_;
@@ -164,12 +170,12 @@ int StdioSession::run() {
   await_signal();
   monitor_.start([this](const NetworkChange& change) {
     shared_.gates.kick_all();
-    log_change(change, {apply(change, client_)});
+    log_change(change, {dialler_.network_changed(change, LocalAddresses::now())});
   });
   after(options_.connect_timeout, &StdioSession::look_for_link);
   const TunnelSettings tunnel{
       .name = "stdio", .listen = {}, .peer = peer_.name, .service = options_.service};
-  session_ = client_.open(tunnel, std::move(application));
+  session_ = tunnels_.open(tunnel, std::move(application));
   run_events(io_);
   block_signals();
   bridge_.stop();
@@ -228,8 +234,8 @@ void StdioSession::give_up() {
   if (session_over_) return io_.stop();
   output_ended_ = true;
   after(alone_ ? kTellAloneFor : kTellFor, &StdioSession::give_up);
-  // Before bridge_.stop(), whose closed socket would look like the end of a complete stream.
-  client_.stop();
+  // Before the bridge lets go of its end, which would look like the end of a complete stream.
+  sessions_.reset_all(Reason::closed_by_operator);
   bridge_.stop();
   if (alone_) let_go_of_standard_descriptors();
 }
@@ -256,7 +262,7 @@ void StdioSession::fail(const std::string& why) {
 std::string StdioSession::why_ended(std::string_view reason) const {
   const std::string peer = names_of(peer_);
   const std::string service = "service \"" + options_.service + "\"";
-  const std::string rejection = client_.peers().at(peer_.name).gate->view().rejection;
+  const std::string rejection = dialler_.peer(peer_.name).gate->view().rejection;
   if (reason == name(Reason::not_authorised)) {
     return rejection.empty() ? peer + " does not let us use " + service : rejection;
   }
@@ -274,7 +280,7 @@ std::string StdioSession::why_ended(std::string_view reason) const {
 }
 
 std::string StdioSession::why_no_link() const {
-  const SharedGate::View gate = client_.peers().at(peer_.name).gate->view();
+  const SharedGate::View gate = dialler_.peer(peer_.name).gate->view();
   const std::string& why =
       session_->log().last_error().empty() ? gate.last_error : session_->log().last_error();
   return "no link to " + names_of(peer_) + " within " + in_words(options_.connect_timeout) +

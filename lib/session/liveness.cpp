@@ -14,6 +14,9 @@ constexpr int kSlowRoundTrips = 3;
 // On a way as short as this the least patience is enough for any queue, and a relay's round trip
 // could not be told from the peer's.
 constexpr Duration kShortWay = std::chrono::milliseconds(10);
+// Acknowledgements take 20 ms by design. What is owed for longer than this, and than two round
+// trips, when the network changes was probably lost on the old way.
+constexpr Duration kLeastOverdue = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -68,6 +71,23 @@ std::optional<TimePoint> Liveness::deadline(const BackedPipe& pipe, TimePoint no
 bool Liveness::believes(const BackedPipe& pipe, const TcpAnswer& answer) {
   const auto least = pipe.least_round_trip();
   return least && *least >= kShortWay && answer.round_trip >= *least / 2;
+}
+
+Liveness::Doubt Liveness::doubt(const NetworkChange& change, const LinkFacts& link) {
+  if (link.loopback || !change.any()) return Doubt::none;
+  if (link.address_gone || change.resumed) return Doubt::distrust;
+  const Duration overdue = std::max(kLeastOverdue, 2 * link.round_trip.value_or(Duration{}));
+  return link.owed_for && *link.owed_for >= overdue ? Doubt::distrust : Doubt::ask;
+}
+
+LinkFacts Liveness::facts_of(const BackedPipe& pipe, TimePoint now) {
+  LinkFacts facts;
+  facts.round_trip = pipe.round_trip();
+  auto since = earlier(pipe.unanswered_since(), pipe.ping_asked_at());
+  // In the middle of what the peer was sending, the rest of it is owed.
+  if (pipe.received_data_last()) since = earlier(since, pipe.last_received_at());
+  if (since) facts.owed_for = now - *since;
+  return facts;
 }
 
 }  // namespace backedpipe

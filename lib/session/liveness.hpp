@@ -22,9 +22,13 @@
 // On a slow and lossy path a PING can wait longer than any patience behind what has to be sent
 // again, while TCP gets on. So before a link is called suspect TCP is asked: that something of ours
 // was acknowledged since it was asked before shows that both directions are open, and patience
-// begins anew. A value with no state but its settings.
+// begins anew.
+//
+// When the network changes there is no need to wait for silence: doubt() says at once what becomes
+// of a link. A value with no state but its settings.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "pipe/backed_pipe.hpp"
@@ -52,6 +56,25 @@ class TcpWitness {
   virtual std::optional<TcpAnswer> tcp_answer(TimePoint now) = 0;
 };
 
+// What was noticed about the network, at this end.
+struct NetworkChange {
+  // An address, a route or an interface came or went: packets may take another way from now on.
+  bool rerouted = false;
+  // The machine was suspended and runs again.
+  bool resumed = false;
+
+  bool any() const { return rerouted || resumed; }
+};
+
+// What is known of one link when the network changes.
+struct LinkFacts {
+  bool loopback = false;      // its own address is of this machine only
+  bool address_gone = false;  // no interface that is up has its local address any more
+  // An answer to data or to a ping is outstanding for this long.
+  std::optional<Duration> owed_for = {};
+  std::optional<Duration> round_trip = {};
+};
+
 class Liveness {
  public:
   enum class Verdict { alive, ask, suspect, dead };
@@ -65,6 +88,14 @@ class Liveness {
   // The answer came from the far end of the link, not from a relay on the way, and the way is so
   // long that patience may be too short.
   static bool believes(const BackedPipe& pipe, const TcpAnswer& answer);
+
+  // --- when the network changes
+
+  // Ask: whether the link still answers. Distrust: try another link beside it now.
+  enum class Doubt : std::uint8_t { none, ask, distrust };
+  static Doubt doubt(const NetworkChange& change, const LinkFacts& link);
+  // What the pipe knows of its current link; the addresses are for others to fill in.
+  static LinkFacts facts_of(const BackedPipe& pipe, TimePoint now);
 
  private:
   TimePoint ask_at(const BackedPipe& pipe) const;

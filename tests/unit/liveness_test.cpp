@@ -299,5 +299,58 @@ TEST_F(LivenessOfALink, ANewLinkStartsAnew) {
   EXPECT_EQ(at_time(seconds(29)), Verdict::dead);
 }
 
+using Doubt = Liveness::Doubt;
+using std::chrono::hours;
+
+constexpr NetworkChange kRerouted{.rerouted = true, .resumed = false};
+constexpr NetworkChange kResumed{.rerouted = false, .resumed = true};
+
+TEST(LinkDoubt, ALinkThatOwesNothingIsAsked) {
+  EXPECT_EQ(Liveness::doubt(kRerouted, {}), Doubt::ask);
+}
+
+TEST(LinkDoubt, ALinkWhoseAnswerIsOverdueIsDistrusted) {
+  EXPECT_EQ(Liveness::doubt(kRerouted, {.owed_for = milliseconds(100)}), Doubt::distrust);
+}
+
+TEST(LinkDoubt, ABusyLinkIsAsked) {
+  EXPECT_EQ(Liveness::doubt(kRerouted, {.owed_for = milliseconds(99)}), Doubt::ask);
+  const LinkFacts slow{.owed_for = milliseconds(599), .round_trip = milliseconds(300)};
+  EXPECT_EQ(Liveness::doubt(kRerouted, slow), Doubt::ask);
+  const LinkFacts overdue{.owed_for = milliseconds(600), .round_trip = milliseconds(300)};
+  EXPECT_EQ(Liveness::doubt(kRerouted, overdue), Doubt::distrust);
+}
+
+TEST(LinkDoubt, ALinkWithoutItsAddressIsDistrusted) {
+  EXPECT_EQ(Liveness::doubt(kRerouted, {.address_gone = true}), Doubt::distrust);
+}
+
+TEST(LinkDoubt, AfterASuspendEveryLinkIsDistrusted) {
+  EXPECT_EQ(Liveness::doubt(kResumed, {}), Doubt::distrust);
+}
+
+TEST(LinkDoubt, ALoopbackLinkIsLeftAlone) {
+  const LinkFacts worst{.loopback = true, .address_gone = true, .owed_for = hours(1)};
+  EXPECT_EQ(Liveness::doubt(kRerouted, worst), Doubt::none);
+  EXPECT_EQ(Liveness::doubt(kResumed, worst), Doubt::none);
+}
+
+TEST(LinkDoubt, WithoutAChangeThereIsNone) {
+  EXPECT_EQ(Liveness::doubt({}, {.address_gone = true}), Doubt::none);
+}
+
+// --- what is owed when the network changes
+
+TEST_F(LivenessOfALink, OwesNothingWhenEverythingIsAnswered) {
+  const LinkFacts facts = Liveness::facts_of(pipe_, at(seconds(10)));
+  EXPECT_FALSE(facts.owed_for);
+  EXPECT_EQ(facts.round_trip, milliseconds(0));
+}
+
+TEST_F(LivenessOfALink, OwesTheAnswerToAPing) {
+  pipe_.ping(at(seconds(10)));
+  EXPECT_EQ(Liveness::facts_of(pipe_, at(milliseconds(10'250))).owed_for, milliseconds(250));
+}
+
 }  // namespace
 }  // namespace backedpipe::test

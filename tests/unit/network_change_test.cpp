@@ -10,9 +10,6 @@ namespace {
 
 using std::chrono::hours;
 
-constexpr NetworkChange kRerouted{.rerouted = true, .resumed = false};
-constexpr NetworkChange kResumed{.rerouted = false, .resumed = true};
-
 TEST(SuspendWatch, ASecondAsleepIsASuspend) {
   SuspendWatch watch(hours(5));
   EXPECT_FALSE(watch.was_suspended(hours(5)));
@@ -55,40 +52,6 @@ TEST(ReportPace, AfterAQuietSecondTheNextChangeIsAFirstOne) {
   EXPECT_EQ(pace.due(later), later);
   pace.reported(later);
   EXPECT_EQ(pace.due(later) - later, milliseconds(10));
-}
-
-TEST(LinkDoubt, ALinkThatOwesNothingIsAsked) {
-  EXPECT_EQ(doubt(kRerouted, {}), LinkDoubt::ask);
-}
-
-TEST(LinkDoubt, ALinkWhoseAnswerIsOverdueIsDistrusted) {
-  EXPECT_EQ(doubt(kRerouted, {.owed_for = milliseconds(100)}), LinkDoubt::distrust);
-}
-
-TEST(LinkDoubt, ABusyLinkIsAsked) {
-  EXPECT_EQ(doubt(kRerouted, {.owed_for = milliseconds(99)}), LinkDoubt::ask);
-  const LinkFacts slow{.owed_for = milliseconds(599), .round_trip = milliseconds(300)};
-  EXPECT_EQ(doubt(kRerouted, slow), LinkDoubt::ask);
-  const LinkFacts overdue{.owed_for = milliseconds(600), .round_trip = milliseconds(300)};
-  EXPECT_EQ(doubt(kRerouted, overdue), LinkDoubt::distrust);
-}
-
-TEST(LinkDoubt, ALinkWithoutItsAddressIsDistrusted) {
-  EXPECT_EQ(doubt(kRerouted, {.address_gone = true}), LinkDoubt::distrust);
-}
-
-TEST(LinkDoubt, AfterASuspendEveryLinkIsDistrusted) {
-  EXPECT_EQ(doubt(kResumed, {}), LinkDoubt::distrust);
-}
-
-TEST(LinkDoubt, ALoopbackLinkIsLeftAlone) {
-  const LinkFacts worst{.loopback = true, .address_gone = true, .owed_for = hours(1)};
-  EXPECT_EQ(doubt(kRerouted, worst), LinkDoubt::none);
-  EXPECT_EQ(doubt(kResumed, worst), LinkDoubt::none);
-}
-
-TEST(LinkDoubt, WithoutAChangeThereIsNone) {
-  EXPECT_EQ(doubt({}, {.address_gone = true}), LinkDoubt::none);
 }
 
 TEST(LocalAddresses, HasThisMachinesAndNoOthers) {

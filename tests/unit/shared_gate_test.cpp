@@ -1,5 +1,6 @@
 #include "net/shared/shared_gate.hpp"
 
+#include <optional>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -14,14 +15,17 @@ SessionId session_of(std::uint8_t number) {
   return id;
 }
 
+using Withdrawal = SharedGate::Withdrawal;
+
 // Two workers that ask one gate; what they are told comes when their io_context runs.
 class SharedGateTest : public testing::Test {
  protected:
-  using Told = std::vector<SharedGate::Dial>;
+  // Nothing: break off.
+  using Told = std::vector<std::optional<SharedGate::Dial>>;
 
   void request(std::uint8_t number, boost::asio::io_context& worker, Told& told) {
     gate_->request(session_of(number), worker,
-                   [&told](SharedGate::Dial dial) { told.push_back(dial); });
+                   [&told](std::optional<SharedGate::Dial> dial) { told.push_back(dial); });
   }
   static void run(boost::asio::io_context& io) {
     io.restart();
@@ -54,7 +58,7 @@ TEST_F(SharedGateTest, WhoeverAsksIsToldOnItsOwnThread) {
   run(second_worker_);
   ASSERT_EQ(second_.size(), 1U);
   EXPECT_NE(first_.front(), second_.front());
-  EXPECT_TRUE(gate_->answered(session_of(1), first_.front()));
+  EXPECT_TRUE(gate_->answered(session_of(1), *first_.front()));
 }
 
 // A worker that is in the middle of its dial while the other finds the peer away: it hears of it
@@ -62,21 +66,21 @@ TEST_F(SharedGateTest, WhoeverAsksIsToldOnItsOwnThread) {
 TEST_F(SharedGateTest, ADialThatWasBrokenOffElsewhereDoesNotGoOn) {
   both_dial();
   // One is kept as the probe, the other waits for what comes of it.
-  EXPECT_TRUE(gate_->failed(session_of(1), first_.front(), "refused"));
+  EXPECT_TRUE(gate_->failed(session_of(1), *first_.front(), "refused"));
   EXPECT_EQ(gate_->view().state, PeerGate::State::down);
   gate_->kick();
-  const bool second_is_current = gate_->answered(session_of(2), second_.front());
+  const bool second_is_current = gate_->answered(session_of(2), *second_.front());
   run(second_worker_);
   EXPECT_EQ(second_is_current, second_.back() == second_.front())
       << "it is told to dial anew exactly when its dial does not count any more";
   ASSERT_FALSE(second_is_current);
-  EXPECT_TRUE(gate_->failed(session_of(2), second_.front(), "late")) << "it waits already";
-  EXPECT_EQ(second_[1], 0U) << "first it is told to break off";
+  EXPECT_TRUE(gate_->failed(session_of(2), *second_.front(), "late")) << "it waits already";
+  EXPECT_EQ(second_[1], std::nullopt) << "first it is told to break off";
 }
 
 TEST_F(SharedGateTest, ALinkThatAnswersLetsThoseDialWhoWaitForThePeer) {
   both_dial();
-  EXPECT_TRUE(gate_->failed(session_of(1), first_.front(), "refused"));
+  EXPECT_TRUE(gate_->failed(session_of(1), *first_.front(), "refused"));
   ASSERT_EQ(gate_->view().state, PeerGate::State::down);
   ASSERT_EQ(gate_->view().waiting, 1U);
   gate_->alive();
@@ -86,14 +90,39 @@ TEST_F(SharedGateTest, ALinkThatAnswersLetsThoseDialWhoWaitForThePeer) {
   EXPECT_EQ(first_.size(), 2U) << "it is told to dial again, at once";
 }
 
+TEST_F(SharedGateTest, TheOldLinkOfASessionThatAnswersAfterAllSaysThatThePeerIsThere) {
+  both_dial();
+  EXPECT_TRUE(gate_->failed(session_of(1), *first_.front(), "refused"));
+  ASSERT_EQ(gate_->view().state, PeerGate::State::down);
+  gate_->withdraw(session_of(1), Withdrawal::link_answers);
+  EXPECT_EQ(gate_->view().state, PeerGate::State::up);
+  gate_->withdraw(session_of(1), Withdrawal::link_answers);
+  EXPECT_EQ(gate_->view().dialling, 1U) << "the other one still dials";
+}
+
+TEST_F(SharedGateTest, ASessionThatIsServedSaysNothingOfThePeer) {
+  both_dial();
+  EXPECT_TRUE(gate_->failed(session_of(1), *first_.front(), "refused"));
+  gate_->withdraw(session_of(1), Withdrawal::served);
+  EXPECT_EQ(gate_->view().state, PeerGate::State::down);
+}
+
+// A session that waits has no dial: nothing that is said of one may count as its own.
+TEST_F(SharedGateTest, ADialThatFailedDoesNotCountWhileItsSessionWaits) {
+  both_dial();
+  EXPECT_TRUE(gate_->failed(session_of(1), *first_.front(), "refused"));
+  EXPECT_FALSE(gate_->answered(session_of(1), *first_.front()));
+  EXPECT_EQ(gate_->view().state, PeerGate::State::down);
+}
+
 TEST_F(SharedGateTest, WhatIsSaidOfAnOlderDialHasNoEffect) {
   request(1, first_worker_, first_);
   run(first_worker_);
-  const SharedGate::Dial older = first_.front();
+  const SharedGate::Dial older = *first_.front();
   EXPECT_TRUE(gate_->failed(session_of(1), older, "refused"));
   gate_->struggling(session_of(1), older, "of no interest");
   EXPECT_EQ(gate_->view().last_error, "refused");
-  gate_->withdraw(session_of(1));
+  gate_->withdraw(session_of(1), Withdrawal::served);
   EXPECT_FALSE(gate_->answered(session_of(1), older));
   EXPECT_FALSE(gate_->failed(session_of(1), older, "late")) << "nobody waits any more";
 }

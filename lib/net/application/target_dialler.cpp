@@ -34,11 +34,13 @@ class TargetDial : public std::enable_shared_from_this<TargetDial> {
     handlers.wrap = [](StreamSocket socket) {
       return make_plain_factory()->wrap(std::move(socket));
     };
-    handlers.won = [self = shared_from_this()](Connector::Won won) {
-      self->session_->connect_application(std::move(won.transport->socket()),
-                                          SessionDriver::FirstWord::unlikely);
+    handlers.done = [self = shared_from_this()](Connector::Outcome outcome) {
+      if (auto* won = std::get_if<Connector::Won>(&outcome)) {
+        return self->session_->connect_application(std::move(won->transport->socket()),
+                                                   SessionDriver::FirstWord::unlikely);
+      }
+      self->lost(std::get<Connector::Lost>(outcome));
     };
-    handlers.lost = [self = shared_from_this()](const Connector::Lost& lost) { self->lost(lost); };
     // The operating system repeats a lost SYN; more is not needed in a network of one's own.
     std::make_shared<Connector>(io_, std::vector<Address>{target_}, std::move(handlers),
                                 std::make_shared<EndpointCache>(), std::nullopt)

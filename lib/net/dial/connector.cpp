@@ -8,6 +8,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 
 #include "net/clock.hpp"
+#include "pipe/invariant.hpp"
 
 namespace backedpipe {
 namespace {
@@ -292,6 +293,7 @@ void Connector::shake_hands(RacerId id) {
 
 void Connector::drop(RacerId id, Failure failure, std::string why) {
   const auto found = racers_.find(id);
+  invariant(found != racers_.end());
   if (failure == Failure::rejected) rejection_ = why;
   entrants_[found->second.entrant].error = std::move(why);
   racers_.erase(found);
@@ -301,16 +303,13 @@ void Connector::drop(RacerId id, Failure failure, std::string why) {
 // --- the end
 
 void Connector::win(RacerId id) {
-  Racer& racer = racers_.at(id);
+  const auto found = racers_.find(id);
+  invariant(found != racers_.end());
+  Racer& racer = found->second;
   const Entrant& entrant = entrants_[racer.entrant];
   const Duration took = steady_now() - racer.started;
   cache_->note_took(took);
-  Won won{std::move(racer.transport), entrant.endpoint, entrant.label, took};
-  // Handlers may drop the last reference to this.
-  const auto self = shared_from_this();
-  const Handlers handlers = std::move(handlers_);
-  stop();
-  handlers.won(std::move(won));
+  finish(Won{std::move(racer.transport), entrant.endpoint, entrant.label, took});
 }
 
 void Connector::lose() {
@@ -319,9 +318,13 @@ void Connector::lose() {
   if (!lost.rejected && race_->timed_out(steady_now())) {
     lost.why = "timeout: no answer within 10 s; " + lost.why;
   }
-  const Handlers handlers = std::move(handlers_);
+  finish(std::move(lost));
+}
+
+void Connector::finish(Outcome outcome) {
+  const auto done = std::exchange(handlers_.done, nullptr);
   stop();
-  handlers.lost(lost);
+  done(std::move(outcome));
 }
 
 // The same words for the same state of things, so that whoever logs can see that it is no news.

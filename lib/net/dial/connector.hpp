@@ -1,7 +1,7 @@
 // Connector opens one connection to whichever of several addresses is there first: it executes an
 // EndpointRace, with a socket, and the transport's own handshake, for each try. Names are resolved
-// anew at the start and all along. It reports once, or not at all after cancel(). Kept alive by its
-// own waits.
+// anew at the start and all along. It reports one outcome, or none after cancel(). Kept alive by
+// its own waits, on the thread of its io_context.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -37,14 +38,14 @@ class Connector : public std::enable_shared_from_this<Connector> {
     bool starved = false;   // this process lacked descriptors or memory for a try
     std::string why;        // a sentence for people
   };
+  using Outcome = std::variant<Won, Lost>;
   struct Handlers {
     // What a connected socket becomes.
     std::function<std::unique_ptr<Transport>(StreamSocket)> wrap;
     // See EndpointRace::struggles(); may be left out.
     std::function<void(const std::string& why)> struggling;
-    // Exactly one of these is called.
-    std::function<void(Won)> won;
-    std::function<void(const Lost&)> lost;
+    // Called once, and never after cancel(). It outlives this object if need be.
+    std::function<void(Outcome)> done;
   };
 
   // Each address is tried once without a `pace`, and afresh so often with it; `cache` must not be
@@ -93,6 +94,7 @@ class Connector : public std::enable_shared_from_this<Connector> {
   void win(RacerId id);
   void drop(RacerId id, EndpointRace::Failure failure, std::string why);
   void lose();
+  void finish(Outcome outcome);
   std::string why() const;
   void arm();
   void stop();

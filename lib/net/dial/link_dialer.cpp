@@ -46,11 +46,8 @@ void LinkDialer::start() {
     return self->factory_->wrap(std::move(socket));
   };
   handlers.struggling = handlers_.struggling;
-  handlers.won = [self = shared_from_this()](Connector::Won won) {
-    if (!self->over_) self->connected(std::move(won));
-  };
-  handlers.lost = [self = shared_from_this()](const Connector::Lost& lost) {
-    self->fail(lost.rejected, lost.why);
+  handlers.done = [self = shared_from_this()](Connector::Outcome outcome) {
+    self->connected(std::move(outcome));
   };
   connector_ = std::make_shared<Connector>(io_, addresses_, std::move(handlers), cache_, pace_);
   connector_->start();
@@ -74,7 +71,11 @@ void LinkDialer::stop() {
   handlers_ = {};
 }
 
-void LinkDialer::connected(Connector::Won won) {
+void LinkDialer::connected(Connector::Outcome outcome) {
+  if (auto* lost = std::get_if<Connector::Lost>(&outcome)) {
+    return fail(lost->rejected, std::move(lost->why));
+  }
+  auto& won = std::get<Connector::Won>(outcome);
   endpoint_ = won.endpoint;
   where_ = std::move(won.where);
   greet(std::move(won.transport), std::max<Duration>(kLeastPatience, kPatienceFactor * won.took));
@@ -138,27 +139,21 @@ void LinkDialer::hear_answer() {
     }
     if (!handshake_->complete()) continue;
     if (endpoint_) cache_->note(*endpoint_, true);
-    // Handlers may drop the last reference to this.
-    const auto self = shared_from_this();
-    const Handlers handlers = std::move(handlers_);
-    std::unique_ptr<Transport> transport = std::move(transport_);
-    stop();
-    if (const Refused* refused = handshake_->refused()) {
-      handlers.refused(*refused);
-    } else {
-      handlers.welcomed(std::move(transport), *handshake_->welcome(), input);
-    }
-    return;
+    if (const Refused* refused = handshake_->refused()) return finish(*refused);
+    return finish(Welcomed{std::move(transport_), *handshake_->welcome(), input});
   }
 }
 
-void LinkDialer::fail(bool rejected, const std::string& why) {
+void LinkDialer::fail(bool rejected, std::string why) {
   if (over_) return;
   if (transport_ && endpoint_) cache_->note(*endpoint_, false);
-  const auto self = shared_from_this();
-  const Handlers handlers = std::move(handlers_);
+  finish(Failed{rejected, std::move(why)});
+}
+
+void LinkDialer::finish(Outcome outcome) {
+  const auto done = std::exchange(handlers_.done, nullptr);
   stop();
-  handlers.failed(rejected, why);
+  done(std::move(outcome));
 }
 
 void LinkDialer::wait(IoResult::Status status, void (LinkDialer::*then)()) {

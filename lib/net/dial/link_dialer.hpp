@@ -1,12 +1,14 @@
 // LinkDialer makes one attempt at a link: a race of connections, each with its transport handshake,
 // over all addresses of the peer; then HELLO on the one that wins, and the server's answer; in ten
-// seconds altogether. It reports once, or not at all after cancel(). Kept alive by its own waits.
+// seconds altogether. It reports one outcome, or none after cancel(). Kept alive by its own waits,
+// on the thread of its io_context.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "net/dial/connector.hpp"
@@ -19,17 +21,25 @@ namespace backedpipe {
 
 class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
  public:
+  struct Welcomed {
+    std::unique_ptr<Transport> link;
+    Welcome welcome;
+    ConstBytes early;  // the bytes after the WELCOME; valid until `done` returns
+  };
+  struct Failed {
+    bool rejected = false;  // one side does not accept the other (see Session::attempt_failed)
+    std::string why;        // a sentence for people
+  };
+  using Outcome = std::variant<Welcomed, Refused, Failed>;
   struct Handlers {
-    // Asked when the transport is ready; nothing means that the attempt is not wanted any more.
+    // Asked when the transport is ready; nothing means that the attempt is not wanted any more, and
+    // ends it without an outcome.
     std::function<std::optional<Hello>()> hello;
-    // Called at most once, before the others, and may be left out: a second has passed and no
-    // connection has come about, or every address has failed for now. The attempt goes on.
+    // Called at most once, and may be left out: a second has passed and no connection has come
+    // about, or every address has failed for now. The attempt goes on.
     std::function<void(const std::string& why)> struggling;
-    // Exactly one of these is called. `early` are bytes behind the WELCOME.
-    std::function<void(std::unique_ptr<Transport>, const Welcome&, ConstBytes early)> welcomed;
-    std::function<void(const Refused&)> refused;
-    // `rejected`: one of the sides does not accept the other (see Session::attempt_failed).
-    std::function<void(bool rejected, const std::string& why)> failed;
+    // Called once, and never after cancel(). It outlives this object if need be.
+    std::function<void(Outcome)> done;
   };
 
   // Attempts that share a cache profit from each other; without one this attempt has its own. Every
@@ -44,11 +54,12 @@ class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
   void cancel();
 
  private:
-  void connected(Connector::Won won);
+  void connected(Connector::Outcome outcome);
   void greet(std::unique_ptr<Transport> link, Duration patience);
   void say_hello();
   void hear_answer();
-  void fail(bool rejected, const std::string& why);
+  void fail(bool rejected, std::string why);
+  void finish(Outcome outcome);
   void wait(IoResult::Status status, void (LinkDialer::*then)());
   void stop();
 

@@ -1,5 +1,5 @@
-// NetworkChange: what the system has noticed about the network, and what follows for a link. A daemon
-// that learns of it at once need not wait until silence tells. Free of I/O.
+// How what the system says about the network becomes a report: what is a suspend, and how often a
+// burst of messages is worth one. Values, free of I/O; owned by a NetworkMonitor.
 #pragma once
 
 #include <optional>
@@ -7,15 +7,6 @@
 #include "pipe/time.hpp"
 
 namespace backedpipe {
-
-struct NetworkChange {
-  // An address, a route or an interface came or went: packets may take another way from now on.
-  bool rerouted = false;
-  // The machine was suspended and runs again.
-  bool resumed = false;
-
-  bool any() const { return rerouted || resumed; }
-};
 
 // SuspendWatch tells a suspend from a clock that was merely set: CLOCK_BOOTTIME goes on while the
 // machine sleeps and CLOCK_MONOTONIC does not, so their difference is the time spent asleep.
@@ -43,19 +34,5 @@ class ReportPace {
   std::optional<TimePoint> last_;
   Duration gap_{};
 };
-
-// What the decision about one link rests on.
-struct LinkFacts {
-  bool loopback = false;      // its own address is of this machine only
-  bool address_gone = false;  // no interface that is up has its local address any more
-  std::optional<Duration> owed_for =
-      {};  // an answer to data or to a ping is outstanding for this long
-  std::optional<Duration> round_trip = {};
-};
-
-enum class LinkDoubt { none, ask, distrust };
-
-// Ask: whether it still answers. Distrust: another link is to be tried beside it now.
-LinkDoubt doubt(const NetworkChange& change, const LinkFacts& link);
 
 }  // namespace backedpipe

@@ -9,7 +9,7 @@
 
 #include <boost/asio/io_context.hpp>
 
-#include "net/monitor/network_change.hpp"
+#include "session/liveness.hpp"
 
 namespace backedpipe {
 

@@ -12,7 +12,6 @@
 #include "net/clock.hpp"
 #include "net/events/event_log.hpp"
 #include "net/node/session_options.hpp"
-#include "net/worker/network_reaction.hpp"
 
 namespace backedpipe {
 namespace {
@@ -83,7 +82,8 @@ Node::~Node() {
 void Node::start() {
   workers_.start();
   workers_.gather([](Worker& worker) {
-    worker.client.start();
+    worker.dialler.start();
+    worker.tunnels.start();
     worker.acceptor.start();
   });
   watch_network();
@@ -93,24 +93,31 @@ void Node::start() {
   ready_ = true;
 }
 
-// Only who dials can do anything about it.
+// Only the dialling side reacts to it.
 void Node::watch_network() {
   if (settings_.tunnels.empty() || std::exchange(watching_network_, true)) return;
   monitor_.start([this](const NetworkChange& change) {
     shared_.gates.kick_all();
-    log_change(change,
-               workers_.gather([&change](Worker& worker) { return apply(change, worker.client); }));
+    log_change(change, workers_.gather([&change](Worker& worker) {
+      return worker.dialler.network_changed(change, LocalAddresses::now());
+    }));
   });
 }
 
 // All of it is checked, and every listener bound, before any of it is used. Throws.
 void Node::use(const Settings& settings, ListeningSockets& sockets) {
-  const Client::SecurityOfPeers of_peers = Client::read_security(settings);
+  const Dialler::SecurityOfPeers of_peers = Dialler::read_security(settings);
   const LinkListeners::Securities of_listeners = LinkListeners::read_security(settings);
-  std::vector<std::pair<Client::Plan, Acceptor::Plan>> plans;
+  struct Plans {
+    Dialler::Plan of_dialler;
+    TunnelListener::Plan of_tunnels;
+    Acceptor::Plan of_acceptor;
+  };
+  std::vector<Plans> plans;
   for (const auto& worker : workers_.all()) {
-    Client::Plan plan = worker->client.plan(settings, of_peers, sockets);
-    plans.emplace_back(std::move(plan), worker->acceptor.plan(settings, of_listeners, sockets));
+    plans.push_back({worker->dialler.plan(settings, of_peers),
+                     worker->tunnels.plan(settings, sockets),
+                     worker->acceptor.plan(settings, of_listeners, sockets)});
   }
   const Limits& limits = settings.limits;
   shared_.directory.limit(
@@ -118,9 +125,10 @@ void Node::use(const Settings& settings, ListeningSockets& sockets) {
        .max_sessions_per_identity = limits.max_sessions_per_identity.value_or(limits.max_sessions)},
       limits.max_handshakes);
   workers_.gather([&](Worker& worker) {
-    auto& [of_client, of_acceptor] = plans[worker.context.number()];
+    auto& [of_dialler, of_tunnels, of_acceptor] = plans[worker.context.number()];
     worker.context.use(session_options(settings));
-    worker.client.use(std::move(of_client));
+    worker.dialler.use(std::move(of_dialler));
+    worker.tunnels.use(std::move(of_tunnels));
     worker.acceptor.use(std::move(of_acceptor));
   });
   shared_.gates.kick_all();
@@ -162,7 +170,8 @@ DrainOutcome Node::drain(std::optional<Duration> timeout) {
                std::chrono::duration_cast<std::chrono::seconds>(wait).count());
   if (already) return outcome;
   workers_.gather([](Worker& worker) {
-    worker.client.drain();
+    worker.tunnels.drain();
+    worker.dialler.drain();
     worker.acceptor.drain();
   });
   // Not at once: whoever asked is to have his answer first.
@@ -175,7 +184,7 @@ std::size_t Node::sessions_to_wait_for() {
   const TimePoint recently = steady_now() - settings_.liveness.dead;
   const auto counts = workers_.gather([recently](Worker& worker) {
     std::size_t count = 0;
-    for (const auto* sessions : {&worker.client.sessions(), &worker.accepted.all()}) {
+    for (const auto* sessions : {&worker.dialled.all(), &worker.accepted.all()}) {
       for (const auto& [id, driver] : *sessions) {
         count += driver->session().pipe().state() == PipeState::connected ||
                  driver->log().without_link_since() > recently;
@@ -213,7 +222,9 @@ void Node::stop(std::function<void()> stopped) {
   ready_ = false;
   if (control_) control_->stop();
   workers_.gather([](Worker& worker) {
-    worker.client.stop();
+    worker.tunnels.drain();
+    worker.dialler.drain();
+    worker.dialled.reset_all(Reason::closed_by_operator);
     worker.acceptor.stop();
   });
   look_whether_stopped();
@@ -237,7 +248,7 @@ void Node::ask(std::function<void()> all_are) {
 Node::SessionCounts Node::session_counts() {
   const auto parts = workers_.gather([](Worker& worker) {
     SessionCounts counts;
-    for (const auto* sessions : {&worker.client.sessions(), &worker.accepted.all()}) {
+    for (const auto* sessions : {&worker.dialled.all(), &worker.accepted.all()}) {
       for (const auto& [id, driver] : *sessions) {
         const bool connected = driver->session().pipe().state() == PipeState::connected;
         ++(connected ? counts.connected : counts.away);

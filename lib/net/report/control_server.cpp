@@ -269,8 +269,9 @@ std::optional<SessionSnapshot> ControlServer::session(const SessionId& id) {
 
 ReconnectOutcome ControlServer::reconnect(const SessionId& id) {
   const auto outcomes = workers_.gather([&id](Worker& worker) {
-    if (const auto driver = worker.client.find(id)) {
-      return worker.client.reconnect(driver) ? ReconnectOutcome::done : ReconnectOutcome::not_found;
+    if (const auto driver = worker.dialled.find(id)) {
+      return worker.dialler.reconnect(driver) ? ReconnectOutcome::done
+                                              : ReconnectOutcome::not_found;
     }
     return worker.accepted.find(id) ? ReconnectOutcome::not_here : ReconnectOutcome::not_found;
   });
@@ -284,9 +285,9 @@ ReconnectOutcome ControlServer::reconnect(const SessionId& id) {
 std::size_t ControlServer::reconnect_all() {
   const auto counts = workers_.gather([](Worker& worker) {
     std::size_t count = 0;
-    const Client::Sessions sessions = worker.client.sessions();
+    const SessionTable::Sessions sessions = worker.dialled.all();
     for (const auto& [id, driver] : sessions)
-      count += worker.client.reconnect(driver) ? 1 : 0;
+      count += worker.dialler.reconnect(driver) ? 1 : 0;
     return count;
   });
   return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
@@ -294,7 +295,7 @@ std::size_t ControlServer::reconnect_all() {
 
 bool ControlServer::close(const SessionId& id) {
   const auto closed = workers_.gather([&id](Worker& worker) {
-    auto driver = worker.client.find(id);
+    auto driver = worker.dialled.find(id);
     if (!driver) driver = worker.accepted.find(id);
     if (driver) driver->reset(Reason::closed_by_operator);
     return driver != nullptr;

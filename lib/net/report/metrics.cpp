@@ -103,13 +103,13 @@ Sum sum_of(const SessionTotals& totals, const Sessions& sessions) {
 
 Report report_of(Worker& worker) {
   Report report;
-  report.of = {sum_of(worker.client.totals(), worker.client.sessions()),
+  report.of = {sum_of(worker.dialled.totals(), worker.dialled.all()),
                sum_of(worker.accepted.totals(), worker.accepted.all())};
   for (const auto& [reason, count] : worker.acceptor.refusals().counts())
     report.handshake_failures[std::string(reason)] = count;
   for (const auto& listener : worker.acceptor.listeners())
     report.pending_handshakes += listener->handshake_count;
-  for (const auto& [name, peer] : worker.client.peers()) {
+  for (const auto& [name, peer] : worker.dialler.peers()) {
     report.dials[name] = peer.gate->cache()->dials();
     report.down[name] = peer.gate->view().state == PeerGate::State::down;
     report.spare_links[name] = peer.gate->spares().size();

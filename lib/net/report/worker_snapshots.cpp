@@ -43,13 +43,13 @@ SessionSnapshot snapshot_of(const Worker& worker, const SessionDriver& driver) {
   snapshot.suspect = session.suspect();
   if (snapshot.role == Role::client && snapshot.state != PipeState::connected) {
     // What keeps it waiting is known to its peer only.
-    SharedGate::View gate = worker.client.peers().at(labels.peer).gate->view();
+    SharedGate::View gate = worker.dialler.peer(labels.peer).gate->view();
     if (gate.state == PeerState::down) snapshot.last_error = std::move(gate.last_error);
   }
   return snapshot;
 }
 
-PeerSnapshot snapshot_of(const std::string& name, const Client::Peer& peer) {
+PeerSnapshot snapshot_of(const std::string& name, const Dialler::Peer& peer) {
   PeerSnapshot snapshot;
   snapshot.name = name;
   snapshot.security = std::string(to_string(peer.settings.security));
@@ -93,8 +93,8 @@ void count(StatusSnapshot& status, const SessionDriver& driver) {
 
 std::vector<SessionSnapshot> sessions_of(const Worker& worker) {
   std::vector<SessionSnapshot> snapshots;
-  snapshots.reserve(worker.client.sessions().size() + worker.accepted.all().size());
-  for (const auto* sessions : {&worker.client.sessions(), &worker.accepted.all()}) {
+  snapshots.reserve(worker.dialled.all().size() + worker.accepted.all().size());
+  for (const auto* sessions : {&worker.dialled.all(), &worker.accepted.all()}) {
     for (const auto& [id, driver] : *sessions)
       snapshots.push_back(snapshot_of(worker, *driver));
   }
@@ -102,7 +102,7 @@ std::vector<SessionSnapshot> sessions_of(const Worker& worker) {
 }
 
 std::optional<SessionSnapshot> session_of(const Worker& worker, const SessionId& id) {
-  auto driver = worker.client.find(id);
+  auto driver = worker.dialled.find(id);
   if (!driver) driver = worker.accepted.find(id);
   if (!driver) return std::nullopt;
   SessionSnapshot snapshot = snapshot_of(worker, *driver);
@@ -112,23 +112,23 @@ std::optional<SessionSnapshot> session_of(const Worker& worker, const SessionId&
 
 StatusSnapshot status_of(const Worker& worker) {
   StatusSnapshot status;
-  status.totals.sessions = worker.client.totals();
+  status.totals.sessions = worker.dialled.totals();
   status.totals.sessions += worker.accepted.totals();
   status.totals.handshakes_failed = worker.acceptor.refusals().total();
   status.totals.links_handed_over = worker.acceptor.links_handed_over();
-  status.workers.push_back({worker.client.sessions().size() + worker.accepted.all().size()});
+  status.workers.push_back({worker.dialled.all().size() + worker.accepted.all().size()});
 
-  for (const auto& tunnel : worker.client.tunnels()) {
+  for (const auto& tunnel : worker.tunnels.tunnels()) {
     status.tunnels.push_back({.name = tunnel->settings.name,
                               .listen = to_string(tunnel->listener->address()),
                               .peer = tunnel->settings.peer,
                               .service = tunnel->settings.service});
   }
-  for (const auto& [name, peer] : worker.client.peers())
+  for (const auto& [name, peer] : worker.dialler.peers())
     status.peers.push_back(snapshot_of(name, peer));
   Tally by_tunnel;
   Tally by_peer;
-  for (const auto& [id, driver] : worker.client.sessions()) {
+  for (const auto& [id, driver] : worker.dialled.all()) {
     count(status, *driver);
     ++by_tunnel[driver->labels().tunnel];
     ++by_peer[driver->labels().peer];

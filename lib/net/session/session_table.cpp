@@ -19,6 +19,12 @@ std::shared_ptr<SessionDriver> SessionTable::open(const SessionDriver::Links& li
   return driver;
 }
 
+void SessionTable::reset_all(Reason reason) {
+  const Sessions sessions = sessions_;
+  for (const auto& [id, driver] : sessions)
+    driver->reset(reason);
+}
+
 void SessionTable::abandon_all() {
   const Sessions sessions = std::exchange(sessions_, {});
   for (const auto& [id, driver] : sessions)
@@ -44,7 +50,8 @@ void SessionTable::ended(SessionDriver& driver, Reason reason) {
   driver.log().add_to(totals_);
   if (directory_ != nullptr) directory_->end(driver.session().id(), reason, steady_now());
   sessions_.erase(driver.session().id());
-  if (on_ended_) on_ended_(driver);
+  for (const Ended& tell : on_ended_)
+    tell(driver);
 }
 
 }  // namespace backedpipe

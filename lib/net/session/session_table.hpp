@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "control/session_totals.hpp"
 #include "net/session/session_driver.hpp"
@@ -29,8 +31,11 @@ class SessionTable final : public SessionObserver {
   // A new session, which is in the table until it ends. `links`: see SessionDriver.
   std::shared_ptr<SessionDriver> open(const SessionDriver::Links& links, Session::Identity identity,
                                       SessionLabels labels, std::string application);
-  // Called for each session that ends, when it is no longer in the table.
-  void on_ended(Ended ended) { on_ended_ = std::move(ended); }
+  // Called for each session that ends, when it is no longer in the table; in the order in which
+  // they were given.
+  void on_ended(Ended ended) { on_ended_.push_back(std::move(ended)); }
+  // Ends all sessions; the peers are told as far as they can be reached.
+  void reset_all(Reason reason);
   // Lets go of all sockets of all sessions, without telling the peers.
   void abandon_all();
 
@@ -47,7 +52,7 @@ class SessionTable final : public SessionObserver {
  private:
   WorkerContext& worker_;
   SessionDirectory* directory_;
-  Ended on_ended_;
+  std::vector<Ended> on_ended_;
   Sessions sessions_;
   SharedLabels labels_;
   SessionTotals totals_;

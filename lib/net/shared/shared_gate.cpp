@@ -20,15 +20,15 @@ SharedGate::SharedGate(boost::asio::io_context& home, EventFeed& events, std::st
 
 void SharedGate::request(const SessionId& session, boost::asio::io_context& io, Told told) {
   const MutexLock lock(mutex_);
-  askers_[session] = {&io, std::move(told), 0};
+  askers_[session] = {&io, std::move(told), std::nullopt};
   gate_.request(session);
   settle();
 }
 
-void SharedGate::withdraw(const SessionId& session, bool alive) {
+void SharedGate::withdraw(const SessionId& session, Withdrawal why) {
   const MutexLock lock(mutex_);
   if (askers_.erase(session) == 0) return;
-  if (alive) gate_.alive(steady_now());
+  if (why == Withdrawal::link_answers) gate_.alive(steady_now());
   gate_.withdraw(session);
   settle();
 }
@@ -56,13 +56,15 @@ void SharedGate::struggling(const SessionId& session, Dial dial, const std::stri
 
 bool SharedGate::failed(const SessionId& session, Dial dial, const std::string& why) {
   const MutexLock lock(mutex_);
+  const auto asker = askers_.find(session);
+  if (asker == askers_.end()) return false;
   // Of a dial that was broken off meanwhile: the session is waiting already.
-  if (!is_current(session, dial)) return askers_.contains(session);
+  if (asker->second.dial != dial) return true;
   const bool waits = gate_.failed(session, why, steady_now());
   if (waits) {
-    askers_.at(session).dial = 0;
+    asker->second.dial.reset();
   } else {
-    askers_.erase(session);
+    askers_.erase(asker);
   }
   settle();
   return waits;
@@ -100,8 +102,8 @@ void SharedGate::settle() {
   while (const auto action = gate_.next_action(steady_now())) {
     const auto asker = askers_.find(action->session);
     if (asker == askers_.end()) continue;
-    const bool dials = action->kind == PeerGate::Action::Kind::dial;
-    asker->second.dial = dials ? ++last_dial_ : 0;
+    asker->second.dial.reset();
+    if (action->kind == PeerGate::Action::Kind::dial) asker->second.dial = Dial{++dial_count_};
     boost::asio::post(*asker->second.io,
                       [told = asker->second.told, dial = asker->second.dial] { told(dial); });
   }

@@ -25,10 +25,15 @@ namespace backedpipe {
 
 class SharedGate : public std::enable_shared_from_this<SharedGate> {
  public:
-  // Names one dial: what is said of an older one of the same session has no effect. Never 0.
-  using Dial = std::uint64_t;
-  // Dial now; or, with 0, break off and go on waiting.
-  using Told = std::function<void(Dial dial)>;
+  // Names one dial: what is said of an older one of the same session has no effect.
+  enum class Dial : std::uint64_t {};
+  // Dial now; or, without a dial, break off and go on waiting.
+  using Told = std::function<void(std::optional<Dial> dial)>;
+  // Why a session wants nothing of the gate any more.
+  enum class Withdrawal : std::uint8_t {
+    served,        // its attempt has an outcome, or nobody wants one
+    link_answers,  // the link that it had answers after all: the peer can be reached
+  };
 
   struct View {
     PeerGate::State state = PeerGate::State::unknown;
@@ -48,8 +53,7 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
 
   // `told` is called on `io`'s thread, later.
   void request(const SessionId& session, boost::asio::io_context& io, Told told);
-  // `alive`: because the session's link has answered after all.
-  void withdraw(const SessionId& session, bool alive = false);
+  void withdraw(const SessionId& session, Withdrawal why);
   void kick();
   // False: this dial was broken off meanwhile, and must not go on to say HELLO. The next one will,
   // for the same generation, which a server takes only once.
@@ -71,7 +75,7 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
   struct Asker {
     boost::asio::io_context* io = nullptr;
     Told told;
-    Dial dial = 0;  // the one under way
+    std::optional<Dial> dial;  // the one under way
   };
 
   bool is_current(const SessionId& session, Dial dial) const REQUIRES(mutex_);
@@ -88,7 +92,7 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
   PeerGate gate_ GUARDED_BY(mutex_);
   std::string rejection_ GUARDED_BY(mutex_);
   std::unordered_map<SessionId, Asker> askers_ GUARDED_BY(mutex_);
-  Dial last_dial_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t dial_count_ GUARDED_BY(mutex_) = 0;
   // What whoever hears events knows.
   PeerGate::State known_ GUARDED_BY(mutex_) = PeerGate::State::unknown;
   std::optional<TimePoint> timer_at_ GUARDED_BY(mutex_);

@@ -18,7 +18,10 @@
 #include <boost/asio/post.hpp>
 
 #include "net/accept/acceptor.hpp"
-#include "net/dial/client.hpp"
+#include "net/application/dialled_paths.hpp"
+#include "net/application/tunnel_listener.hpp"
+#include "net/dial/dialler.hpp"
+#include "net/session/session_table.hpp"
 #include "net/thread/worker_context.hpp"
 
 namespace backedpipe {
@@ -27,14 +30,18 @@ struct Worker {
   Worker(SharedState& shared, std::size_t number, std::size_t arena_bytes,
          const SessionOptions& options)
       : context(io, shared, number, arena_bytes, options),
-        client(context),
+        dialled(context, nullptr),
+        dialler(context, dialled),
+        tunnels(context, dialled, paths_of(dialler)),
         accepted(context, &shared.directory),
         acceptor(context, accepted) {}
 
   // A thread of its own runs it.
   boost::asio::io_context io{1};
   WorkerContext context;
-  Client client;
+  SessionTable dialled;  // the sessions whose links it dials
+  Dialler dialler;
+  TunnelListener tunnels;
   SessionTable accepted;  // the sessions whose links the peer dials
   Acceptor acceptor;
 };

@@ -1,0 +1,121 @@
+#include "net/application/tunnel_listener.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "proto/wire.hpp"
+
+namespace backedpipe {
+
+TunnelListener::TunnelListener(WorkerContext& worker, SessionTable& sessions, PathTo path_to)
+    : worker_(worker), sessions_(sessions), path_to_(std::move(path_to)) {
+  sessions_.on_ended([&shared = worker.shared()](SessionDriver&) { --shared.client_sessions; });
+}
+
+// --- settings
+
+TunnelListener::Plan TunnelListener::plan(const Settings& settings,
+                                          ListeningSockets& sockets) const {
+  Plan plan;
+  plan.max_sessions = settings.limits.max_sessions;
+  for (const TunnelSettings& tunnel : settings.tunnels)
+    plan.tunnels.push_back({tunnel, tunnel_for(tunnel, sockets)});
+  return plan;
+}
+
+// A socket that was passed, or whose port the system has chosen, belongs to the tunnel of its name;
+// any other to its address.
+std::shared_ptr<TunnelListener::Tunnel> TunnelListener::tunnel_for(
+    const TunnelSettings& wanted, ListeningSockets& sockets) const {
+  for (const auto& tunnel : tunnels_) {
+    const bool same_name = tunnel->settings.name == wanted.name;
+    const bool same_place = tunnel->settings.listen == wanted.listen;
+    if (tunnel->passed ? same_name : same_place && (same_name || !wanted.listen.chosen_port())) {
+      return tunnel;
+    }
+  }
+  const ListeningSocket socket = sockets.open(wanted.listen, wanted.name);
+  return std::make_shared<Tunnel>(Tunnel{
+      wanted, std::make_shared<Listener>(worker_.io(), worker_.shared().accept_failures, socket),
+      socket.passed, false});
+}
+
+void TunnelListener::use(Plan plan) {
+  max_sessions_ = plan.max_sessions;
+  const auto before = std::exchange(tunnels_, {});
+  for (Plan::PlannedTunnel& planned : plan.tunnels) {
+    planned.tunnel->settings = std::move(planned.settings);
+    tunnels_.push_back(std::move(planned.tunnel));
+  }
+  for (const auto& tunnel : before) {
+    if (std::find(tunnels_.begin(), tunnels_.end(), tunnel) != tunnels_.end()) continue;
+    tunnel->listener->stop();
+    if (!worker_.is_first()) continue;
+    spdlog::info("tunnel {}: not listening on {} any more", tunnel->settings.name,
+                 to_string(tunnel->listener->address()));
+  }
+  if (listening_) start();
+}
+
+// --- applications
+
+void TunnelListener::start() {
+  listening_ = true;
+  for (const auto& tunnel : tunnels_)
+    listen(tunnel);
+}
+
+void TunnelListener::listen(const std::shared_ptr<Tunnel>& tunnel) {
+  if (std::exchange(tunnel->started, true)) return;
+  tunnel->listener->start([this, weak = std::weak_ptr(tunnel)](StreamSocket socket) {
+    if (const auto self = weak.lock()) open(self->settings, std::move(socket));
+  });
+  if (!worker_.is_first()) return;
+  spdlog::info("tunnel {}: listening on {} for service {} of peer {}", tunnel->settings.name,
+               to_string(tunnel->listener->address()), tunnel->settings.service,
+               tunnel->settings.peer);
+}
+
+void TunnelListener::drain() {
+  listening_ = false;
+  for (const auto& tunnel : tunnels_)
+    tunnel->listener->stop();
+}
+
+std::shared_ptr<SessionDriver> TunnelListener::open(const TunnelSettings& tunnel,
+                                                    StreamSocket application) {
+  std::atomic<std::size_t>& count = worker_.shared().client_sessions;
+  if (const std::size_t before = count.fetch_add(1); before >= max_sessions_) {
+    --count;
+    spdlog::warn("tunnel {}: session_limit: {} sessions already; reset the connection from {}",
+                 tunnel.name, before, remote_address(application));
+    ApplicationSocket(std::move(application)).reset();
+    return nullptr;
+  }
+  Path path = path_to_(tunnel.peer);
+  auto driver = sessions_.open(
+      path.links, {.id = new_session_id(), .role = Role::client, .service = tunnel.service},
+      {.tunnel = tunnel.name,
+       .peer = tunnel.peer,
+       .identity = std::move(path.identity),
+       .listener = {}},
+      remote_address(application));
+  driver->connect_application(std::move(application), SessionDriver::FirstWord::expected);
+  driver->start();
+  return driver;
+}
+
+SessionId TunnelListener::new_session_id() {
+  SessionId id;
+  std::byte bytes[sizeof id.bytes];
+  wire::store(bytes, worker_.random());
+  wire::store(bytes + 8, worker_.random());
+  std::memcpy(id.bytes.data(), bytes, sizeof bytes);
+  return id;
+}
+
+}  // namespace backedpipe

@@ -1,0 +1,27 @@
+// What a change of the network means for the links of one worker's sessions: each link is left
+// alone, asked whether it still answers, or no longer trusted. Liveness decides; this carries it
+// out, on the worker's thread.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "net/monitor/local_addresses.hpp"
+#include "net/session/session_table.hpp"
+#include "session/liveness.hpp"
+
+namespace backedpipe {
+
+// How many links are no longer trusted, and how many have to show that they answer.
+struct Doubted {
+  std::size_t distrusted_count = 0;
+  std::size_t asked_count = 0;
+};
+
+// `addresses`: those that this machine has now.
+Doubted doubt_links(const NetworkChange& change, const LocalAddresses& addresses,
+                    const SessionTable& sessions);
+// One line for the log, about the links of all workers.
+void log_change(const NetworkChange& change, const std::vector<Doubted>& doubted);
+
+}  // namespace backedpipe
