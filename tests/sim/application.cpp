@@ -1,17 +1,21 @@
 #include "application.hpp"
 
 #include <algorithm>
-#include <array>
+
+#include <boost/system/errc.hpp>
 
 namespace backedpipe::sim {
 
-Application::Application(Side side, const Script& script, Random& random, TimePoint now)
+using Status = IoResult::Status;
+
+Application::Application(Side side, const Script& script, Random& random, const TimePoint& clock)
     : side_(side),
       script_(script),
       random_(random),
-      born_(now),
-      next_write_(now + script.starts_after),
-      next_read_(now + script.starts_after) {}
+      now_(clock),
+      born_(clock),
+      next_write_(clock + script.starts_after),
+      next_read_(clock + script.starts_after) {}
 
 // Neighbouring offsets never carry the same byte, so that a stream that is off by one shows at its
 // first byte.
@@ -20,97 +24,31 @@ std::byte Application::byte_at(std::uint64_t offset) const {
   return static_cast<std::byte>(((offset + salt) * 0x9e3779b97f4a7c15ULL) >> 56);
 }
 
-bool Application::pump(Session& session, TimePoint now) {
-  if (gone() || session.ended()) return false;
-  if (script_.resets_at && now >= born_ + *script_.resets_at &&
-      (!script_.resets_when_detached || session.pipe().state() != PipeState::connected) &&
-      !(finished_ && end_seen_)) {
+// --- what it does by itself
+
+void Application::act(bool attached) {
+  if (gone()) return;
+  if (script_.resets_at && now_ >= born_ + *script_.resets_at &&
+      (!script_.resets_when_detached || !attached) && !(has_ended() && end_seen_)) {
     has_reset_ = true;
-    session.reset(Reason::application_reset);
-    return true;
-  }
-  const bool wrote = write(session, now);
-  return read(session, now) || wrote;
-}
-
-bool Application::write(Session& session, TimePoint now) {
-  if (finished_ || now < next_write_) return false;
-  BackedPipe& pipe = session.pipe();
-  if (written_ < script_.total_bytes) {
-    const std::uint64_t wanted = std::min<std::uint64_t>(random_.between(1, script_.most_per_write),
-                                                         script_.total_bytes - written_);
-    std::array<MutableBytes, 2> pieces;
-    const std::size_t count = pipe.prepare(wanted, pieces);
-    std::size_t room = 0;
-    for (std::size_t i = 0; i < count; ++i)
-      room += pieces[i].size();
-    // A socket may have less to read than there is room for.
-    const std::size_t filled = room == 0 ? 0 : random_.between(room / 2, room);
-    std::size_t left = filled;
-    for (std::size_t i = 0; i < count; ++i) {
-      for (std::size_t j = 0; j < pieces[i].size() && left > 0; ++j, --left) {
-        pieces[i][j] = byte_at(written_ + filled - left);
-      }
+    pending_error_ = make_error_code(boost::system::errc::connection_reset);
+    if (!finished_ && random_.chance(50)) {
+      last_words_ = random_.between(
+          0, std::min<std::uint64_t>(script_.most_per_write, script_.total_bytes - written_));
     }
-    pipe.commit(filled);
-    if (filled == 0) return false;
-    written_ += filled;
-    next_write_ = now + random_.between(Duration(0), script_.write_gap);
-    return true;
+    return;
   }
-  if (script_.finishes_last && !end_seen_) return false;
-  if (!finish_at_) finish_at_ = now + script_.finish_delay;
-  if (now < *finish_at_) return false;
-  pipe.finish();
-  finished_ = true;
-  return true;
+  const bool has_said_all = written_ == script_.total_bytes && now_ >= next_write_;
+  if (has_said_all && !finish_at_ && (!script_.finishes_last || end_seen_)) {
+    finish_at_ = now_ + script_.finish_delay;
+  }
 }
 
-bool Application::read(Session& session, TimePoint now) {
-  if (now < next_read_) return false;
-  if (now >= born_ + script_.stalls_at && now < born_ + script_.stalls_at + script_.stalls_for) {
-    return false;
-  }
-  const std::size_t count = read_at_most(session, random_.between(1, script_.most_per_read), now);
-  if (count > 0) {
-    next_read_ = now + random_.between(Duration(0), script_.read_gap);
-    return true;
-  }
-  if (!session.pipe().end_due()) return false;
-  require(!end_seen_, "the end comes once", name(side_));
-  session.end_delivered(now);
-  end_seen_ = true;
-  require(complete(), "no silent end", describe() + " saw a clean end");
-  return true;
-}
-
-std::size_t Application::read_at_most(Session& session, std::size_t most, TimePoint now) {
-  std::array<ConstBytes, 3> pieces;
-  const std::size_t count = session.pipe().deliverable(pieces);
-  std::size_t taken = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const ConstBytes piece = pieces[i].first(std::min(pieces[i].size(), most - taken));
-    require(counterpart_ != nullptr && taken_ + taken + piece.size() <= counterpart_->written_,
-            "delivered is a prefix of written", "more arrives than was written");
-    for (std::size_t j = 0; j < piece.size(); ++j) {
-      require(piece[j] == counterpart_->byte_at(taken_ + taken + j),
-              "delivered is a prefix of written",
-              std::string("wrong byte at ") + std::to_string(taken_ + taken + j) + " at the " +
-                  name(side_));
-    }
-    taken += piece.size();
-  }
-  if (taken == 0) return 0;
-  taken_ += taken;
-  session.delivered(taken, now);
-  return taken;
-}
-
-std::optional<TimePoint> Application::next_event(TimePoint now) const {
+std::optional<TimePoint> Application::next_event() const {
   if (gone()) return std::nullopt;
   std::optional<TimePoint> next;
   const auto consider = [&](TimePoint at) {
-    if (at > now) next = earlier(next, at);
+    if (at > now_) next = earlier(next, at);
   };
   if (!finished_) consider(next_write_);
   if (!finished_ && finish_at_) consider(*finish_at_);
@@ -122,29 +60,148 @@ std::optional<TimePoint> Application::next_event(TimePoint now) const {
   return next;
 }
 
+void Application::hurry() {
+  next_write_ = std::min(next_write_, now_);
+  next_read_ = std::min(next_read_, now_);
+  script_.write_gap = script_.read_gap = script_.finish_delay = script_.stalls_for = Duration(0);
+  script_.starts_after = Duration(0);
+  script_.most_per_read = script_.most_per_write = 4096;
+  script_.resets_when_detached = false;
+  if (finish_at_) finish_at_ = now_;
+}
+
+// --- its connection
+
+bool Application::stalls() const {
+  return now_ < next_read_ || (now_ >= born_ + script_.stalls_at &&
+                               now_ < born_ + script_.stalls_at + script_.stalls_for);
+}
+
+bool Application::readable() const {
+  return has_reset_ || finished_ || (written_ < script_.total_bytes && now_ >= next_write_) ||
+         has_ended();
+}
+
+bool Application::writable() const {
+  return has_reset_ || !stalls();
+}
+
+void Application::check_open() const {
+  require(!last_try_, "an end is written only when it may be ready", describe());
+  require(!told_ && !closed_, "an end that is closed is left alone", describe());
+}
+
+IoResult Application::read(std::span<const MutableBytes> pieces) {
+  check_open();
+  readiness_.tries_to_read();
+  if (has_reset_) {
+    if (last_words_ > 0) {
+      const IoResult result = give(pieces, last_words_);
+      last_words_ -= result.bytes;
+      return result;
+    }
+    if (const auto error = take_error()) return {.status = Status::failed, .error = error};
+    return {.status = Status::closed};
+  }
+  if (finished_) return {.status = Status::closed};
+  if (written_ < script_.total_bytes && now_ >= next_write_) {
+    const std::uint64_t wanted = random_.between(1, script_.most_per_write);
+    const IoResult result =
+        give(pieces, std::min<std::uint64_t>(wanted, script_.total_bytes - written_));
+    next_write_ = now_ + random_.between(Duration(0), script_.write_gap);
+    return result;
+  }
+  if (has_ended()) {
+    finished_ = true;
+    return {.status = Status::closed};
+  }
+  readiness_.read = false;
+  return {.status = Status::want_read, .drained = true};
+}
+
+// Gives up to `most` bytes, or fewer.
+IoResult Application::give(std::span<const MutableBytes> pieces, std::size_t most) {
+  const std::size_t room = total_bytes(pieces);
+  require(room > 0, "reads into something", describe());
+  std::size_t left = std::min(room, most);
+  left = random_.between((left + 1) / 2, left);
+  IoResult result;
+  for (const MutableBytes piece : pieces) {
+    for (std::size_t i = 0; i < piece.size() && left > 0; ++i, --left) {
+      piece[i] = byte_at(written_++);
+      ++result.bytes;
+    }
+  }
+  result.drained = result.bytes < room && random_.chance(60);
+  if (result.drained) readiness_.read = false;
+  return result;
+}
+
+IoResult Application::write(std::span<const ConstBytes> pieces) {
+  check_open();
+  // Only what is about to be reset is tried whether it is ready or not.
+  last_try_ = !readiness_.write;
+  require(total_bytes(pieces) > 0, "writes something", describe());
+  if (has_reset_) {
+    const auto error = take_error();
+    return {.status = Status::failed,
+            .error = error ? error : make_error_code(boost::system::errc::broken_pipe)};
+  }
+  if (stalls()) {
+    readiness_.write = false;
+    return {.status = Status::want_write, .drained = true};
+  }
+  std::size_t left = random_.between(1, script_.most_per_read);
+  IoResult result;
+  for (const ConstBytes whole : pieces) {
+    const ConstBytes piece = whole.first(std::min(whole.size(), left));
+    require(counterpart_ != nullptr && taken_ + piece.size() <= counterpart_->written_,
+            "delivered is a prefix of written", "more arrives than was written");
+    for (const std::byte byte : piece) {
+      require(byte == counterpart_->byte_at(taken_), "delivered is a prefix of written",
+              std::string("wrong byte at ") + std::to_string(taken_) + " at the " + name(side_));
+      ++taken_;
+    }
+    result.bytes += piece.size();
+    left -= piece.size();
+  }
+  next_read_ = now_ + random_.between(Duration(0), script_.read_gap);
+  result.drained = result.bytes < total_bytes(pieces) && random_.chance(60);
+  if (result.drained) readiness_.write = false;
+  return result;
+}
+
+boost::system::error_code Application::take_error() {
+  check_open();
+  const boost::system::error_code error = pending_error_.value_or(boost::system::error_code());
+  pending_error_.reset();
+  return error;
+}
+
+void Application::finish() {
+  check_open();
+  require(!end_seen_, "the end comes once", name(side_));
+  end_seen_ = true;
+  require(complete(), "no silent end", describe() + " saw a clean end");
+}
+
+void Application::close() {
+  check_open();
+  require(finished_ && end_seen_, "no silent end", describe() + " was closed");
+  closed_ = true;
+}
+
+void Application::reset() {
+  last_try_ = false;
+  check_open();
+  told_ = true;
+}
+
 std::string Application::describe() const {
   return std::string(name(side_)) + "'s application (wrote " + std::to_string(written_) +
          (finished_ ? " and finished" : "") + ", took " + std::to_string(taken_) +
          (end_seen_ ? " and the end" : "") + (has_reset_ ? ", has reset" : "") +
          (told_ ? ", was told" : "") + ")";
-}
-
-void Application::tell(Session& session, Reason reason, TimePoint now) {
-  if (gone()) return;
-  while (random_.chance(50) &&
-         read_at_most(session, random_.between(1, script_.most_per_read), now) > 0) {
-  }
-  told_ = reason;
-}
-
-void Application::hurry(TimePoint now) {
-  next_write_ = std::min(next_write_, now);
-  next_read_ = std::min(next_read_, now);
-  script_.write_gap = script_.read_gap = script_.finish_delay = script_.stalls_for = Duration(0);
-  script_.starts_after = Duration(0);
-  script_.most_per_read = script_.most_per_write = 4096;
-  script_.resets_when_detached = false;
-  if (finish_at_) finish_at_ = now;
 }
 
 }  // namespace backedpipe::sim

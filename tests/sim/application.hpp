@@ -1,6 +1,7 @@
-// Application: a scripted program behind one of the daemons. Writes numbered bytes at its own pace,
-// reads at its own pace, stops reading for a while, finishes early or late, resets; and knows what
-// its counterpart has written, so that it notices at once when a byte is wrong.
+// Application: a scripted program whose connection one of the daemons carries, and that connection's
+// end in the daemon. Writes numbered bytes at its own pace, reads at its own pace, stops reading for
+// a while, finishes early or late, resets; and knows what its counterpart has written, so that it
+// notices at once when a byte is wrong.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +11,8 @@
 
 #include "checks.hpp"
 #include "random.hpp"
-#include "session/session.hpp"
+#include "readiness.hpp"
+#include "session/pump/session_pump.hpp"
 
 namespace backedpipe::sim {
 
@@ -30,23 +32,38 @@ struct Script {
   bool resets_when_detached = false;  // not before the link is gone
 };
 
-class Application {
+class Application final : public ApplicationEnd {
  public:
-  Application(Side side, const Script& script, Random& random, TimePoint now);
+  // `clock`: the world's, which it looks at.
+  Application(Side side, const Script& script, Random& random, const TimePoint& clock);
 
   // Whose bytes it reads.
   void meet(const Application* counterpart) { counterpart_ = counterpart; }
 
-  // Does what it wants to do now. True if anything happened.
-  bool pump(Session& session, TimePoint now);
-  std::optional<TimePoint> next_event(TimePoint now) const;
-
-  // Its connection was reset, after taking what it takes at once.
-  void tell(Session& session, Reason reason, TimePoint now);
+  // Does what it does without being read from or written to. `attached`: its session has a link.
+  void act(bool attached);
+  std::optional<TimePoint> next_event() const;
   // Its connection vanished together with the daemon.
-  void lose() { told_ = Reason::unknown_session; }
+  void lose() { told_ = true; }
   // Faults are over: no more dawdling.
-  void hurry(TimePoint now);
+  void hurry();
+
+  // --- what a poll of its connection says
+
+  bool readable() const;
+  bool writable() const;
+  // An error, or both directions have ended.
+  bool broken() const { return pending_error_ || (has_ended() && end_seen_); }
+  Readiness& readiness() { return readiness_; }
+
+  // --- its connection's end
+
+  IoResult read(std::span<const MutableBytes> pieces) override;
+  IoResult write(std::span<const ConstBytes> pieces) override;
+  boost::system::error_code take_error() override;
+  void finish() override;
+  void close() override;
+  void reset() override;
 
   // --- what it has seen
 
@@ -59,7 +76,7 @@ class Application {
   const Application* counterpart() const { return counterpart_; }
   bool gone() const { return has_reset_ || told_; }
   std::string describe() const;
-  bool was_told() const { return told_.has_value(); }
+  bool was_told() const { return told_; }
   bool has_reset() const { return has_reset_; }
   // It got all that was meant for it.
   bool complete() const {
@@ -68,25 +85,33 @@ class Application {
   }
 
  private:
-  bool write(Session& session, TimePoint now);
-  bool read(Session& session, TimePoint now);
-  std::size_t read_at_most(Session& session, std::size_t most, TimePoint now);
+  IoResult give(std::span<const MutableBytes> pieces, std::size_t most);
+  void check_open() const;
+  // It has ended its direction, though nobody may have read that yet.
+  bool has_ended() const { return finish_at_ && now_ >= *finish_at_; }
+  bool stalls() const;
   std::byte byte_at(std::uint64_t offset) const;
 
   Side side_;
   Script script_;
   Random& random_;
+  const TimePoint& now_;
   const Application* counterpart_ = nullptr;
   TimePoint born_;
   TimePoint next_write_;
   TimePoint next_read_;
   std::optional<TimePoint> finish_at_;
+  Readiness readiness_;
   std::uint64_t written_ = 0;
   std::uint64_t taken_ = 0;
   bool finished_ = false;
   bool end_seen_ = false;
   bool has_reset_ = false;
-  std::optional<Reason> told_;
+  std::size_t last_words_ = 0;  // on the connection when it was reset, and not yet read
+  std::optional<boost::system::error_code> pending_error_;
+  bool last_try_ = false;  // of giving it bytes, before it is reset
+  bool told_ = false;
+  bool closed_ = false;
 };
 
 }  // namespace backedpipe::sim

@@ -26,7 +26,7 @@ void check_offsets(const Session& session) {
   const BackedPipe& pipe = session.pipe();
   const BackedWriter& out = pipe.writer();
   const BackedReader& in = pipe.reader();
-  const bool given_up = pipe.resetting() || session.ended();
+  const bool given_up = pipe.resetting() || session.over();
   const bool outbound =
       given_up || (out.acknowledged() <= out.sent() && out.sent() <= out.highest_sent() &&
                    out.highest_sent() <= out.end());

@@ -2,6 +2,8 @@
 // the peer is reachable, or its network is gone, its port closed, or everything silent. The gate,
 // the race of the peer's addresses, and the sessions of both sides are the real ones; the network
 // is a list of periods on a virtual clock. One seed decides everything.
+//
+// In parts: fleet.cpp (the plan and time), fleet_sessions.cpp, fleet_dials.cpp, fleet_rules.cpp.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +18,9 @@
 #include "link.hpp"
 #include "random.hpp"
 #include "session/endpoint_race.hpp"
+#include "session/handshake.hpp"
 #include "session/peer_gate.hpp"
-#include "session/session.hpp"
+#include "session/pump/session_pump.hpp"
 
 namespace backedpipe::sim {
 
@@ -25,12 +28,15 @@ class Fleet {
  public:
   // `trace`: where to tell what happens; may be null.
   Fleet(std::uint64_t seed, std::ostream* trace);
+  Fleet(const Fleet&) = delete;
   ~Fleet();
 
   // Throws Violation.
   void run();
 
  private:
+  class FleetLink;
+
   enum class Weather : std::uint8_t {
     fine,
     gone,     // links break, dials fail at once
@@ -45,13 +51,19 @@ class Fleet {
     bool kick = false;  // the system tells of its end
   };
 
-  // A TCP connection that has carried its handshake.
+  struct Dial;
+  using DialPointer = std::shared_ptr<Dial>;
+
+  // A TCP connection that has carried a HELLO.
   struct Wire {
     std::uint64_t generation = 0;
     std::size_t endpoint = 0;
     bool open[2] = {true, true};
     bool mute = false;  // broken, and nobody will be told
     TimePoint last_arrival[2] = {};
+    // The client's, until it has been welcomed or has given up.
+    std::unique_ptr<ClientHandshake> handshake;
+    DialPointer dial;
   };
   using WirePointer = std::shared_ptr<Wire>;
 
@@ -65,13 +77,12 @@ class Fleet {
     bool answered = false;
     bool over = false;
   };
-  using DialPointer = std::shared_ptr<Dial>;
 
   // One session: the client's end, the server's, and the client's way to its next link.
   struct Member {
     SessionId id;
-    std::unique_ptr<Session> session[2];
-    WirePointer wire[2];
+    std::unique_ptr<SessionPump> pump[2];
+    std::unique_ptr<FleetLink> link[2];
     std::optional<TimePoint> wakes_at[2];
     std::optional<Reason> tombstone;
     std::optional<std::uint64_t> wanted;  // the generation that a link is wanted for
@@ -80,6 +91,9 @@ class Fleet {
     bool leaves = false;         // its application has reset the connection
     bool over = false;
   };
+
+  static std::unique_ptr<FleetLink> make_link(Fleet& fleet, std::size_t member, Side side,
+                                              const WirePointer& wire);
 
   struct Memory {
     Memory() : arena(std::size_t{64} << 10), pool(arena, 4096) {}
@@ -103,9 +117,11 @@ class Fleet {
   void open(std::size_t member);
   void leave(std::size_t member);
   void touch(std::size_t member);
-  bool execute(std::size_t member, Side side);
-  bool send(std::size_t member, Side side);
-  void wake(std::size_t member, Side side);
+  bool run(std::size_t member, Side side);
+  void execute(std::size_t member, Side side, const SessionPump::Action& action);
+  void carry(std::size_t member, Side side, const WirePointer& wire, std::vector<std::byte> bytes);
+  void wake(std::size_t member, Side side, std::optional<TimePoint> due);
+  WirePointer wire_of(const Member& member, Side side) const;
   void close(std::size_t member, Side side, bool tells);
   void lose(std::size_t member, Side side, const WirePointer& wire);
   void break_wire(std::size_t member);
@@ -119,7 +135,10 @@ class Fleet {
   void withdraw(Member& member);
   void stop(const DialPointer& dial);
   void hear_hello(const DialPointer& dial, const Hello& hello, const WirePointer& wire);
-  void answered(const DialPointer& dial, const HandshakeMessage& answer, const WirePointer& wire);
+  void hear_answer(std::size_t member, const WirePointer& wire, ConstBytes bytes);
+  void welcomed(const DialPointer& dial, const Welcome& welcome, const WirePointer& wire,
+                ConstBytes early);
+  void refused(const DialPointer& dial, const Refused& refused);
 
   // --- rules
   void check_gate();
@@ -152,6 +171,7 @@ class Fleet {
   unsigned overloaded_percent_ = 0;
   SessionOptions options_;
   Memory memory_[2];
+  std::vector<std::byte> scratch_;
   std::vector<Member> members_;
 
   PeerGate gate_;

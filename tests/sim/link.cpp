@@ -20,13 +20,21 @@ void Link::advance(Channel& channel, TimePoint now) {
   }
 }
 
+std::size_t Link::room(const Channel& channel) const {
+  const std::size_t waiting = channel.bytes.size() - channel.read;
+  return options_.buffer_bytes - std::min(options_.buffer_bytes, waiting);
+}
+
+bool Link::writable(Side side, TimePoint now) const {
+  const Channel& channel = channels_[static_cast<std::size_t>(side)];
+  return room(channel) > 0 && !(channel.blocked_until && *channel.blocked_until > now);
+}
+
 std::size_t Link::write(Side side, ConstBytes bytes, TimePoint now) {
   Channel& channel = from(side);
   if (channel.blocked_until && *channel.blocked_until > now) return 0;
   channel.blocked_until.reset();
-  const std::size_t waiting = channel.bytes.size() - channel.read;
-  const std::size_t room = options_.buffer_bytes - std::min(options_.buffer_bytes, waiting);
-  std::size_t count = std::min(room, bytes.size());
+  std::size_t count = std::min(room(channel), bytes.size());
   if (count > 1 && random_.chance(30)) count = random_.between(1, count);
   if (random_.chance(options_.blocked_percent)) {
     channel.blocked_until =

@@ -47,6 +47,8 @@ class Link {
 
   // Returns how many bytes were taken; 0 when it would block.
   std::size_t write(Side from, ConstBytes bytes, TimePoint now);
+  // It would not block.
+  bool writable(Side from, TimePoint now) const;
   // What has arrived and was not taken yet.
   ConstBytes readable(Side at, TimePoint now);
   void take(Side at, std::size_t count);
@@ -55,7 +57,7 @@ class Link {
   void close(Side by, TimePoint now);
   // Everything that was ever written has been read, on both sides.
   bool empty() const;
-  // What TCP itself has heard since this was called before: see Session::tcp_answered.
+  // What TCP itself has heard since this was called before: see TcpWitness.
   std::optional<TcpAnswer> tcp_answer(Side at, TimePoint now);
 
   // --- faults
@@ -100,6 +102,7 @@ class Link {
   };
 
   Channel& from(Side side) { return channels_[static_cast<std::size_t>(side)]; }
+  std::size_t room(const Channel& channel) const;
   static void advance(Channel& channel, TimePoint now);
   void lose(Channel& channel, std::size_t from, std::optional<TimePoint> notice);
 

@@ -93,6 +93,7 @@ const char* name(Fault::Kind kind) {
                                            "distrust",
                                            "late HELLO",
                                            "lose WELCOME",
+                                           "sleep",
                                            "refuse for now",
                                            "restart client",
                                            "restart server",

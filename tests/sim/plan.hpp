@@ -25,6 +25,7 @@ struct Fault {
     distrust,                 // the client has reason to believe that its link is dead
     late_hello,               // the next link delivers its HELLO late
     lose_welcome,             // the next link breaks behind its HELLO
+    sleep,                    // one of the daemons does not run for a while
     refuse_for_now,           // the server refuses transiently for a while
     restart_client,           // with its snapshot
     restart_server,           // with its snapshot

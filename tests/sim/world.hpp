@@ -1,23 +1,30 @@
-// World: a client and a server daemon without their operating system, the applications behind them
-// and the network between them, on a virtual clock that jumps to the next event. Does what the
-// network layer does: dials, accepts, moves bytes, executes actions. One seed decides everything.
+// World: a client and a server daemon without their operating system, their applications and the
+// network between them, on a virtual clock that jumps to the next event. Each daemon's end of a
+// session is a SessionPump; the world does for it what a SessionDriver does: it waits for what the
+// pump wants, reports only that, and executes actions. It dials and accepts as the network layer
+// does. One seed decides everything.
+//
+// In parts: world.cpp (time), world_ends.cpp (what runs a pump), world_dialling.cpp,
+// world_accepting.cpp, world_faults.cpp, world_rules.cpp.
 #pragma once
 
 #include <array>
 #include <iosfwd>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "application.hpp"
 #include "checks.hpp"
 #include "link.hpp"
+#include "link_end.hpp"
 #include "plan.hpp"
 #include "random.hpp"
 #include "session/handshake.hpp"
+#include "session/pump/session_pump.hpp"
 #include "session/registry.hpp"
-#include "session/session.hpp"
 
 namespace backedpipe::sim {
 
@@ -43,32 +50,41 @@ class World {
   Tally tally() const;
 
  private:
-  // A TCP connection and what is known about the handshake it carried.
-  struct Wire {
-    Wire(const LinkOptions& options, Random& random, unsigned wire_number)
-        : link(options, random), number(wire_number) {}
-    Link link;
-    unsigned number;
-    std::array<WireTap, 2> taps;                    // of what each side puts on it
-    std::array<std::vector<std::byte>, 2> offered;  // and could not be written
-    Application* server_application = nullptr;
-    bool reusable_for_server = false;
-  };
   using WirePointer = std::shared_ptr<Wire>;
+
+  // What an event loop waits for on behalf of one pump.
+  struct Waits {
+    bool application_read = false;
+    bool application_write = false;
+    bool application_error = false;
+    bool link_read = false;
+    bool link_write = false;
+    bool memory = false;
+    std::optional<TimePoint> timer;
+  };
 
   // One daemon's end of a session.
   struct End {
     Side side = Side::client;
-    std::unique_ptr<Session> session;
+    std::unique_ptr<SessionPump> pump;
     Application* application = nullptr;
-    WirePointer wire;
-    std::uint64_t wire_generation = 0;
-    std::vector<std::byte> preamble;  // the WELCOME, until it has been written
+    std::optional<TimePoint> connects_at;  // the target, to which the pump is connected then
     std::optional<TimePoint> target_refuses_at;
+    std::unique_ptr<SimLink> link;
+    std::uint64_t link_generation = 0;
+    SessionPump::Interests wanted;
+    Waits waits;
+    bool connected = false;    // it has or had its application
+    bool due = false;          // pump() is to be called though nothing is reported
     bool was_detached = true;  // as the registry knows it
     bool heard = false;        // something has come over a link
+    bool told = false;         // that its application has been reset
     bool over = false;
     std::uint64_t attached_generation = 0;
+    std::uint64_t closed_generation = 0;
+
+    Session& session() { return pump->session(); }
+    const Session& session() const { return pump->session(); }
   };
 
   struct Memory {
@@ -76,6 +92,7 @@ class World {
         : arena(bytes), pool(arena, segment_bytes) {}
     std::vector<std::byte> arena;
     SegmentPool pool;
+    bool freed = false;  // since somebody waits for that
   };
 
   // The client's way to its next link.
@@ -100,19 +117,29 @@ class World {
   // --- time
   std::optional<TimePoint> next_event();
   void step();
-  void tick_all();
-  void tick(End& end);
-  void ask_tcp(End& end);
-  void check_everything();
+  bool turn();
+  bool asleep(Side side) const { return now_ < asleep_until_[static_cast<std::size_t>(side)]; }
+  void wake(Side side) { asleep_until_[static_cast<std::size_t>(side)] = now_; }
 
-  // --- moving bytes
-  bool pump();
-  bool pump_end(End& end);
-  bool execute_actions(End& end);
-  bool read_link(End& end);
-  bool write_link(End& end);
-  void drop_wire(End& end);
-  void check_reuse(const End& end);
+  // --- what runs a pump
+  std::unique_ptr<SessionPump> make_pump(Session::Identity identity, Memory& memory,
+                                         const SessionOptions& options);
+  Memory& memory_of(const End& end) {
+    return end.side == Side::client ? *client_memory_ : *server_memory_;
+  }
+  bool turn(End& end);
+  bool report(End& end);
+  void look_at_link(End& end);
+  void report_stale(End& end);
+  void connect_application(End& end);
+  void run(End& end);
+  void wait(End& end);
+  void wake_waiters(Memory& memory);
+  void execute(End& end, std::span<const SessionPump::Action> actions);
+  void on_ended(End& end, Reason reason);
+  void adopt(End& end, std::unique_ptr<SimLink> link, std::uint64_t generation);
+  void drop_link(End& end);
+  void tell_registry(End& end);
 
   // --- dialling and accepting
   void dial(std::uint64_t generation);
@@ -120,14 +147,20 @@ class World {
   void abandon_attempt();
   bool pump_attempt();
   void connect_attempt();
+  void take_link(const WirePointer& wire, const Welcome& welcome);
   bool pump_accepted(Accepted& accepted);
   void answer(Accepted& accepted);
   void refuse(Accepted& accepted, Reason reason);
   End* open_session(const Hello& hello);
   End* find_session(const SessionId& id);
 
-  // --- the end of a session
-  void on_ended(End& end, Reason reason);
+  // --- rules
+  void check_everything();
+  std::size_t check_end(const End& end, const PipeOptions& options) const;
+  void check_bounds(TimePoint next, std::optional<TimePoint> client_gone_at) const;
+  void check_remains();
+  void check_judgement(const End& end) const;
+  void check_fate(End& end, SessionPump::LinkFate fate);
   void check_reason(const End& end, Reason reason) const;
   bool transfer_complete() const;
 
@@ -152,6 +185,10 @@ class World {
 
   std::unique_ptr<Memory> client_memory_;
   std::unique_ptr<Memory> server_memory_;
+  std::vector<std::byte> scratch_;
+  // As real event loops do, a wait goes on although the pump has lost interest, and a timer fires
+  // early that has been moved back. In other worlds only the latest interests count.
+  bool waits_last_;
   std::vector<std::unique_ptr<Application>> applications_;  // all there ever were
   End client_;
   std::optional<Attempt> attempt_;
@@ -164,6 +201,7 @@ class World {
   bool reusable_ = false;
 
   std::size_t next_fault_ = 0;
+  std::array<TimePoint, 2> asleep_until_{};
   bool healed_ = false;
   TimePoint blackhole_until_{};
   TimePoint dials_refused_until_{};

@@ -348,6 +348,33 @@ TEST_F(Pump, WithoutRoomTheResetIsHeardAtOnce) {
   EXPECT_EQ(application_.ends, "reset ");
 }
 
+TEST_F(Pump, DoesNotWaitAgainForWhatStaysBroken) {
+  connect();
+  application_.socket.then = IoResult{.status = Status::closed};
+  link_.socket.incoming = {frame_text(FrameType::fin, 0, 0)};
+  welcome(link_);
+  EXPECT_TRUE(pump_.pump(kStart).application_error);
+  ASSERT_EQ(application_.ends, "finish ");
+  // Both directions have ended: a poll of its connection says so for as long as it is there.
+  pump_.application_broken();
+  EXPECT_FALSE(pump_.pump(kStart).application_error);
+  EXPECT_TRUE(pump_.application_open()) << "the server has not acknowledged the end";
+}
+
+TEST_F(Pump, HearsOfAResetOnceThereIsNoRoomForMoreOfTheLastWords) {
+  connect();
+  welcome(link_);
+  pump_.pump(kStart);
+  application_.socket.incoming = {stream_text(0, 100'000), "more"};
+  application_.error = reset_by_peer();
+  link_.socket.takes = 0;
+  pump_.application_broken();
+  EXPECT_EQ(application_.ends, "") << "there was room";
+  pump_.pump(kStart);
+  pump_.pump(kStart);
+  EXPECT_EQ(application_.ends, "reset ");
+}
+
 TEST_F(Pump, GivesTheApplicationWhatItTakesBeforeItIsReset) {
   connect();
   application_.socket.takes = 0;

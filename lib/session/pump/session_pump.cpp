@@ -43,6 +43,8 @@ bool SessionPump::connect_application(ApplicationEnd& end, FirstWord first_word)
   if (over_ || session_.application_done()) return false;
   application_ = &end;
   application_ready_ = {.read = first_word == FirstWord::expected};
+  // The session may have been restored.
+  application_finished_ = session_.pipe().writer().finished();
   return true;
 }
 
@@ -53,11 +55,17 @@ void SessionPump::application_ready(Direction direction) {
 void SessionPump::application_broken() {
   if (application_ == nullptr) return;
   application_gone_ = true;
-  if (application_can_write()) {
-    application_ready_.read = true;
-  } else if (const auto error = application_->take_error()) {
-    application_failed(error);
-  }
+  application_ready_.read = true;
+  hear_of_reset();
+}
+
+// What has broken cannot be read any more for want of room: the error is all that is to be had of
+// it.
+bool SessionPump::hear_of_reset() {
+  if (!application_gone_ || application_can_write()) return false;
+  const auto error = application_->take_error();
+  if (error) application_failed(error);
+  return static_cast<bool>(error);
 }
 
 // There is room for what the application writes, and it may still write.
@@ -78,7 +86,9 @@ void SessionPump::adapt_read_size(std::size_t read_bytes) {
 }
 
 bool SessionPump::read_application() {
-  if (application_ == nullptr || !application_ready_.read || !application_can_write()) return false;
+  if (application_ == nullptr) return false;
+  if (hear_of_reset()) return true;
+  if (!application_ready_.read || !application_can_write()) return false;
   std::array<MutableBytes, kReadPieces> pieces;
   const std::size_t most = pool_.scarce() ? kLeastReadBytes : application_read_bytes_;
   const std::size_t count = session_.prepare(most, pieces);
@@ -331,8 +341,9 @@ SessionPump::Interests SessionPump::interests(bool again, TimePoint now) const {
     wanted.application_read = application_can_write() && !application_ready_.read;
     wanted.application_write =
         !session_.pipe().reader().ring().empty() && !application_ready_.write;
-    // An application that resets its connection is noticed also while nothing is read from it.
-    wanted.application_error = true;
+    // An application that resets its connection is noticed also while nothing is read from it. Once
+    // broken it stays so, and waiting for that would end at once, again and again.
+    wanted.application_error = !application_gone_;
   }
   if (link_ != nullptr) {
     // A link is read whatever the application does.

@@ -125,6 +125,7 @@ class SessionPump {
   };
 
   bool application_can_write() const;
+  bool hear_of_reset();
   bool read_application();
   bool write_application(TimePoint now);
   bool read_link(TimePoint now);

@@ -1,0 +1,96 @@
+// SimLink: one side of a simulated TCP connection, as a SessionPump sees it. Reads and writes are cut
+// to pieces of any size; with `records`, it takes from the connection before it is asked, as TLS
+// does, so that nothing reports what it holds.
+//
+// Wire: the connection itself and what is known about the handshake that it carried. Both sides'
+// ends share it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <boost/system/errc.hpp>
+
+#include "application.hpp"
+#include "checks.hpp"
+#include "link.hpp"
+#include "random.hpp"
+#include "readiness.hpp"
+#include "session/handshake.hpp"
+#include "session/pump/session_pump.hpp"
+
+namespace backedpipe::sim {
+
+struct Wire {
+  Wire(const LinkOptions& options, Random& random, unsigned wire_number)
+      : link(options, random), number(wire_number) {}
+  Link link;
+  unsigned number;
+  std::array<WireTap, 2> taps;  // of what each side puts on it
+  Application* server_application = nullptr;
+  bool reusable_for_server = false;
+};
+
+class SimLink final : public LinkEnd {
+ public:
+  // Whose link it is; both outlive it.
+  struct Owner {
+    const Session& session;
+    const Application& application;
+  };
+
+  SimLink(std::shared_ptr<Wire> wire, Side side, const Owner& owner, Random& random,
+          const TimePoint& clock);
+
+  // The accepting side: the answer to this HELLO comes before any frame.
+  void expect_welcome(const Hello& hello) { preface_.emplace(hello); }
+  // What to say in the first attempts to read.
+  void set_drained(bool drained);
+
+  Wire& wire() { return *wire_; }
+  const std::shared_ptr<Wire>& wire_pointer() const { return wire_; }
+
+  // --- what a poll says
+
+  bool readable();
+  bool writable();
+  Readiness& readiness() { return readiness_; }
+  // Bytes, not only an end.
+  bool has_bytes();
+  // Nothing is held that the connection does not show.
+  bool at_rest() const { return record_.empty(); }
+  bool has_been_read() const { return read_; }
+  bool failed() const { return failed_; }
+
+  // --- as a SessionPump uses it
+
+  IoResult read(std::span<const MutableBytes> pieces) override;
+  IoResult write(std::span<const ConstBytes> pieces) override;
+  bool drained() const override { return drained_; }
+  std::optional<TcpAnswer> tcp_answer(TimePoint now) override;
+
+ private:
+  IoResult fail(boost::system::errc::errc_t error);
+  bool over() { return record_.empty() && !has_bytes() && wire_->link.over(side_, now_); }
+  void check_offered(std::span<const ConstBytes> pieces);
+  void tap(ConstBytes bytes);
+
+  std::shared_ptr<Wire> wire_;
+  Side side_;
+  Owner owner_;
+  Random& random_;
+  const TimePoint& now_;
+  bool records_;
+  std::vector<std::byte> record_;   // taken from the connection, and not yet read
+  std::vector<std::byte> offered_;  // and could not be written
+  std::optional<ClientHandshake> preface_;
+  Readiness readiness_;
+  bool drained_ = false;
+  bool read_ = false;
+  bool failed_ = false;
+};
+
+}  // namespace backedpipe::sim

@@ -1,0 +1,21 @@
+// Readiness: what a SessionPump may believe about an end. It has been told that the end is ready, or
+// has not been told otherwise since: only then it may try.
+#pragma once
+
+#include "checks.hpp"
+
+namespace backedpipe::sim {
+
+struct Readiness {
+  bool read = true;
+  bool write = true;
+
+  void tries_to_read() const {
+    require(read, "an end is read only when it may be ready", "it has nothing");
+  }
+  void tries_to_write() const {
+    require(write, "an end is written only when it may be ready", "it takes nothing");
+  }
+};
+
+}  // namespace backedpipe::sim

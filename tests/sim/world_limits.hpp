@@ -1,0 +1,20 @@
+// Limits and names that the parts of a World share.
+#pragma once
+
+#include <chrono>
+
+#include "pipe/time.hpp"
+
+namespace backedpipe::sim {
+
+constexpr const char* kIdentity = "laptop";
+constexpr const char* kService = "ssh";
+// From the last fault to the end of everything: a link found dead, a dial that hung, the longest
+// backoff, and the transfer itself on the slowest link.
+constexpr Duration kGrace = std::chrono::minutes(4);
+constexpr Duration kForGood = std::chrono::hours(1000);
+constexpr unsigned kMostStepsPerSecond = 60'000;
+constexpr unsigned kMostDialsPerSecond = 60;
+constexpr unsigned kMostRoundsPerStep = 20'000;
+
+}  // namespace backedpipe::sim
