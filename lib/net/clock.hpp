@@ -1,4 +1,5 @@
-// The monotonic clock, which the layers above read once for each event and pass on as an argument.
+// The monotonic clock. The layers above read it once for each event and pass the time on as an
+// argument.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// Lasting: the handler of a wait that may go on for hours. Left to itself, Asio puts such an
-// operation into whatever memory another has just left, of up to several times its size.
+// Lasting: the handler of a wait that may go on for hours. By default Asio recycles a freed block
+// for such an operation, and the block may be several times larger than needed.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace backedpipe {
 
-// As std::allocator, which Asio would take for "none was asked for".
+// The same as std::allocator, which Asio would take for "no allocator was given".
 template <typename T>
 struct FittingAllocator {
   using value_type = T;
@@ -23,7 +23,7 @@ struct FittingAllocator {
   friend bool operator==(const FittingAllocator&, const FittingAllocator&) { return true; }
 };
 
-// As boost::asio::bind_allocator, in no more room than the handler itself.
+// Does what boost::asio::bind_allocator does, in no more space than the handler itself.
 template <typename Handler>
 struct Lasting : Handler {
   using allocator_type = FittingAllocator<std::byte>;

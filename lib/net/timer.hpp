@@ -1,6 +1,6 @@
-// Timer: steady_timer for what every session has or needs to be set up. It names its executor where
-// steady_timer can take any: an object, and an operation for each wait, of less than half the size,
-// and no indirect calls on their way.
+// Timer: a steady_timer bound to the executor of an io_context instead of one that can be of any
+// type. The timer and the operation of each wait take less than half the memory, and no call is
+// indirect. For timers that every session or handshake has.
 #pragma once
 
 #include <chrono>

@@ -12,7 +12,8 @@ void Admission::limit(std::size_t capacity) {
 
 Admission::Admitted Admission::enter(const std::string& source) {
   Admitted admitted;
-  // The newcomer counts among its source's own: a flood may throw out its oldest for its newest.
+  // The new connection counts for its source: a flood may evict its own oldest handshake for its
+  // newest.
   admitted.ticket = next_++;
   source_of_.emplace(admitted.ticket, source);
   tickets_of_[source].insert(admitted.ticket);
@@ -24,7 +25,7 @@ Admission::Admitted Admission::enter(const std::string& source) {
 }
 
 Admission::Ticket Admission::oldest_of_busiest() const {
-  // Among equals the oldest, not whoever's address happens to come first.
+  // Of equally busy sources, the one with the oldest handshake, whatever the order of addresses.
   const auto busiest =
       std::max_element(tickets_of_.begin(), tickets_of_.end(), [](const auto& a, const auto& b) {
         if (a.second.size() != b.second.size()) return a.second.size() < b.second.size();

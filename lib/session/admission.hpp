@@ -1,6 +1,6 @@
 // Admission caps the connections that have not authenticated yet. When the cap is reached, the
-// oldest unfinished handshake of the busiest source makes room, so that a flood from one address
-// throws out its own and nobody else is kept from resuming. Owned by the server side of a worker.
+// oldest unfinished handshake of the busiest source is closed. So a flood from one address evicts
+// its own handshakes, and other clients can still resume. Owned by the server side of a worker.
 #pragma once
 
 #include <cstddef>
@@ -24,12 +24,12 @@ class Admission {
 
   // At most `capacity` handshakes at a time; at least 1.
   explicit Admission(std::size_t capacity);
-  // From now on; those above a lower capacity stay until they are through.
+  // Changes the capacity. Handshakes above a lower one go on until they end.
   void limit(std::size_t capacity);
 
   // A connection from `source` (an address without port) begins its handshake.
   Admitted enter(const std::string& source);
-  // It has finished, or failed. A void ticket is fine.
+  // The handshake has finished or failed. A void ticket is ignored.
   void leave(Ticket ticket);
 
   std::size_t size() const { return source_of_.size(); }

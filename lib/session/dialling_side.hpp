@@ -1,5 +1,5 @@
-// DiallingSide: what only the side that dials has of a session: when to dial, and what the server
-// knows of the session. Part of a Session.
+// DiallingSide: the part of a session that only the dialling side has: when to dial, and what the
+// server knows of the session. Part of a Session.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,10 @@
 namespace backedpipe {
 
 struct DiallingSide {
-  // Whether the server knows of the session. It never unlearns it.
+  // Whether the server knows of the session. Only ever rises.
   enum class ServerKnows : std::uint8_t {
-    no,       // no HELLO has been said
-    perhaps,  // one has, and no answer was seen
+    no,       // no HELLO has been sent
+    perhaps,  // one has been sent, and not answered
     yes,      // it has answered with WELCOME
   };
 

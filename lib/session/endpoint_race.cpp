@@ -5,9 +5,10 @@
 namespace backedpipe {
 namespace {
 
-// Without a winner for this long, somebody should know.
+// After this long without a winner, the race reports that it struggles.
 constexpr Duration kStrugglesAfter = std::chrono::seconds(1);
-// Whoever has connected gets this long, or several times what connecting took if that is more.
+// Once connected, a try has this long to finish, or several times what connecting took if that is
+// more.
 constexpr Duration kPatience = std::chrono::seconds(1);
 constexpr int kPatienceFactor = 4;
 constexpr Duration kLeastStagger = std::chrono::milliseconds(100);
@@ -57,7 +58,7 @@ EndpointRace::Start EndpointRace::begin(AddressId id, TimePoint now) {
   const auto of_address = [id](const Racer& racer) { return racer.address == id; };
   const auto tries = std::count_if(racers_.begin(), racers_.end(), of_address);
   if (static_cast<std::size_t>(tries) >= options_.tries_per_address) {
-    // The oldest stays: on a slow path it is the one that gets through.
+    // The oldest stays: on a slow path it is the one that succeeds.
     const auto oldest = std::find_if(racers_.begin(), racers_.end(), of_address);
     const auto second = std::find_if(std::next(oldest), racers_.end(), of_address);
     start.instead_of = second->id;
@@ -119,7 +120,7 @@ bool EndpointRace::lost(TimePoint now) const {
   });
 }
 
-// As long as a name has no answer, its addresses may be the ones to begin with.
+// While a name has no answer, its addresses may be the ones to begin with.
 TimePoint EndpointRace::opens_at() const {
   return unresolved_ == 0 ? started_ : started_ + options_.resolution_delay;
 }
@@ -132,14 +133,15 @@ bool EndpointRace::repeatable(const Address& address) const {
   return options_.pace && address.tried && !address.withdrawn && !address.useless;
 }
 
-// Nobody is under way, and everybody has been.
+// No try is under way, and every address has been tried.
 bool EndpointRace::exhausted() const {
   return racers_.empty() &&
          std::none_of(addresses_.begin(), addresses_.end(),
                       [this](const Address& address) { return untried(address); });
 }
 
-// The best of the family whose turn it is, or of any if there is none; RFC 8305 section 4.
+// The best address of the family whose turn it is, or of any family if that has none; RFC 8305
+// section 4.
 std::optional<EndpointRace::AddressId> EndpointRace::next_untried() const {
   std::optional<AddressId> best;
   const auto goes_before = [this](AddressId one, AddressId other) {

@@ -1,8 +1,8 @@
-// EndpointRace decides whom one attempt at a peer dials, and when. Its addresses start one after
-// the other, families alternating (RFC 8305, Happy Eyeballs), and whoever dials for it, the first
-// to get through wins. An address that stays silent is tried afresh each `pace` beside its older
-// tries: TCP repeats a lost SYN after 1, 3 and 7 s only, and after an outage nobody should wait for
-// that. Owned by one attempt; time is an argument, and what an address is, it does not know.
+// EndpointRace decides which addresses of a peer one attempt dials, and when. The addresses start
+// one after the other, with alternating families (RFC 8305, Happy Eyeballs), and the first to get
+// through wins. A silent address is dialled again each `pace`, beside its older tries: TCP repeats
+// a lost SYN after 1, 3 and 7 s only, which is too slow after an outage. Owned by one attempt. It
+// knows addresses by number only; time is an argument.
 #pragma once
 
 #include <cstddef>
@@ -21,14 +21,13 @@ enum class AddressFamily : std::uint8_t { ipv4, ipv6, local };
 
 inline constexpr Duration kRaceStagger = std::chrono::milliseconds(250);
 
-// Between the first tries of two addresses where the latest winner needed `took` in all: whoever is
-// slower than it by far is probably dead, but an address has 100 ms in any case; RFC 8305
-// section 5.
+// The delay between the first tries of two addresses, when the latest winner needed `took` in all:
+// an address that is much slower is probably dead. At least 100 ms (RFC 8305 section 5).
 Duration stagger_after(std::optional<Duration> took);
 
 struct RaceOptions {
   Duration stagger = kRaceStagger;
-  // How long names that have no answer yet hold up the addresses that are known; section 3.
+  // How long the known addresses wait for names without an answer (RFC 8305 section 3).
   Duration resolution_delay = std::chrono::milliseconds(50);
   // Between two tries of one address; without it each is tried once.
   std::optional<Duration> pace = kRacePace;
@@ -43,44 +42,45 @@ class EndpointRace {
   using RacerId = std::uint64_t;  // one try of one address
 
   enum class Failure : std::uint8_t {
-    soft,      // may be different in a moment
+    soft,      // may succeed in a moment
     hard,      // this address is of no use to this attempt
-    rejected,  // the same: one side does not accept the other's identity
+    rejected,  // as hard: one side does not accept the other's identity
   };
   struct Start {
     RacerId racer = 0;
     AddressId address = 0;
-    std::optional<RacerId> instead_of;  // has had its time; it is out of the race
+    std::optional<RacerId> instead_of;  // stop this one: it is out of the race
   };
 
-  // `unresolved`: names of whose addresses nothing is known yet.
+  // `unresolved`: how many names have no answer yet.
   EndpointRace(const RaceOptions& options, TimePoint now, std::size_t unresolved);
 
-  // Lower ranks go first; among equals, who was added first.
+  // Lower ranks go first; of equal ranks, the address that was added first.
   AddressId add(AddressFamily family, std::size_t rank);
-  // The name has other addresses now: not tried any more, though tries under way may win. And back.
+  // The name no longer has this address: it is not tried again, but a try under way may still win.
+  // readmit() undoes this.
   void withdraw(AddressId address) { addresses_[address].withdrawn = true; }
   void readmit(AddressId address) { addresses_[address].withdrawn = false; }
-  // One more name has had its first answer, whatever it was.
+  // One more name has had its first answer, successful or not.
   void resolved();
 
-  // The time for names has passed, or all have been answered: the first address may start.
+  // All names have an answer, or the time for them has passed: the first address may start.
   bool open(TimePoint now) const { return now >= opens_at(); }
-  // The next try to begin now; call until there is none.
+  // The next try to begin now; call until it returns nothing.
   std::optional<Start> next(TimePoint now);
-  // The other side's kernel has answered: its daemon gets time to do so as well.
+  // The peer's kernel has accepted the connection: its daemon gets time to answer as well.
   void connected(RacerId racer, TimePoint now);
   void failed(RacerId racer, Failure failure, TimePoint now);
 
-  // When to call next() and the two below again.
+  // When to call next(), struggles() and lost() again.
   TimePoint deadline() const;
-  // True once: a second has passed, or all addresses have failed, and the race goes on.
+  // True once, when a second has passed or all addresses have failed, and the race goes on.
   bool struggles(TimePoint now);
-  // Nothing more can come of it: the time is over, every address has failed hard, or all have
-  // failed the moment they were tried, as when there is no network.
+  // No try can win any more: the time is over, every address has failed hard, or all have failed at
+  // once, as they do without a network.
   bool lost(TimePoint now) const;
   bool timed_out(TimePoint now) const { return now >= started_ + options_.limit; }
-  // Somebody was rejected.
+  // A try was rejected.
   bool rejected() const { return rejected_; }
 
  private:
@@ -90,7 +90,7 @@ class EndpointRace {
     bool withdrawn = false;
     bool tried = false;
     bool useless = false;  // failed hard
-    bool waited = false;   // one of its tries has failed, and not the moment it was begun
+    bool waited = false;   // one of its tries has failed, but not at once
     TimePoint last_start{};
     TimePoint next_try{};
   };

@@ -1,6 +1,6 @@
-// The handshake of one link, for each role: bytes in, bytes out, a verdict at the end. Both live as
-// long as the handshake and own no socket; the deadline is absolute, so that a peer which sends a
-// byte now and then gains nothing.
+// The handshake of one link, for each role: bytes in, bytes out, a verdict at the end. Both classes
+// live as long as the handshake and own no socket. The deadline is absolute, so that a peer gains
+// nothing by sending a byte now and then.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ class ClientHandshake {
   ConstBytes outgoing() const { return ConstBytes(bytes_).subspan(sent_); }
   void sent(std::size_t count) { sent_ += count; }
 
-  // Takes the answer's bytes from the front of `input`; frames behind it stay there. Errors: those
+  // Takes the answer's bytes from the front of `input`; frames after it stay there. Errors: those
   // of HandshakeDecoder; protocol_error for an answer to another HELLO.
   Result<void> receive(ConstBytes& input);
   bool complete() const { return decoder_.complete(); }
@@ -40,7 +40,7 @@ class ClientHandshake {
   HandshakeDecoder decoder_;
 };
 
-// Waits for HELLO, sends WELCOME or REFUSED as it is told.
+// Waits for HELLO, then sends the WELCOME or REFUSED that its owner has chosen.
 class ServerHandshake {
  public:
   // Takes the HELLO's bytes from the front of `input`. Errors: those of HandshakeDecoder;

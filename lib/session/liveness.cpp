@@ -5,13 +5,13 @@
 namespace backedpipe {
 namespace {
 
-// TCP repeats what was lost after 200 ms and a round trip, and what was lost again after twice that
-// time more (RFC 6298, with Linux's least variance). Both fit in before anybody is suspicious.
+// TCP retransmits a lost segment after 200 ms and a round trip, and again after twice that time
+// (RFC 6298, with Linux's least variance). The patience is long enough for both.
 constexpr Duration kTwoTimeouts = std::chrono::milliseconds(600);
 constexpr int kRoundTrips = 4;
-// Where a round trip alone takes long.
+// For a link whose round trip alone takes long.
 constexpr int kSlowRoundTrips = 3;
-// On a way as short as this the least patience is enough for any queue, and a relay's round trip
+// On a path as short as this, the least patience is enough for any queue, and a relay's round trip
 // could not be told from the peer's.
 constexpr Duration kShortWay = std::chrono::milliseconds(10);
 // Acknowledgements take 20 ms by design. What is owed for longer than this, and than two round
@@ -38,15 +38,15 @@ Duration Liveness::patience(const BackedPipe& pipe) const {
   auto smoothed = pipe.round_trip();
   if (!smoothed) return options_.suspect;
   Duration least = *pipe.least_round_trip();
-  // Bytes that came while a question was unanswered say that the answer takes at least so long: a
-  // queue has filled up since the last measurement.
+  // Bytes that came while a PING was unanswered show that the answer takes at least this long: a
+  // queue has grown since the last measurement.
   if (const auto asked_at = pipe.ping_asked_at()) {
     const Duration so_far = *pipe.last_received_at() - *asked_at;
     least = std::max(least, so_far);
     smoothed = std::max(*smoothed, so_far);
   }
-  // On a path with full buffers an answer takes seconds, and where one segment is lost it takes
-  // that long once more. The limit is for a round trip that was measured across an outage.
+  // On a path with full buffers an answer takes seconds, and twice as long when one segment is
+  // lost. The limit is for a round trip that was measured across an outage.
   const Duration slow = std::min<Duration>(kSlowRoundTrips * *smoothed, 2 * options_.suspect);
   if (slow > options_.suspect) return slow;
   return std::clamp<Duration>(kTwoTimeouts + kRoundTrips * least, options_.suspect / 4,
@@ -56,7 +56,7 @@ Duration Liveness::patience(const BackedPipe& pipe) const {
 Liveness::Verdict Liveness::judge(const BackedPipe& pipe, TimePoint now) const {
   if (pipe.state() != PipeState::connected) return Verdict::alive;
   if (now >= *pipe.last_received_at() + options_.dead) return Verdict::dead;
-  // Never suspected without having been asked.
+  // A link is not suspected before it has been asked.
   if (!pipe.ping_asked_at()) return now >= ask_at(pipe) ? Verdict::ask : Verdict::alive;
   return now >= *suspect_at(pipe) ? Verdict::suspect : Verdict::alive;
 }

@@ -1,26 +1,23 @@
-// Liveness judges a link by what was received on it. Data that goes out proves nothing: the kernel
-// takes it long after the path is gone.
+// Liveness judges a link by what was received on it. Outgoing data proves nothing: the kernel takes
+// it long after the path is gone.
 //
-//   nothing received for `ping`                   → ask (PING)
-//   in the middle of data, nothing received for a
-//   third of the patience                         → ask, rather than wait for an idle link's ping
-//   something owed, nothing received for the
-//   patience                                      → suspect: worth trying another link beside this
-//                                                   one
-//   nothing received for `dead`                   → dead: let it go
+//   nothing received for      while                    verdict
+//   `ping`                                             ask (PING)
+//   a third of the patience   in the middle of data    ask
+//   the patience              something is owed        suspect: try another link beside this one
+//   `dead`                                             dead: close it
 //
-// The patience with a link follows its round trip: two retransmission timeouts of TCP's, at least
-// a quarter of `suspect` and at most all of it, 750 ms to 3 s by default. A link that needs more
-// than a third of `suspect` for a round trip is suspected later, at most at twice the time. While
-// no round trip is known it is `suspect`.
+// The patience follows the round trip of the link: two of TCP's retransmission timeouts, but at
+// least a quarter of `suspect` and at most all of it; 750 ms to 3 s by default. A link whose round
+// trip takes more than a third of `suspect` gets more, at most twice `suspect`. Until a round trip
+// is known, the patience is `suspect`.
 //
-// "In the middle of data" is a link on which data is out unanswered, or the last that came was
-// data. Owed is a PONG, also while a full socket holds up the PING, and the answer to data that is
-// out. A peer that does not acknowledge because its application does not read still answers the
-// question that comes first.
+// A link is "in the middle of data" when data is out unanswered, or when data came last. "Owed" are
+// a PONG, even while a full socket holds up the PING, and the answer to data that is out. A peer
+// whose application does not read acknowledges nothing, but still answers the PING.
 //
-// On a slow and lossy path a PING can wait longer than any patience behind what has to be sent
-// again, while TCP gets on. So before a link is called suspect TCP is asked: that something of ours
+// On a slow and lossy path, a PING can wait longer than any patience until TCP has retransmitted
+// what was sent before it. So TCP is asked before a link is suspected. A segment of ours that
 // was acknowledged since it was asked before shows that both directions are open, and patience
 // begins anew.
 //
@@ -42,17 +39,17 @@ struct LivenessOptions {
   Duration dead = std::chrono::seconds(15);
 };
 
-// The other side's TCP has acknowledged something that it had not when this was asked before.
+// The peer's TCP has acknowledged something new since the last question.
 struct TcpAnswer {
   TimePoint at;         // when its latest acknowledgement came
   Duration round_trip;  // the least that TCP has measured lately
 };
 
-// Whom to ask how the TCP connection of a link gets on.
+// Knows whether the TCP connection of a link makes progress.
 class TcpWitness {
  public:
   virtual ~TcpWitness() = default;
-  // What TCP has heard since this was called before. Nothing: nothing new, or nobody can say.
+  // What TCP has heard since the last call. Nothing: no news, or the system does not say.
   virtual std::optional<TcpAnswer> tcp_answer(TimePoint now) = 0;
 };
 
@@ -81,12 +78,12 @@ class Liveness {
 
   explicit Liveness(const LivenessOptions& options) : options_(options) {}
 
-  // Of the pipe's current link; alive when there is none.
+  // Judges the pipe's current link; alive when it has none.
   Verdict judge(const BackedPipe& pipe, TimePoint now) const;
   // When the verdict may change next if nothing is received until then.
   std::optional<TimePoint> deadline(const BackedPipe& pipe, TimePoint now) const;
-  // The answer came from the far end of the link, not from a relay on the way, and the way is so
-  // long that patience may be too short.
+  // Whether TCP's answer counts: it came from the peer, not from a relay on the path, and the path
+  // is so long that the patience may be too short.
   static bool believes(const BackedPipe& pipe, const TcpAnswer& answer);
 
   // --- when the network changes

@@ -7,8 +7,8 @@
 namespace backedpipe {
 namespace {
 
-// Silence is judged by how long the peer took for its latest answer, within these limits: short
-// enough to spare an unreachable peer, long enough for a slow one.
+// How long silence is normal follows the peer's latest answer, within these limits: short enough to
+// spare an unreachable peer, long enough for a slow one.
 constexpr Duration kLeastPatience = std::chrono::seconds(1);
 constexpr Duration kMostPatience = std::chrono::seconds(4);
 
@@ -29,7 +29,7 @@ void PeerGate::withdraw(const SessionId& session) {
   const auto found = entries_.find(session);
   if (found == entries_.end()) return;
   const auto entry = found->second;
-  // The next one takes over; but sessions that come and go must not become a storm of dials.
+  // The next session probes instead, but sessions that come and go must not cause a storm of dials.
   if (state_ == State::down && entry->dialling && !entry->answered) {
     probe_at_ = entry->began + backoff_.first;
   }
@@ -43,7 +43,7 @@ void PeerGate::kick(TimePoint now) {
     reconnector_.want(now);
     probe_at_ = now;
   }
-  // In a storm of changes each dial has its time nevertheless.
+  // Even if the network changes again and again, each dial gets its time.
   if (dialled_anew_at_ != TimePoint{} && now < dialled_anew_at_ + patience_) return;
   dialled_anew_at_ = now;
   park_dials(0);
@@ -81,14 +81,14 @@ void PeerGate::struggling(const SessionId& session, const std::string& why, Time
 bool PeerGate::failed(const SessionId& session, const std::string& why, TimePoint now) {
   const auto entry = find_dial(session);
   if (entry == dialling_.end()) return entries_.contains(session);
-  // Others got through meanwhile: whatever this was, it was not the peer being away.
+  // Other sessions got through meanwhile, so the peer is not down.
   const bool others_answered = state_ != State::down && answered_at_ > entry->began;
   if (entry->answered || others_answered) {
     entries_.erase(session);
     dialling_.erase(entry);
     return false;
   }
-  // To the end: every session's turn comes, should the fault lie with one of them.
+  // Requeue it last, so that a session with a fault of its own cannot block the probe.
   park(entry, waiting_.end());
   if (state_ == State::down) {
     last_error_ = why;
@@ -99,8 +99,8 @@ bool PeerGate::failed(const SessionId& session, const std::string& why, TimePoin
   return true;
 }
 
-// From beginning to beginning: a dial that was silent for longer than the pause is followed at once
-// by the next one.
+// The pause runs from the start of one dial to the start of the next: a dial that was silent for
+// longer than the pause is followed at once.
 void PeerGate::probe_failed(const Entry& entry) {
   reconnector_.failed(entry.began);
   probe_at_ = *reconnector_.next_attempt();

@@ -1,9 +1,10 @@
-// PeerGate is what the sessions of one client share about one peer: whether it can be reached, and
-// who may dial it now. While it can, or nobody knows, as many as kMostDials go on at a time, first
-// come, first served; the others wait. While it cannot, one of them dials at a time, the probe,
-// with a backoff that belongs to the peer; when the probe is answered, the others follow at once.
+// PeerGate: what the sessions of one client share about one peer: whether it can be reached, and
+// which sessions may dial it now. While it is up or unknown, kMostDials sessions dial at a time at
+// most, first come, first served; the others wait. While it is down, one session dials at a time,
+// the probe, with a backoff that belongs to the peer. Once a probe is answered, the others follow
+// at once.
 //
-//               nobody answers a dial, or all of them fail
+//               no dial is answered, or all of them fail
 //     ┌─────────┐          ┌────────┐
 //     │ unknown ├─────────▶│  down  │ one probe at a time
 //     └────┬────┘          └─┬────▲─┘
@@ -12,9 +13,9 @@
 //          └──────────────▶│   up   │
 //                          └────────┘
 //
-// A session that waits here is in the middle of an attempt as far as it knows: the same attempt is
-// dialled again after a dial that never reached the peer. One whose dial was answered is different:
-// its HELLO may have arrived, so its failure is the session's own, and needs a new generation.
+// For a session, waiting here is part of an attempt: after a dial that never reached the peer, the
+// same attempt is dialled again. Once a dial was answered, its HELLO may have arrived. Then a
+// failure is the session's own, and the next attempt needs a new generation.
 //
 // Pure: reports come in, actions go out. After any call, take next_action() until there is none.
 // Owned by the client, on its thread.
@@ -55,12 +56,12 @@ class PeerGate {
 
   // --- what the sessions want
 
-  // The session wants a link. Changes nothing if it is waiting or being dialled for.
+  // The session wants a link. Changes nothing if it already waits or is being dialled for.
   void request(const SessionId& session);
-  // It has its link, or wants none any more; its dial is no more under way.
+  // The session has its link, or no longer wants one; its dial is no longer under way.
   void withdraw(const SessionId& session);
-  // The network has changed, or an operator is impatient: what was learned is not true any more.
-  // Probes at once, and dials anew for whoever is waiting for an answer.
+  // The network has changed, or an operator asks for it: what was learned may not be true any more.
+  // Probes at once, and dials again for the sessions whose dial has no answer yet.
   void kick(TimePoint now);
 
   // --- what became of a dial or a link
@@ -68,13 +69,13 @@ class PeerGate {
   // The peer is there: its side of the transport's handshake is complete. The dial goes on until
   // withdraw() or failed().
   void answered(const SessionId& session, TimePoint now);
-  // A link that there was before has proved to be alive after all: the peer can be reached.
+  // An older link has answered after all: the peer can be reached.
   void alive(TimePoint now);
-  // There was no answer for a while; the dial goes on. Counts as soon as the peer has answered
-  // nobody for that long.
+  // There was no answer for a while; the dial goes on. Counts once the peer has answered no dial
+  // for that long.
   void struggling(const SessionId& session, const std::string& why, TimePoint now);
-  // True: it was the peer that could not be reached, and the session goes on waiting. False: the
-  // peer is there, so this is the session's own failure, and it waits no more.
+  // True: the peer could not be reached, and the session goes on waiting. False: the peer is there,
+  // so the failure is the session's own, and it does not wait any more.
   [[nodiscard]] bool failed(const SessionId& session, const std::string& why, TimePoint now);
 
   // --- time and actions
@@ -89,7 +90,7 @@ class PeerGate {
   const std::string& last_error() const { return last_error_; }
   // When it last went down.
   TimePoint down_since() const { return down_since_; }
-  // While it is down and no probe is under way: when the next one starts, if anybody waits.
+  // While it is down and no probe is under way: when the next one starts, if a session waits.
   std::optional<TimePoint> next_probe() const;
   bool probing() const;
   std::size_t waiting() const { return waiting_.size(); }
@@ -101,17 +102,17 @@ class PeerGate {
     bool dialling = false;
     bool answered = false;
     TimePoint began{};                     // of its dial
-    std::optional<std::string> complaint;  // it is struggling
+    std::optional<std::string> complaint;  // set: it struggles
   };
   using Entries = std::list<Entry>;
 
   Entries::iterator find_dial(const SessionId& session);
-  // When it will have been silence for too long.
+  // When the silence will have lasted too long.
   TimePoint verdict_at(const Entry& entry) const;
   void judge(TimePoint now);
   void go_down(const std::string& why, TimePoint now);
   void probe_failed(const Entry& entry);
-  // Back to the head of those who wait, but for the first `keep`.
+  // Moves all dials but the first `keep` back to the head of those that wait.
   void park_dials(std::size_t keep);
   void park(Entries::iterator entry, Entries::const_iterator before);
 
@@ -119,15 +120,15 @@ class PeerGate {
   Reconnector reconnector_;
   State state_ = State::unknown;
   TimePoint down_since_{};
-  TimePoint probe_at_{};     // while down: not before
-  TimePoint answered_at_{};  // the latest
-  // How long silence is nothing unusual.
+  TimePoint probe_at_{};     // while down: no probe before this
+  TimePoint answered_at_{};  // of the latest answer
+  // How long silence is normal.
   Duration patience_;
   TimePoint dialled_anew_at_{};
   std::string last_error_;
 
   Entries waiting_;   // the next one first
-  Entries dialling_;  // by when they began
+  Entries dialling_;  // in the order in which they began
   std::unordered_map<SessionId, Entries::iterator> entries_;
   std::deque<SessionId> cancels_;
 };

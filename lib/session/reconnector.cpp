@@ -13,8 +13,8 @@ void Reconnector::want(TimePoint now) {
     trying_since_.reset();
     want_now(now);
   } else {
-    // A link that was made and carried nothing is one more failure, or two daemons with, say, a
-    // broken proxy between them would spin.
+    // A link that carried nothing counts as one more failure. Otherwise two daemons with a broken
+    // proxy between them would dial without a pause.
     failed(now);
   }
 }

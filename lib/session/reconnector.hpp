@@ -13,14 +13,14 @@ namespace backedpipe {
 struct BackoffOptions {
   Duration first = std::chrono::milliseconds(50);
   Duration most = std::chrono::seconds(2);
-  // From here on after the loss, somebody is away for long: ask less often.
+  // A peer that is away for longer than this is dialled less often.
   Duration patient_after = std::chrono::minutes(5);
   Duration most_when_patient = std::chrono::seconds(10);
 };
 
 class Reconnector {
  public:
-  // Every session should have a seed of its own: the jitter is what keeps thousands of them apart.
+  // Give each session a seed of its own: the jitter spreads the dials of thousands of sessions.
   Reconnector(const BackoffOptions& options, std::uint64_t seed);
 
   // A first link is wanted, or the link was lost. Tries at once if the lost link had been of use.
@@ -31,9 +31,9 @@ class Reconnector {
   void failed(TimePoint now);
   // An attempt has begun; the next one is scheduled by its outcome.
   void started() { next_.reset(); }
-  // The link has brought the session forward, or has lasted: its loss is no failure.
+  // The link has carried progress, or has lasted: its loss is no failure.
   void useful() { useful_ = true; }
-  // What it carried was no good.
+  // The link carried something invalid.
   void useless() { useful_ = false; }
   // No link is wanted any more.
   void stop();

@@ -10,7 +10,7 @@ SessionRegistry::Decision SessionRegistry::decide(const Hello& hello, std::strin
 
   if (const auto found = sessions_.find(hello.session); found != sessions_.end()) {
     if (found->second.identity != identity) return refuse(Reason::not_authorised);
-    // A repeated opening HELLO resumes what the first one opened, if it asks for the same thing.
+    // A repeated opening HELLO resumes what the first one opened, if it names the same service.
     if (hello.open && hello.service != found->second.service) return refuse(Reason::protocol_error);
     return Decision{Verdict::resume, Reason::none, {}};
   }
@@ -23,7 +23,7 @@ SessionRegistry::Decision SessionRegistry::decide(const Hello& hello, std::strin
   const auto own = owned_by_.find(identity);
   const std::size_t owned = own == owned_by_.end() ? 0 : own->second.count;
   if (sessions_.size() >= options_.max_sessions || owned >= options_.max_sessions_per_identity) {
-    // One that ends makes room for one, whichever of the limits it is.
+    // The end of one session makes room for another, whichever limit was reached.
     if (owned == 0 || own->second.detached.empty()) return refuse(Reason::session_limit);
     decision.to_evict = own->second.detached.begin()->second;
   }
@@ -66,7 +66,7 @@ bool SessionRegistry::end(const SessionId& id, Reason reason, TimePoint now) {
   tombstones_[id] = {std::move(found->second.identity), reason};
   tombstone_order_.emplace_back(now + options_.tombstone_time, id);
   sessions_.erase(found);
-  // Sessions that come and go quickly must not fill the memory with what is left of them.
+  // Sessions that come and go quickly must not fill the memory with tombstones.
   while (tombstone_order_.size() > options_.max_sessions) {
     tombstones_.erase(tombstone_order_.front().second);
     tombstone_order_.pop_front();

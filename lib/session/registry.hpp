@@ -1,9 +1,9 @@
-// SessionRegistry: which sessions a server has, whose they are, and what became of those that ended
-// a moment ago. It decides about each HELLO and holds no session itself. Owned by the server side
-// of a worker.
+// SessionRegistry: which sessions a server has, whose they are, and how those ended that are gone
+// since recently. It decides what to do about each HELLO, and holds no session itself. Owned by the
+// server side of a worker.
 //
-// A session belongs to the identity that opened it: nobody else can resume it, learn how it ended,
-// or cause it to be evicted.
+// A session belongs to the identity that opened it: no other identity can resume it, learn how it
+// ended, or cause it to be evicted.
 #pragma once
 
 #include <cstddef>
@@ -40,18 +40,18 @@ class SessionRegistry {
   };
 
   explicit SessionRegistry(const RegistryOptions& options) : options_(options) {}
-  // From now on. Who is above a lower limit stays, and opens nothing more.
+  // Changes the limits. Sessions above a lower limit stay, but no new one is opened.
   void limit(const RegistryOptions& options) { options_ = options; }
 
   // What to do about a HELLO of an authenticated peer. `service_verdict` is none when the service
   // exists and this identity may use it, otherwise why not. Changes nothing.
   Decision decide(const Hello& hello, std::string_view identity, Reason service_verdict) const;
 
-  // What became of a session that is not there any more: the reason it ended with, unknown_session
-  // when that is not known, not_authorised when it was another's.
+  // How a session ended that is not there any more: its reason, unknown_session when that is not
+  // known, not_authorised when it belonged to another identity.
   Reason end_of(const SessionId& id, std::string_view identity) const;
 
-  // What then happened. A session is detached when added.
+  // Reports of what happened. A session is detached when added.
   void add(const SessionId& id, std::string identity, std::string service, TimePoint now);
   void attached(const SessionId& id);
   void detached(const SessionId& id, TimePoint now);
@@ -77,7 +77,7 @@ class SessionRegistry {
   // The longest detached first.
   using Detached = std::set<std::pair<TimePoint, SessionId>>;
 
-  // Those of one identity. There is an entry as long as it has any.
+  // The sessions of one identity. There is an entry as long as it has any.
   struct Owned {
     std::size_t count = 0;
     Detached detached;

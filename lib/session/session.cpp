@@ -13,7 +13,7 @@ using Kind = Session::Action::Kind;
 using Phase = Session::Phase;
 using ServerKnows = DiallingSide::ServerKnows;
 
-// A link that has lasted so long was of use, whatever it carried.
+// A link that has lasted this long was useful, whatever it carried.
 constexpr Duration kLasting = std::chrono::seconds(1);
 
 // The arrows of the diagram in the header.
@@ -83,7 +83,7 @@ bool Session::application_done() const {
 // --- links, on the accepting side
 
 Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now) {
-  // Over, but its owner has not yet been told.
+  // The session is over, but its owner has not been told yet.
   if (over()) return pipe_.reset_reason().value_or(Reason::expired);
   const bool replaces = pipe_.state() == PipeState::connected;
   const std::uint64_t older = pipe_.generation();
@@ -131,13 +131,13 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
   const auto asked_at = pipe_.ping_asked_at();
   const auto taken = pipe_.receive(generation, bytes, now, placed);
   if (taken) {
-    // Other bytes may be old ones, which the peer's TCP repeats when the network is back, while
-    // ours repeats nothing for seconds to come. The PONG says that both ways are open; after it the
-    // next question may be out already.
+    // Other bytes prove less. When the network is back, the peer's TCP may retransmit old bytes
+    // seconds before our TCP does. The PONG shows that both directions work. The next PING may be
+    // out already when it comes.
     const bool answered = !pipe_.ping_asked_at() || pipe_.ping_asked_at() != asked_at;
     if (answered || pipe_.reset_received()) trust_again();
-    // Pings and the like are no progress, or a server that closes each link after one of them could
-    // make its client dial without a pause.
+    // Only data and acknowledgements are progress. Otherwise a server that closes each link after a
+    // PING could make its client dial without a pause.
     if (dials() && (pipe_.reader().received_sequence() > received ||
                     pipe_.writer().acknowledged() > acknowledged)) {
       dialling_->reconnector.useful();
@@ -163,13 +163,13 @@ void Session::link_lost(const LinkError& error, TimePoint now) {
   if (over() || !pipe_.detach(error)) return;
   const bool lasted =
       *pipe_.last_received_at() > link_.attached_at && now >= link_.attached_at + kLasting;
-  // A suspect link's candidate, or the pause before the next one, goes on.
+  // If the link was suspect, its candidate goes on, or the pause before the next one.
   const bool wanted = link_.suspect;
   on_detached(now);
   if (dials()) {
     if (reason_of(error.error)) {
-      // What came was no frame. A server that always sends such must not be dialled without a
-      // pause.
+      // The peer sent something that is not a frame. A server that always does so must not be
+      // dialled without a pause.
       dialling_->reconnector.useless();
     } else if (lasted) {
       dialling_->reconnector.useful();
@@ -192,7 +192,7 @@ void Session::lose_link(LinkError::Component component, boost::system::error_cod
 void Session::on_reset_received() {
   const Reason reason = *pipe_.reset_received();
   if (!dials()) {
-    // Resetting answers, so that the client can forget the session.
+    // A RESET is the answer, so that the client can forget the session.
     if (!resetting()) fail(reason);
     return;
   }
@@ -205,7 +205,7 @@ void Session::on_reset_received() {
   }
 }
 
-// Something has changed: which phase is this, and is the session over?
+// Enters the phase that follows from the state of the pipe, and ends the session when it is over.
 void Session::settle() {
   if (over()) return;
   if (phase_ == Phase::open && pipe_.done() && !resetting()) {
@@ -223,7 +223,7 @@ void Session::settle() {
   if (told) end(*pipe_.reset_reason());
 }
 
-// The peer, or the state of things, makes it impossible to go on.
+// Something makes it impossible to continue the session.
 void Session::fail(Reason reason) {
   reset_application(reason);
   pipe_.reset(reason);
@@ -279,7 +279,7 @@ void Session::advance(TimePoint now) {
     return;
   }
   pipe_.tick(now);
-  // After a late call the question and the suspicion may be due together.
+  // If the call is late, the PING and the suspicion may be due together.
   if (liveness_.judge(pipe_, now) == Liveness::Verdict::ask) pipe_.ping(now);
   switch (liveness_.judge(pipe_, now)) {
     case Liveness::Verdict::alive:
@@ -303,7 +303,7 @@ std::optional<Session::Action> Session::next_action() {
   const Action action = actions_.front();
   actions_.erase(actions_.begin());
   if (actions_.empty()) actions_.shrink_to_fit();
-  // Not before: what was received ahead of a RESET is still there when the application is to be
+  // Not earlier: what was received before a RESET must still be there when the application is
   // reset.
   if (action.kind == Kind::ended) pipe_.close();
   return action;

@@ -9,8 +9,9 @@
 //      │ reset()                                │ reset(), a violation, a RESET;        │ reset()
 //      │                                        │ accepting side: finished as well      │
 //      └──────────────────▶ resetting ◀─────────┴───────────────────────────────────────┘
-//                               │
-//   any ── end(): the peer has been told or has told us, or it cannot be told; expired ──▶ over
+//                               │ the peer has been told, or cannot be told
+//                               ▼
+//                             over ◀── any phase: the peer has told us, or the session has expired
 //
 // How a session ends, so that neither side forgets what the other still needs (PROTOCOL.md, "The
 // end of a session"):
@@ -43,7 +44,7 @@ struct SessionOptions {
   LivenessOptions liveness;
   BackoffOptions backoff;
   Duration resume_timeout = std::chrono::hours(24);
-  bool reuse_links = true;  // when a session has ended well, its link is good for another
+  bool reuse_links = true;  // after a clean end, the link may carry another session
 };
 
 class Session {
@@ -52,8 +53,8 @@ class Session {
   enum class Phase : std::uint8_t {
     opening,    // the server has not welcomed it yet
     open,       // bytes flow whenever there is a link
-    lingering,  // dialling side: all is done, and the server has to say so
-    resetting,  // the peer has to be told of a reset
+    lingering,  // dialling side: all is done, and the server has yet to confirm it
+    resetting,  // the peer has yet to be told of a reset
     over,       // nothing more happens
   };
 
@@ -90,13 +91,13 @@ class Session {
   void commit(std::size_t count) { pipe_.commit(count); }
   std::size_t write(ConstBytes bytes) { return pipe_.write(bytes); }
   void finish() { pipe_.finish(); }
-  // What is for the application, and that it has taken `count` bytes of it.
+  // The bytes for the application; delivered() says that it has taken `count` of them.
   std::size_t deliverable(std::span<ConstBytes> out) const { return pipe_.deliverable(out); }
   void delivered(std::size_t count, TimePoint now);
   // The end of the stream has been passed on to the application.
   void end_delivered(TimePoint now);
   // Ends the session with a reason that the peer is told: the application's reset, an operator's
-  // wish, a target that cannot be reached. The application is reset unless it was the one to ask.
+  // request, a target that cannot be reached. Resets the application, unless it was the one to ask.
   void reset(Reason reason);
   // Nothing more will be read from or written to the application; its socket can be closed.
   bool application_done() const;
@@ -104,36 +105,36 @@ class Session {
   // --- links, on the dialling side
 
   void start(TimePoint now);
-  // Tries at once; on a healthy link as well, which is let go. Several calls make one attempt.
-  // False when this side does not dial or the session is over.
+  // Dials at once, and gives up the link for it even if that is healthy. Several calls make one
+  // attempt. False when this side does not dial or the session is over.
   bool reconnect(TimePoint now);
-  // If it waits for its next attempt, it need not wait any longer.
+  // Starts the next attempt at once, if the session waits for it.
   void try_now(TimePoint now);
-  // The transport of this attempt is ready: its HELLO, with the offsets of now. For a candidate
-  // this is where the session lets go of the link that it has, unless that has answered by now, or
-  // `tcp` says that it gets on. Nothing if the attempt is not wanted any more.
+  // The transport of this attempt is ready. Returns its HELLO, with the current offsets; nothing if
+  // the attempt is not wanted any more. Before a candidate's HELLO the session gives up its current
+  // link, unless that has answered by now or `tcp` reports progress.
   std::optional<Hello> begin_handshake(std::uint64_t generation, TimePoint now, TcpWitness* tcp);
-  // True: the attempt's link is the session's from now on. False: it was given up meanwhile, or the
-  // session has ended.
+  // True: the attempt's link is the session's from now on. False: the attempt was given up
+  // meanwhile, or the session has ended.
   bool welcomed(const Welcome& welcome, TimePoint now);
   void refused(std::uint64_t generation, Reason reason, TimePoint now);
   // The attempt failed. `rejected`: the peer did not accept our identity, or we did not accept the
-  // peer's. That ends a session that nobody has welcomed yet; later it is one more failure, because
-  // an attacker in the middle can forge it.
+  // peer's. That ends a session that no WELCOME has opened yet. Later it is one more failure,
+  // because an attacker in the middle can forge it.
   void attempt_failed(std::uint64_t generation, bool rejected, TimePoint now);
-  // The attempt's link, which another session had left, has turned out to be of no use: the next
+  // The attempt used the link of a session that had ended, and that link did not work: the next
   // attempt follows at once.
   void attempt_void(std::uint64_t generation, TimePoint now);
-  // There is reason to believe that the link is dead (its local address is gone, say): suspect at
-  // once, until it answers. What `tcp` has heard until now does not count.
+  // The link is probably dead; for example, its local address is gone. It is suspect at once, until
+  // it answers. What `tcp` has heard until now does not count.
   void distrust(TimePoint now, TcpWitness* tcp);
-  // Find out whether the link is alive: asks now.
+  // Sends a PING now, to find out whether the link is alive.
   void ask(TimePoint now);
 
   // --- links, on the accepting side
 
-  // A HELLO that the registry has let through. Replaces an older link. Errors: see
-  // BackedPipe::attach; after an error of offsets that do not fit, the session ends with it.
+  // A HELLO that the registry has admitted. Replaces an older link. Errors: see BackedPipe::attach.
+  // If the offsets do not fit, the session ends with that error.
   Result<Welcome> attach(const Hello& hello, bool created, TimePoint now);
 
   // --- links, on both sides
@@ -141,7 +142,7 @@ class Session {
   // Bytes from the link of this generation; returns how many were taken (see BackedPipe::receive).
   std::size_t receive(std::uint64_t generation, ConstBytes bytes, TimePoint now,
                       std::size_t placed = 0);
-  // See BackedPipe. Nothing once the session is over: the link may be another session's.
+  // See BackedPipe. No bytes once the session is over, because the link may be another session's.
   std::size_t prepare_receive(std::uint64_t generation, std::size_t max_bytes,
                               std::span<MutableBytes> out) {
     return over() ? 0 : pipe_.prepare_receive(generation, max_bytes, out);
@@ -155,11 +156,11 @@ class Session {
   // --- time and actions
 
   std::optional<TimePoint> deadline(TimePoint now) const;
-  // Before a link is suspected, `tcp` is asked whether it gets on; null when there is nobody to ask.
+  // Before a link is suspected, `tcp` is asked for progress; null when the system cannot say.
   void tick(TimePoint now, TcpWitness* tcp);
   // The next thing to do, in order. An action about a link that is gone can be ignored.
   std::optional<Action> next_action();
-  // The process ends, and the peer need not know: frees everything, without an action.
+  // The process ends and does not tell the peer: frees everything, without an action.
   void abandon();
 
   // --- what it is
@@ -169,15 +170,15 @@ class Session {
   const std::string& service() const { return identity_.service; }
   Phase phase() const { return phase_; }
   bool over() const { return phase_ == Phase::over; }
-  // Over, and what was sent last has yet to tell the peer of it. Not for a client that the server
-  // has told: nothing that it sent matters any more.
+  // Over, but the last bytes that were sent, which tell the peer, may not have arrived yet. False
+  // for a client that the server has told: nothing that the client sent matters any more.
   bool end_on_its_way() const { return over() && !(dials() && pipe_.reset_received()); }
   // Over, and its link can carry another session: both sides have agreed to that, and nothing of
   // this one is under way.
   bool link_reusable() const { return link_.reusable; }
-  // The link owes an answer for too long. A client has a candidate beside it, or is about to.
+  // The link has owed an answer for too long. A client has a candidate beside it, or is about to.
   bool suspect() const { return link_.suspect; }
-  // There is a link, and no reason to doubt it.
+  // It has a link, and no reason to doubt it.
   bool link_healthy() const { return pipe_.state() == PipeState::connected && !suspect(); }
   // How many links it has had.
   std::uint64_t links() const { return links_; }
@@ -188,15 +189,15 @@ class Session {
   // --- its state, without links
 
   SessionRecord record() const;
-  // Precondition: newly made; of the dialling side, if the record is of one. Errors, after which the
-  // session is unusable: as BackedPipe::restore().
+  // Precondition: the session is newly made, and dials if the record is a dialling side's. Errors:
+  // those of BackedPipe::restore(); after one, the session is unusable.
   Result<void> restore(const SessionRecord& record, const HeldBytes& held);
   // The same as one sequence of bytes; protocol_error also for bytes that are no snapshot.
   std::vector<std::byte> snapshot() const;
   Result<void> restore(ConstBytes snapshot);
 
  private:
-  // What belongs to the link there is, and is replaced with it.
+  // The state of the current link. It is replaced together with the link.
   struct CurrentLink {
     TimePoint attached_at{};
     bool suspect = false;
@@ -235,7 +236,7 @@ class Session {
   std::vector<Action> actions_;  // few, and none most of the time: then it holds no memory
   std::optional<TimePoint> detached_since_;
   std::uint64_t links_ = 0;
-  bool application_reset_ = false;  // the application has been told, or was the one to ask
+  bool application_reset_ = false;  // the application has been told, or has asked for it
 };
 
 }  // namespace backedpipe

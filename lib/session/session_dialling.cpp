@@ -1,4 +1,4 @@
-// Session as the side that dials: its attempts, and a second link beside one that is suspect.
+// The dialling side of Session: its attempts, and a candidate beside a suspect link.
 #include <utility>
 
 #include "session/session.hpp"
@@ -78,7 +78,7 @@ bool Session::welcomed(const Welcome& welcome, TimePoint now) {
   if (!attached) {
     const auto reason = reason_of(attached.error());
     if (!reason) return false;
-    // The server's offsets do not fit ours: this session cannot be continued by any link.
+    // The server's offsets do not fit ours: no link can continue this session.
     fail(*reason);
     if (!pipe_.attach(welcome.generation, welcome.position, now)) return false;
   }
@@ -92,9 +92,9 @@ void Session::refused(std::uint64_t generation, Reason reason, TimePoint now) {
     dialling_->reconnector.failed(now);
     return;
   }
-  // The server had everything, our end of stream included, and only its last acknowledgement was
-  // lost; or it has forgotten a session that was complete. Nothing is missing that the application
-  // would have to be told about.
+  // The application has missed nothing in two cases: the server had everything, our end of stream
+  // included, and only its last acknowledgement was lost; or it has forgotten a session that was
+  // complete.
   const bool complete = reason == Reason::closed
                             ? pipe_.reader().done() && pipe_.writer().finished()
                             : reason == Reason::unknown_session && phase_ == Phase::lingering;
@@ -107,9 +107,9 @@ void Session::refused(std::uint64_t generation, Reason reason, TimePoint now) {
   }
 }
 
-// The server has ended the session with a reason that the application must hear of.
+// The server has ended the session with a reason that the application must be told.
 void Session::fail_application(Reason reason) {
-  // "Closed" while something is missing is a lie, and no clean end.
+  // "Closed" while something is missing is not a clean end, but a fault of the server.
   const Reason told = reason == Reason::closed ? Reason::protocol_error : reason;
   reset_application(told);
   end(told);
@@ -148,7 +148,7 @@ std::optional<TimePoint> Session::next_attempt() const {
 
 void Session::distrust(TimePoint now, TcpWitness* tcp) {
   if (over() || pipe_.state() != PipeState::connected) return;
-  // What TCP has heard until now says nothing of the time after this.
+  // What TCP has heard until now proves nothing about the link from now on.
   if (tcp != nullptr) tcp->tcp_answer(now);
   pipe_.ping(now);
   become_suspect(now);
@@ -159,13 +159,13 @@ void Session::ask(TimePoint now) {
   if (!over()) pipe_.ping(now);
 }
 
-// A question is out for so long that the link is about to be suspected.
+// A PING has been unanswered for so long that the link is about to be suspected.
 bool Session::doubts(TimePoint now) const {
   return !over() && !suspect() && pipe_.ping_asked_at() &&
          liveness_.judge(pipe_, now) == Liveness::Verdict::suspect;
 }
 
-// Whether the link gets on although nothing comes out of it.
+// Asks TCP whether the link makes progress although no bytes come from it.
 void Session::ask_tcp(TimePoint now, TcpWitness* tcp) {
   if (tcp == nullptr || pipe_.state() != PipeState::connected) return;
   const auto answer = tcp->tcp_answer(now);
@@ -179,7 +179,7 @@ void Session::become_suspect(TimePoint now) {
   if (dials()) dialling_->reconnector.want_now(now);
 }
 
-// The link has answered: a false alarm, which has cost nothing but a dial.
+// The link has answered: the suspicion was wrong, and has cost nothing but a dial.
 void Session::trust_again() {
   if (!std::exchange(link_.suspect, false) || !dials()) return;
   dialling_->reconnector.stop();

@@ -29,18 +29,18 @@ inline void require(bool holds, std::string_view rule, std::string_view what) {
 // acknowledged ≤ sent ≤ highest sent ≤ end; delivered ≤ received ≤ limit.
 void check_offsets(const Session& session);
 
-// The segments that the rings of one session hold, against what they may hold.
+// The rings of one session hold no more segments than they may.
 void check_memory(const Session& session, const PipeOptions& options, std::size_t segment_bytes);
 
-// Reads what one side puts on one link: every DATA begins where the peer said it lacks bytes and
-// goes on without gap or repetition, stays within the window the peer has stated, and nothing is
-// acknowledged that the application has not taken.
+// Checks what one side puts on one link. Its DATA begins at the offset that the peer has stated,
+// has no gap and no repetition, and stays within the window that the peer has stated. It
+// acknowledges nothing that the application has not taken.
 class WireTap {
  public:
-  // The handshake has stated where `peer` stands.
+  // `peer` is the position that the peer stated in the handshake.
   void begin(const Position& peer);
-  // These bytes were put on the link. `taken_sequence`: what the sender's application has taken;
-  // nothing when the sender has given up on the stream.
+  // These bytes were put on the link. `taken_sequence`: how much the sender's application has
+  // taken; nothing when the sender has given up the stream.
   void put(ConstBytes bytes, std::optional<std::uint64_t> taken_sequence, WireTap& opposite);
 
  private:

@@ -1,5 +1,5 @@
-// The one source of chance of a simulated world: everything that happens in it follows from the
-// seed.
+// Random: the only source of randomness in a simulated world, so that the seed decides everything
+// that happens in it.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ class Random {
     return Duration(static_cast<std::int64_t>(between(static_cast<std::uint64_t>(least.count()),
                                                       static_cast<std::uint64_t>(most.count()))));
   }
-  // Any order of magnitude in between is as likely as any other, so that small numbers get their
-  // turn.
+  // Every order of magnitude in between is equally likely, so that small numbers occur often
+  // enough.
   std::uint64_t scale(std::uint64_t least, std::uint64_t most) {
     std::uint64_t top = least < 1 ? 1 : least;
     std::uint64_t doublings = 0;

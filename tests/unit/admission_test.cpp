@@ -43,7 +43,7 @@ TEST(Admission, AFloodFromOneSourceThrowsOutItsOwnOnly) {
     }
     EXPECT_LE(admission.size(), 8U);
   }
-  // And one more who wants to resume gets in.
+  // A client that wants to resume still gets in.
   const auto admitted = admission.enter("203.0.113.5");
   ASSERT_TRUE(admitted.evicted);
   EXPECT_FALSE(others.contains(*admitted.evicted));

@@ -1,5 +1,5 @@
-// Links between two sides with certificates: who is accepted, as whom, and what the two sides say
-// when somebody is not.
+// Links between two sides with certificates: which peers are accepted, under which identity, and
+// what both sides say when one is not.
 
 #include <array>
 #include <csignal>
@@ -60,7 +60,7 @@ class CertificateTransport : public testing::Test {
     server_ = servers.wrap(StreamSocket(io_, protocol, pair[1]));
   }
 
-  // Lets both sides take steps until one of them has had enough; true when both have finished.
+  // Lets both sides take steps until one of them fails; true when both have finished.
   bool shake_hands() {
     IoResult client;
     IoResult server;
@@ -140,11 +140,11 @@ TEST_F(CertificateTransport, ANameOfAnotherKindIsTheIdentityWhereThereIsNoDnsNam
 }
 
 TEST_F(CertificateTransport, ACertificateWithoutANameIsNobodys) {
-  // The common name alone names nobody; nor does a wildcard, or an address.
+  // Neither a common name alone, nor a wildcard, nor an address makes an identity.
   for (const std::string names : {"", "DNS:*.example.org", "IP:192.0.2.1"}) {
     const CertificateForm form{.names = names, .usage = "clientAuth"};
     EXPECT_THROW(client(form), std::runtime_error) << names;
-    // On the wire as well, from a client that does not look.
+    // The same on the wire, from a client that does not check its own certificate.
     const auto credentials = load_credentials(
         folder_.files("nameless", issue({.names = names, .usage = "clientAuth,serverAuth"}, &ca_),
                       ca_),
@@ -232,7 +232,7 @@ TEST_F(CertificateTransport, NobodyUsesACertificateOfTheOtherRole) {
 }
 
 TEST_F(CertificateTransport, ACertificateThatDoesNotSayItsUseIsRefused) {
-  // Our own sides do not start with one, so it is put together by hand.
+  // Our own side does not start with such a certificate, so it is put together by hand.
   const auto anything = [this] {
     TestIssuer owner = issue({.usage = ""}, &ca_);
     Credentials credentials;
@@ -253,7 +253,7 @@ TEST_F(CertificateTransport, ACertificateThatDoesNotSayItsUseIsRefused) {
 }
 
 TEST_F(CertificateTransport, AClientWithoutACertificateIsRefused) {
-  // A client of OpenSSL's own, as ours cannot be without one.
+  // A bare OpenSSL client, because ours cannot be without a certificate.
   const LinkSecurity servers = server();
   connect(*client().factory, *servers.factory);
   const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_client_method()),
@@ -283,7 +283,7 @@ TEST_F(CertificateTransport, AServerOfAnotherNameIsRefused) {
 }
 
 TEST_F(CertificateTransport, TheCommonNameOfAServerMeansNothing) {
-  // Not even where there is no DNS name that would contradict it.
+  // This holds even without a DNS name that would contradict it.
   EXPECT_FALSE(links(client(), server({.common_name = "gw.example.org", .names = "IP:192.0.2.1"})));
   EXPECT_EQ(client_->failure(),
             "the server's certificate is for 192.0.2.1; expected gw.example.org");
@@ -350,7 +350,7 @@ TEST_F(CertificateTransport, FilesThatAreReadAgainHoldForNewLinksOnly) {
   LinkSecurity servers = server();
   connect(*clients.factory, *servers.factory);
   client_->handshake();
-  // In the middle of the handshake: it goes on with what it began with.
+  // A reload in the middle of the handshake: it goes on with the old certificate.
   clients = client({.names = "DNS:desktop.example.org", .usage = "clientAuth"});
   servers = server({.names = "DNS:elsewhere.example.org"});
   ASSERT_TRUE(shake_hands());
@@ -388,7 +388,7 @@ TEST_F(CertificateTransport, AServerGivesOutNothingToResumeATlsSessionWith) {
     }
     ASSERT_EQ(result.status, IoResult::Status::ok);
     char byte;
-    SSL_read(bare.get(), &byte, 1);  // a ticket would come behind the handshake
+    SSL_read(bare.get(), &byte, 1);  // a ticket would come after the handshake
     EXPECT_EQ(SSL_session_reused(bare.get()), 0);
     EXPECT_EQ(server_->identity(), "laptop.example.org");
     if (first == nullptr) first = SSL_get1_session(bare.get());

@@ -130,7 +130,7 @@ TEST(Config, ExplainsSyntaxErrorsInOneSentence) {
   EXPECT_EQ(
       error("{\"a\": yes}"),
       "f:1:7: not valid JSON: found \"yes\", expected a value (text goes into double quotes)");
-  // The file's own text passes neither for the parser's nor into the log as it is.
+  // Text of the file must not look like the parser's, nor reach the log unescaped.
   EXPECT_EQ(error("{\"a unexpected \x7f; b\n"),
             "f:1:2: not valid JSON: invalid string: control character U+000A (LF) must be escaped "
             "to \\u000A or \\n");

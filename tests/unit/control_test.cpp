@@ -546,7 +546,7 @@ TEST_F(Control, EveryTruncationOfARequestIsAParseError) {
   EXPECT_TRUE(reply_to(request).contains("result"));
 }
 
-// Only that it holds: every reply is one line of valid JSON, and says result or error.
+// Checks only the form: every reply is one line of valid JSON, and has a result or an error.
 TEST_F(Control, DamagedRequestsGetWellFormedReplies) {
   const std::string request =
       R"([{"jsonrpc": "2.0", "id": 1, "method": "reconnect", "params": {"id": "aaaa"}}])";

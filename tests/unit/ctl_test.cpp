@@ -86,7 +86,7 @@ class FakeDaemon {
       if (accepted >= 0) serve(Connection(accepted));
     });
   }
-  // Also when nobody has connected: the accept then fails.
+  // Works without a connection, too: the accept then fails.
   ~FakeDaemon() {
     ::shutdown(handle_, SHUT_RDWR);
     thread_.join();

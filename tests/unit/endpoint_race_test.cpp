@@ -15,8 +15,8 @@ namespace {
 using Failure = EndpointRace::Failure;
 using enum AddressFamily;
 
-// A race in virtual time: runs from one deadline to the next, as the shell does, and notes who
-// started when.
+// A race in virtual time: runs from one deadline to the next, as the shell does, and notes which
+// address started when.
 class EndpointRaceTest : public testing::Test {
  protected:
   struct Start {
@@ -42,7 +42,7 @@ class EndpointRaceTest : public testing::Test {
     return std::chrono::duration_cast<milliseconds>(now_ - at(seconds(0)));
   }
 
-  // Until the race is lost or `until` has passed, whatever comes first.
+  // Runs until the race is lost or `until` has passed.
   void run(milliseconds until) {
     for (int step = 0; step < 1000; ++step) {
       while (const auto start = race_->next(now_))
@@ -120,7 +120,7 @@ TEST_F(EndpointRaceTest, ADeadFirstEntryCosts250Milliseconds) {
   EXPECT_EQ(starts_, (std::vector<Start>{{milliseconds(0), 0}, {milliseconds(250), 1}}));
 }
 
-// A dead one costs less where answers come fast.
+// A dead address costs less time where answers come fast.
 TEST_F(EndpointRaceTest, TheNextEntryWaitsAsLongAsTheLatestWinnerTook) {
   EXPECT_EQ(stagger_after(std::nullopt), milliseconds(250));
   EXPECT_EQ(stagger_after(milliseconds(1)), milliseconds(100));

@@ -73,7 +73,7 @@ TEST_F(EventFeedTest, WhoeverAsksHearsThemBeforeThePauseIsOver) {
   EXPECT_EQ(heard_, (std::vector<std::uint64_t>{1, 2, 3})) << "none twice";
 }
 
-// Whoever is about to end the process on it must not miss it.
+// A listener that may end the process on an event must not miss it.
 TEST_F(EventFeedTest, WhatHappensOnTheThreadThatHearsItDoesNotWait) {
   boost::asio::post(home_, [this] { feed_.publish(event_of(1)); });
   home_.poll();

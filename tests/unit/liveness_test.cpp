@@ -68,7 +68,7 @@ class LivenessOfALink : public OnePipe {
     ASSERT_EQ(pings.size(), 1U);
     ASSERT_TRUE(
         receive(pipe_, frame_text(FrameType::pong, 0, pings[0].value), at(time)).has_value());
-    // Anything on the way afterwards, so that the link is not dead.
+    // A frame after that, so that the link is not dead.
     ASSERT_TRUE(receive(pipe_, frame_text(FrameType::ack, 0), at(time + seconds(4))).has_value());
   }
 
@@ -102,7 +102,7 @@ TEST_F(LivenessOfALink, AnUnansweredPingMakesItSuspectAndThenDead) {
   EXPECT_EQ(at_time(seconds(15)), Verdict::dead);
 }
 
-// Two retransmission timeouts of TCP's fit in.
+// It leaves time for two retransmission timeouts of TCP.
 TEST_F(LivenessOfALink, PatienceFollowsTheRoundTrip) {
   const auto patience_at = [this](Duration round_trip) {
     set_round_trip(round_trip);
@@ -134,13 +134,13 @@ TEST_F(LivenessOfALink, BeforeTheFirstAnswerNothingIsKnownOfItsRoundTrip) {
   EXPECT_EQ(liveness_.deadline(fresh, at(seconds(0))), at(seconds(3)));
 }
 
-// The same measurement as the one before an outage's end, once more.
+// The previous test's measurement once more, as at the end of an outage.
 TEST_F(LivenessOfALink, OneAnswerAcrossAnOutageDoesNotMakeItPatient) {
   measure_round_trip(milliseconds(1500));
   EXPECT_EQ(patience(at(seconds(8))), milliseconds(750));
 }
 
-// Bytes come, and the answer is not yet among them: it must be a queue that has filled up.
+// Bytes come before the answer: a queue must have grown.
 TEST_F(LivenessOfALink, BytesBeforeTheAnswerSayHowLongItTakesByNow) {
   pipe_.ping(at(seconds(5)));
   take_all(pipe_, at(seconds(5)));
@@ -188,8 +188,8 @@ TEST_F(LivenessOfALink, SilenceInTheMiddleOfIncomingDataIsAskedAboutSooner) {
       << "idle from then on";
 }
 
-// The link takes a part of what there is and then nothing more: all of it was scheduled before the
-// last sign of life.
+// The link takes some of the data and then no more. All of it was scheduled before the last sign of
+// life.
 TEST_F(LivenessOfALink, DataThatTheLinkDoesNotTakeIsOwedAnAnswer) {
   ASSERT_EQ(pipe_.write(bytes_of("hello")), 5U);
   take(pipe_, at(seconds(0)), 3);
@@ -232,8 +232,7 @@ TEST_F(LivenessOfALink, ABusyOneWaySenderNoticesADeadPath) {
   EXPECT_EQ(at_time(seconds(15)), Verdict::dead);
 }
 
-// The peer's daemon is well and answers pings; only its application does not read, so that nothing
-// is acknowledged.
+// The peer's daemon answers pings, but its application does not read, so nothing is acknowledged.
 TEST_F(LivenessOfALink, APeerWhoseApplicationIsStalledIsNotSuspect) {
   ASSERT_EQ(pipe_.write(bytes_of(std::string(100, 'x'))), 100U);
   take_all(pipe_, at(seconds(0)));
@@ -252,7 +251,8 @@ TEST_F(LivenessOfALink, APeerWhoseApplicationIsStalledIsNotSuspect) {
   EXPECT_LE(asked, 13);
 }
 
-// A PING can be held up behind what has to be sent again, on a link that gets on.
+// On a link that makes progress, a PING can be held up by retransmissions of what was sent before
+// it.
 TEST_F(LivenessOfALink, WhatTcpHeardBeginsPatienceAnew) {
   set_round_trip(milliseconds(300));
   pipe_.ping(at(seconds(8)));

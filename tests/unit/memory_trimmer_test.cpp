@@ -21,7 +21,7 @@ class MemoryTrimmerTest : public testing::Test {
     for (const SegmentIndex segment : segments)
       pool_->free(segment, SegmentPool::Use::inbound);
   }
-  // Until there is nothing left to do, which must come by itself.
+  // Runs until nothing is left to do, which must happen by itself.
   void run() {
     io_.restart();
     io_.run_for(std::chrono::seconds(60));

@@ -18,7 +18,7 @@ class MemoryWaitersTest : public testing::Test {
   void free_one() {
     pool_->free(*pool_->allocate(SegmentPool::Use::inbound), SegmentPool::Use::inbound);
   }
-  // Until there is nothing left to do.
+  // Runs until nothing is left to do.
   void run() {
     io_.restart();
     io_.run();

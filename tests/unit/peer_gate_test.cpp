@@ -21,7 +21,7 @@ SessionId session(std::uint32_t number) {
   return id;
 }
 
-// A gate with a clock, and who dials.
+// A gate with a clock; notes which sessions dial.
 class PeerGateTest : public ::testing::Test {
  protected:
   void request(std::uint32_t first, std::uint32_t last) {
@@ -50,7 +50,7 @@ class PeerGateTest : public ::testing::Test {
     run();
   }
 
-  // By value: what is passed may come from what these change.
+  // By value: the argument may refer to what this call changes.
   bool fail(SessionId id, const std::string& why = "connection refused") {
     dials_.erase(id);
     const bool waits = gate_.failed(id, why, now_);
@@ -355,7 +355,7 @@ TEST_F(PeerGateTest, AKickProbesAtOnce) {
   gate_.kick(now_);
   run();
   EXPECT_EQ(dials_.size(), 1U);
-  // And the backoff begins anew: who knows when the network is complete.
+  // The backoff begins anew as well: the network may not be complete yet.
   EXPECT_TRUE(fail(only_dial()));
   EXPECT_LE(*gate_.deadline() - now_, milliseconds(50));
 }

@@ -91,7 +91,7 @@ TEST(Reconnector, TriesAtOnceAfterAUsefulLink) {
 TEST(Reconnector, BacksOffAfterALinkThatCarriedNothing) {
   Reconnector reconnector(BackoffOptions{}, 1);
   reconnector.want(kStart);
-  // Links come up and go down at once, without a byte.
+  // Links come up and are lost at once, without a byte.
   Duration full = milliseconds(50);
   for (int i = 0; i < 10; ++i) {
     reconnector.started();

@@ -112,7 +112,7 @@ TEST_F(Registry, AnUnknownSessionIsNeverOpenedInDisguise) {
 TEST_F(Registry, AServiceThatRefusesIsReportedAsItSays) {
   EXPECT_EQ(refusal(opening(1), kLaptop, Reason::unknown_service), Reason::unknown_service);
   EXPECT_EQ(refusal(opening(1), kLaptop, Reason::not_authorised), Reason::not_authorised);
-  // What is open already is not asked about its service again.
+  // An open session is not checked for its service again.
   add(1, seconds(0));
   EXPECT_EQ(decide(resuming(1), kLaptop, Reason::unknown_service).verdict, Verdict::resume);
 }

@@ -190,7 +190,7 @@ TEST(SegmentPoolDeathTest, ASegmentSizeThatIsNoPowerOfTwoIsABrokenInvariant) {
 
 // --- giving memory back
 
-// A pool of which a burst has used the first `count` segments, and what of it trim() lets go.
+// A pool whose first `count` segments a burst has used, and the segments that trim() gives back.
 class TrimmedPool : public testing::Test {
  protected:
   void burst(std::size_t count) {

@@ -102,7 +102,7 @@ TEST_F(ServiceManagerTest, FeedsTheWatchdogTwiceInItsTime) {
   const Manager system(own_name("@"));
   ServiceManager manager(io);
   manager.ready([] { return std::string(); }, alive);
-  // The first at once; then one each 50 ms, or later when the machine is busy.
+  // The first is asked for at once; then one each 50 ms, or later when the machine is busy.
   const auto began = std::chrono::steady_clock::now();
   std::size_t fed = count(system.heard(), "WATCHDOG=1");
   EXPECT_EQ(fed, 1U);
@@ -122,7 +122,7 @@ TEST_F(ServiceManagerTest, FeedsNoWatchdogUntilAllThreadsHaveAnswered) {
   manager.ready([] { return std::string(); },
                 [&](std::function<void()> all_are) { asked.push_back(std::move(all_are)); });
   EXPECT_EQ(count(system.heard(), "WATCHDOG=1"), 1U);
-  // Ten times the time between two feeds, and nobody is asked again who has not answered.
+  // Ten times the interval of two feeds; a thread that has not answered is not asked again.
   io.run_for(milliseconds(100));
   EXPECT_EQ(count(system.heard(), "WATCHDOG=1"), 0U);
   ASSERT_EQ(asked.size(), 1U);

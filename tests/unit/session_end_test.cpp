@@ -34,7 +34,7 @@ TEST_F(FinishedClient, LingersUntilTheServerSaysClosed) {
 TEST_F(FinishedClient, LeavesALinkThatIsGoodForAnotherSession) {
   finish(4);
   EXPECT_FALSE(client_->link_reusable());
-  // Who ends the session in the same breath as asking something wants no answer.
+  // A peer that ends the session right after a PING needs no PONG.
   client_.hear(frame_text(FrameType::ping, 4, 7) + reset_frame(Reason::closed, 4));
   EXPECT_TRUE(client_->link_reusable());
   EXPECT_EQ(client_.say(), "") << "it would be taken for a HELLO";

@@ -99,7 +99,7 @@ TEST_F(SuspiciousClient, KnowsTheAnswerAlsoWhenItHasTheNextQuestionAtOnce) {
   EXPECT_FALSE(client_->suspect());
 }
 
-// The peer's TCP repeats what was lost, while what this side has sent may still be on its way.
+// The peer's TCP retransmits what was lost; that does not show that our own bytes arrive.
 TEST_F(SuspiciousClient, KeepsTheCandidateWhenBytesComeThatAreNoAnswer) {
   client_.hear(data_frame(0, "late"), at(seconds(9)));
   EXPECT_EQ(client_.take(4, at(seconds(9))), "late");
@@ -128,7 +128,7 @@ TEST_F(SuspiciousClient, TriesAgainWithAPauseWhenACandidateFails) {
   EXPECT_EQ(client_.actions(), "connect 3");
 }
 
-// Somebody in the middle may forge that the server does not accept us.
+// An attacker in the middle may forge that the server does not accept us.
 TEST_F(SuspiciousClient, ARejectedCandidateEndsNothing) {
   client_->attempt_failed(2, true, at(seconds(9)));
   EXPECT_FALSE(client_->over());
@@ -165,8 +165,7 @@ TEST_F(SuspiciousClient, HearsTheEndFromTheLinkThatItSuspects) {
             "close 2; reset application: closed_by_operator; close 1; ended: closed_by_operator");
 }
 
-// Attached over a way of 300 ms, on which patience ends after 1.8 s; a question is out, and nothing
-// comes.
+// Attached over a path of 300 ms, where the patience is 1.8 s. A PING is out, and nothing comes.
 class SlowClient : public ClientSession {
  protected:
   void SetUp() override {
@@ -177,7 +176,7 @@ class SlowClient : public ClientSession {
     client_->tick(at(seconds(1)), nullptr);
   }
 
-  // A witness that says one thing, once.
+  // A witness that gives one answer, once.
   struct Tcp final : TcpWitness {
     std::optional<TcpAnswer> tcp_answer(TimePoint) override {
       ++asked;

@@ -24,7 +24,7 @@ class TwoSessions : public testing::Test {
     server_.actions();
   }
 
-  // Until neither has anything to say.
+  // Runs until neither side has anything to say.
   void run() {
     while (true) {
       const std::string from_client = client_.say();
@@ -35,7 +35,7 @@ class TwoSessions : public testing::Test {
     }
   }
 
-  // Acknowledgements that wait for company go out as well.
+  // As run(), but delayed acknowledgements go out as well.
   void run_on() {
     run();
     client_->tick(at(seconds(1)), nullptr);
@@ -147,7 +147,7 @@ TEST_F(ClientSession, KnownFault3CloseCancelsADialUnderWay) {
   client_->reset(Reason::closed_by_operator);
   EXPECT_EQ(client_.actions(),
             "connect 1; reset application: closed_by_operator; close 1; ended: closed_by_operator");
-  // What the dial comes to is of no interest any more.
+  // The outcome of the dial does not matter any more.
   EXPECT_FALSE(client_->begin_handshake(1, kStart, nullptr));
   client_->attempt_failed(1, false, kStart);
   EXPECT_EQ(client_.actions(), "");

@@ -20,7 +20,7 @@ class ServerSession : public testing::Test {
                            generation == 1, now);
   }
 
-  // Both directions have nothing to carry and end; behind the end the client says `more`.
+  // Both directions carry nothing and end. The client sends `more` after its end.
   void end_cleanly(const std::string& more = {}) {
     server_.finish();
     server_.say();
@@ -260,7 +260,8 @@ TEST_F(ServerSession, KnownFault6TakingOverAHalfOpenLinkDoesNotWaitForIt) {
   ASSERT_TRUE(attach(1).has_value());
   server_.write("lost on the way");
   server_.say();
-  // Nobody has noticed that the first link is dead: no error, no end, and a frame is half read.
+  // The first link is dead, and the server has not noticed: no error, no end, and half a frame is
+  // read.
   server_.hear(data_frame(0, "abcdef").substr(0, 26));
   const auto welcome = attach(2, peer_at(0));
   ASSERT_TRUE(welcome.has_value());

@@ -128,7 +128,7 @@ TEST_F(SpareLinksTest, NoticesThatThePeerHasClosedAndThenRests) {
     home_.run_one();
   EXPECT_EQ(spares_->size(), 1U);
   spares_->clear();
-  // With nothing to look after there is no timer.
+  // Without links no timer runs.
   home_.run();
   put(one_);
   ::shutdown(peers_[2], SHUT_WR);

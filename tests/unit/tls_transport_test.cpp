@@ -189,8 +189,7 @@ TEST_F(TlsTransportTest, TheBytesBeforeTheEndComeBeforeIt) {
 TEST_F(TlsTransportTest, AWriteThatFailsHalfWayCountsWhatWentOutBefore) {
   connect(key_of("laptop", 7), key_of("laptop", 7));
   ASSERT_TRUE(shake_hands());
-  // The writer must be in the middle of a write when the other side goes: it goes while one is
-  // running.
+  // The peer closes while a write is running.
   std::size_t received = 0;
   std::thread reader([&] {
     std::vector<std::byte> buffer(std::size_t{64} << 10);
@@ -210,8 +209,8 @@ TEST_F(TlsTransportTest, AWriteThatFailsHalfWayCountsWhatWentOutBefore) {
   EXPECT_LE(received, counted);
 }
 
-// The same at every moment: a record that was stuck and then leaves, in a write that gets stuck
-// again right behind it, has left.
+// The same for a stuck record: when it leaves in a write that gets stuck again right after it, it
+// counts as sent.
 TEST_F(TlsTransportTest, AStuckRecordThatLeavesIsCountedInTheWriteThatLetItGo) {
   const std::vector<std::byte> bytes(std::size_t{1} << 20);
   std::minstd_rand random(1);
@@ -237,7 +236,7 @@ TEST_F(TlsTransportTest, AStuckRecordThatLeavesIsCountedInTheWriteThatLetItGo) {
     for (auto reads = random() % 4; reads > 0; --reads)
       read();
     write();
-    // Whatever else comes has left by now.
+    // Reads the rest, which has left by now.
     while (read()) {
     }
     ASSERT_EQ(received, counted) << "round " << round

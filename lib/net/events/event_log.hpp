@@ -1,4 +1,4 @@
-// Events as lines of the log, what lines are about, and the log's level.
+// Events as log lines, the subject of log lines, and the log level.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,13 @@ namespace backedpipe {
 
 void log_event(const Event& event);
 
-// The event whose line this thread is just writing, or null: a log of JSON objects puts its fields
-// beside the text.
+// The event whose line this thread is writing, or null. A log of JSON objects adds its fields to
+// the text.
 const Event* event_being_logged();
 
-// What lines are about, for a log that keeps fields beside the text. Empty, and 0: nothing such.
+// The subject of log lines, for a log that has fields as well as text. Empty or 0: no such field.
 struct LogSubject {
-  std::string_view event{};  // its kind, if the line is one
+  std::string_view event{};  // its kind, if the line reports an event
   std::optional<SessionId> session{};
   std::uint64_t generation = 0;
   std::string_view tunnel{};
@@ -28,8 +28,8 @@ struct LogSubject {
   std::string_view reason{};
 };
 
-// As long as it lives, the lines of this thread are about `subject`, whose texts live longer; then
-// about what they were about before.
+// While it exists, this thread's log lines are about `subject`; afterwards they are about the
+// previous subject again. The texts in `subject` must outlive it.
 class LogContext {
  public:
   explicit LogContext(const LogSubject& subject);
@@ -42,7 +42,7 @@ class LogContext {
   const LogSubject* outer_;
 };
 
-// Of this thread; null when nothing has been said.
+// The current subject of this thread, or null.
 const LogSubject* subject_of_lines();
 
 // Takes effect at once.

@@ -1,6 +1,6 @@
-// RepeatedWarning says what somebody else can make happen thousands of times a second: the first
-// time at once, and then at most one line each interval with how often and the latest. Sets no
-// timer while nothing happens. Owned by whoever warns, on its thread.
+// RepeatedWarning limits a warning that a client or a peer can cause thousands of times a second.
+// The first one is logged at once; after that, one line each interval gives their number and the
+// latest. No timer runs while nothing happens. Lives on its owner's thread.
 #pragma once
 
 #include <chrono>

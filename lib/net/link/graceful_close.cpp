@@ -28,7 +28,7 @@ class GracefulClose : public std::enable_shared_from_this<GracefulClose> {
     std::array<std::byte, 4096> unwanted;
     for (int reads = 0; reads < 16; ++reads) {
       const std::array<MutableBytes, 1> pieces{MutableBytes(unwanted)};
-      // Below the encryption: nobody will look at it.
+      // Read below the encryption: the content does not matter.
       const IoResult result = read_some(transport_->socket().native_handle(), pieces);
       if (result.status == IoResult::Status::closed || result.status == IoResult::Status::failed) {
         timer_.cancel();

@@ -7,9 +7,9 @@
 
 namespace backedpipe {
 
-// Ends our direction and reads until the other side has done the same, for at most two seconds.
-// Closing at once with unread bytes in the socket would make the kernel send a TCP reset, which
-// overtakes what was written last (RFC 1122 section 4.2.2.13).
+// Ends our direction and reads until the peer has ended its own, for at most two seconds. If the
+// socket were closed with unread bytes in it, the kernel would send a TCP reset, and the peer could
+// lose what was written last (RFC 1122 section 4.2.2.13).
 void close_gracefully(std::unique_ptr<Transport> transport);
 
 }  // namespace backedpipe

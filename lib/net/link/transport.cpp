@@ -22,7 +22,7 @@ std::optional<TcpAnswer> Transport::tcp_answer(TimePoint now) {
 bool Transport::move_to(boost::asio::io_context& io) {
   boost::system::error_code error;
   const StreamSocket::protocol_type protocol = socket_.local_endpoint(error).protocol();
-  // The descriptor stays the same: whatever lies on top of it need not know.
+  // The descriptor stays the same, so a TLS layer above it is not affected.
   return !error && register_anew(socket_, protocol, io);
 }
 

@@ -1,6 +1,6 @@
-// Transport: one link's bytes, plain or encrypted, on a non-blocking socket. It never waits and
-// never schedules; whoever holds it waits for readiness and calls again. It belongs to one owner at
-// a time and can be moved between them, and between threads, when nobody waits on its socket.
+// Transport: one link's bytes, plain or encrypted, on a non-blocking socket. It never waits; its
+// owner waits for readiness and calls again. It has one owner at a time. It can move to another
+// owner, also on another thread, while no wait is pending on its socket.
 #pragma once
 
 #include <cstdint>
@@ -40,21 +40,22 @@ class Transport : public LinkEnd {
   // Ends our direction in order; what was written before still arrives.
   virtual void shutdown() = 0;
 
-  // Who the other side has proved to be; empty when nobody has to prove anything. Valid after the
+  // The identity that the peer has proved; empty when links do not authenticate. Valid after the
   // handshake.
   virtual std::string_view identity() const { return {}; }
-  // After a failed handshake: the two sides do not accept each other's identity or key, rather than
-  // having lost the connection.
+  // After a failed handshake: true if one side did not accept the other's identity or key, false if
+  // the connection was lost.
   virtual bool rejected() const { return false; }
-  // After a failed handshake: what the log should say (on the accepting side, with the identity
-  // claimed). Empty: nothing better than the error.
+  // After a failed handshake: a text for the log; on the accepting side it names the claimed
+  // identity. Empty: use the text of the error.
   virtual std::string failure() const { return {}; }
 
-  // From now on readiness is told on `io`, of another thread. False: the socket could not be moved,
-  // and the link is lost.
+  // From now on the socket reports readiness on `io`, which another thread runs. False: the socket
+  // could not be moved, and the link is lost.
   bool move_to(boost::asio::io_context& io);
 
-  // Its handshake proved what this factory asks for. One that has replaced it may ask for more.
+  // True if `factory` made this transport. After a reload, the factory that replaces it may ask for
+  // other proof.
   bool made_by(const std::shared_ptr<const TransportFactory>& factory) const {
     return factory && maker_.lock() == factory;
   }
@@ -76,7 +77,7 @@ class Transport : public LinkEnd {
   std::uint32_t tcp_delivered_ = 0;  // see TcpProgress
 };
 
-// Makes transports for one side of links: what differs between plaintext, PSK and certificates.
+// Makes the transports of one peer or one listener: plaintext, PSK or certificates.
 class TransportFactory : public std::enable_shared_from_this<TransportFactory> {
  public:
   virtual ~TransportFactory() = default;

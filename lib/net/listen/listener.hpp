@@ -1,6 +1,6 @@
 // Listener accepts connections on one socket, TCP or Unix, and hands them on. When the process runs
-// out of file descriptors it pauses, and goes on when there are some again: whoever connects
-// meanwhile waits in the kernel. Lives on the thread of its io_context.
+// out of file descriptors it pauses until some are free; meanwhile connections wait in the kernel.
+// Lives on the thread of its io_context.
 #pragma once
 
 #include <functional>
@@ -20,10 +20,11 @@ namespace backedpipe {
 
 class Listener : public std::enable_shared_from_this<Listener> {
  public:
-  // The socket does not block.
+  // The socket is non-blocking.
   using Accepted = std::function<void(StreamSocket socket)>;
 
-  // The socket becomes its own. Throws std::runtime_error with a sentence that names the address.
+  // Takes ownership of the socket. Throws std::runtime_error with a sentence that names the
+  // address.
   Listener(boost::asio::io_context& io, AcceptFailures& failures, const ListeningSocket& socket);
   ~Listener();
 

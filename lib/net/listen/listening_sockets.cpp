@@ -27,7 +27,7 @@ void require(const Address& address, const boost::system::error_code& error) {
   if (error) refuse(address, error.message());
 }
 
-// A socket file is stale when nobody accepts on it.
+// A socket file is stale when no process accepts on it.
 bool is_stale(boost::asio::io_context& io, const Local::endpoint& endpoint) {
   Local::socket probe(io);
   boost::system::error_code error;
@@ -50,8 +50,8 @@ int released(Acceptor& acceptor, const Address& address) {
 
 enum class Share { first, next };
 
-// The first is bound alone, so that somebody else's port is in use; then it lets the next ones
-// join.
+// The first socket is bound without SO_REUSEPORT, so that a port of another process is found to be
+// in use. After that it shares its port with the next ones.
 ListeningSocket open_tcp(boost::asio::io_context& io, const Address& address, Share share) {
   boost::system::error_code error;
   tcp::resolver resolver(io);
@@ -63,7 +63,7 @@ ListeningSocket open_tcp(boost::asio::io_context& io, const Address& address, Sh
   tcp::acceptor acceptor(io);
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(boost::asio::socket_base::reuse_address(true), error);
-  // "[::]:7700" means everybody.
+  // "[::]:7700" accepts IPv4, too.
   if (!error && endpoint.protocol() == tcp::v6()) {
     acceptor.set_option(boost::asio::ip::v6_only(false), error);
   }

@@ -1,7 +1,7 @@
 // ListeningSockets opens the sockets that listeners accept on: one for each worker that asks for an
 // address. TCP sockets share their port by SO_REUSEPORT, so that the kernel spreads connections
-// over the workers; a Unix socket, or one that was passed, is one socket that all of them hold.
-// Made for one start or one reload; used on one thread.
+// over the workers. A Unix socket, or one that was passed, is a single socket that all workers
+// share. Made for one start or one reload; used on one thread.
 #pragma once
 
 #include <map>
@@ -15,12 +15,12 @@
 
 namespace backedpipe {
 
-// Bound; a Listener's to take.
+// A bound socket, for a Listener to take.
 struct ListeningSocket {
   int descriptor = -1;
   Address address;      // with the port that the kernel has chosen if 0 was asked for
-  bool passed = false;  // by whoever started the daemon
-  bool unlink = false;  // the Unix socket's file goes with it
+  bool passed = false;  // see PassedSockets
+  bool unlink = false;  // remove the Unix socket's file at the end
 };
 
 class ListeningSockets {
@@ -29,10 +29,11 @@ class ListeningSockets {
   // Where a socket was passed for a listener, that one is used.
   explicit ListeningSockets(PassedSockets& passed) : passed_(&passed) {}
 
-  // For the listener of this name (see PassedSockets) and address, of several such the one at
-  // `place`; the next call for the same gives the next worker's. A port that somebody else has is
-  // in use, also if he would share it. A Unix socket's file that nobody listens on any more is
-  // replaced. Throws std::runtime_error with a sentence that names the address.
+  // Opens a socket for the listener of this name (see PassedSockets) and address; `place` tells
+  // several such listeners apart. Each further call for the same listener opens the socket of the
+  // next worker. A port that another process has bound is in use, even if that process would share
+  // it. A Unix socket's file on which no process listens any more is replaced. Throws
+  // std::runtime_error with a sentence that names the address.
   ListeningSocket open(const Address& wanted, const std::string& name = {}, std::size_t place = 0);
 
  private:

@@ -1,5 +1,5 @@
-// PassedSockets: listening sockets that whoever started the daemon has opened for it, by name:
-// systemd's socket activation, sd_listen_fds(3). A tunnel takes the one that has its name, a
+// PassedSockets: listening sockets that the service manager has opened for the daemon, by name
+// (systemd's socket activation, sd_listen_fds(3)). A tunnel takes the one that has its name, a
 // listener for links on port 7700 the one named "accept-7700". Owned by main(); each socket is
 // given away once.
 #pragma once
@@ -15,20 +15,20 @@ namespace backedpipe {
 class PassedSockets {
  public:
   PassedSockets() = default;  // none
-  // From LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES. Throws std::runtime_error when there is one
-  // that is not a listening stream socket.
+  // From LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES. Throws std::runtime_error when one of them is
+  // not a listening stream socket.
   static PassedSockets from_environment();
   ~PassedSockets();
   PassedSockets(PassedSockets&& other) noexcept;
   PassedSockets& operator=(PassedSockets&&) = delete;
 
-  // The first socket of that name, which from now on is the caller's to close.
+  // Gives away the first socket of that name; the caller must close it.
   std::optional<int> take(const std::string& name);
 
   static std::string name_of_link_listener(const Address& address);
 
-  // Throws std::runtime_error that names the sockets nobody has taken: connections to them would
-  // wait for ever.
+  // Throws std::runtime_error with the names of the sockets that no listener has taken: connections
+  // to them would wait for ever.
   void require_all_taken() const;
 
  private:

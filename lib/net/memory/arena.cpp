@@ -20,7 +20,7 @@ AnonymousArena::~AnonymousArena() {
 }
 
 void AnonymousArena::discard(std::span<std::byte> part) {
-  // Asked for pages within the mapping this cannot fail, and if it did they would only stay.
+  // This cannot fail for pages of the mapping. If it did, their memory would only stay in use.
   ::madvise(part.data(), part.size(), MADV_DONTNEED);
 }
 

@@ -1,5 +1,5 @@
-// The memory that a segment pool hands out: an anonymous mapping of which only touched pages exist,
-// so its size is a cap and not a cost.
+// AnonymousArena: the memory of a segment pool, an anonymous mapping. Pages take memory only once
+// they are touched, so the size is a cap and not a cost. Part of a WorkerContext.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@ namespace backedpipe {
 
 class AnonymousArena {
  public:
-  // Rounded up to whole pages. Throws std::system_error when the address space is not to be had.
+  // Rounded up to whole pages. Throws std::system_error when the address space cannot be reserved.
   explicit AnonymousArena(std::size_t size_bytes);
   ~AnonymousArena();
   AnonymousArena(const AnonymousArena&) = delete;

@@ -6,10 +6,10 @@
 namespace backedpipe {
 namespace {
 
-// Memory that nobody has used for this long, and up to twice as long, goes.
+// Memory that was unused for one to two of these periods is given back.
 constexpr auto kPeriod = std::chrono::seconds(2);
-// The kernel takes a millisecond or two for this much (64 MiB): the sessions have their turn in
-// between.
+// The kernel takes one or two milliseconds for this much (64 MiB). The sessions run between two
+// such calls.
 constexpr std::size_t kAtOnce = 1024;
 constexpr auto kPause = std::chrono::milliseconds(20);
 

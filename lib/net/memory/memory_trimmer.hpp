@@ -1,6 +1,6 @@
-// MemoryTrimmer: gives memory that a burst has left behind in the pool back to the system, within
-// seconds. A pool that keeps using its memory keeps it, and nothing runs while there is nothing to
-// give back. Part of a WorkerContext.
+// MemoryTrimmer: gives the memory that a burst has left unused in the pool back to the system,
+// within seconds. Memory in regular use stays, and no timer runs while nothing is to be given back.
+// Part of a WorkerContext.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ namespace backedpipe {
 
 class MemoryTrimmer {
  public:
-  // What stays for the next burst, which then begins without page faults: 2 MiB.
+  // Stays for the next burst, so that it begins without page faults: 2 MiB.
   static constexpr std::size_t kKeptSegments = 32;
 
   MemoryTrimmer(boost::asio::io_context& io, SegmentPool& pool, SegmentPool::Discard discard);

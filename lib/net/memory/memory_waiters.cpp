@@ -8,10 +8,10 @@
 namespace backedpipe {
 namespace {
 
-// Segments are freed one by one; with a few more there is something to share.
+// Segments are freed one by one: wait until there are enough to share.
 constexpr auto kWakeAfter = std::chrono::milliseconds(2);
 constexpr std::size_t kAtOnce = 64;
-// What other pools give back to the budget is not told here.
+// Other pools give memory back to the shared budget without a report, so look for it this often.
 constexpr auto kLookEvery = std::chrono::milliseconds(20);
 
 }  // namespace
@@ -36,7 +36,7 @@ void MemoryWaiters::look_later() {
 
 void MemoryWaiters::freed() {
   watching_ = false;
-  // Everybody has a turn: what one may not have, another may.
+  // Every session gets a turn: one may be at its limit while the next is not.
   to_wake_ = waiting_.size();
   wake_later();
 }

@@ -1,5 +1,5 @@
-// MemoryWaiters: the sessions that the pool had no memory for, woken in turn when some is freed.
-// Each looks again and, if there is still none for it, waits behind the others. Part of a WorkerContext.
+// MemoryWaiters: the sessions for which the pool had no memory. They are woken in turn when some is
+// freed. A session that still gets none joins the end of the queue again. Part of a WorkerContext.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +32,7 @@ class MemoryWaiters {
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer look_timer_;
   std::deque<std::function<void()>> waiting_;  // the longest waiting first
-  std::size_t to_wake_ = 0;  // those from the front who wait since before memory was freed
+  std::size_t to_wake_ = 0;  // those at the front that were waiting when memory was freed
   bool watching_ = false;
   bool waking_ = false;
 };

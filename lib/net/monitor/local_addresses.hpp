@@ -11,10 +11,10 @@ namespace backedpipe {
 
 class LocalAddresses {
  public:
-  // Nothing when the system does not tell.
+  // Nothing when the system cannot list them.
   static std::optional<LocalAddresses> now();
 
-  // Whatever its scope.
+  // Ignores the scope of an IPv6 address.
   bool contains(const boost::asio::ip::address& address) const;
 
  private:

@@ -17,7 +17,7 @@ constexpr Duration kQuiet = seconds(1);
 }  // namespace
 
 bool SuspendWatch::was_suspended(Duration asleep) {
-  // The two clocks are read one after the other, which makes the difference waver a little.
+  // The clocks are read one after the other, so their difference varies a little.
   const bool suspended = asleep - asleep_ > kLeastSuspend;
   asleep_ = asleep;
   return suspended;

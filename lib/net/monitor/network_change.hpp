@@ -14,19 +14,20 @@ class SuspendWatch {
  public:
   explicit SuspendWatch(Duration asleep) : asleep_(asleep) {}
 
-  // The difference of the clocks is `asleep` now. Was there a suspend since it was last asked?
+  // `asleep` is the difference of the clocks now. True if the machine was suspended since the last
+  // call.
   bool was_suspended(Duration asleep);
 
  private:
   Duration asleep_;
 };
 
-// ReportPace thins out the burst of messages that one change makes. The first is worth reporting at
-// once, what follows soon after (a route behind the interface it needs), and the longer it goes on
-// the less often, every 100 ms at most.
+// ReportPace thins out the burst of messages that one change causes. The first message is reported
+// at once and the next soon after it (a route follows the interface that it needs). The longer the
+// burst lasts, the longer the gap between reports, up to 100 ms.
 class ReportPace {
  public:
-  // When something noticed `now` may be reported; not after `now`: at once.
+  // When a change noticed at `now` may be reported; `now` itself means at once.
   TimePoint due(TimePoint now) const;
   void reported(TimePoint now);
 

@@ -1,7 +1,7 @@
-// NetworkMonitor tells when the machine's network has changed or the machine was suspended. It
-// waits for the system to say so and never wakes up on its own. Implemented for each system in a
-// file of its own (network_monitor_linux.cpp); where there is none it reports nothing, and links
-// are judged by their silence alone. Lives on the thread that runs the io_context.
+// NetworkMonitor reports when the machine's network has changed or the machine was suspended. It
+// waits for events of the system and never polls. Each supported system has a file of its own
+// (network_monitor_linux.cpp). On other systems it reports nothing, and only silence shows that a
+// link is dead. Lives on the thread that runs the io_context.
 #pragma once
 
 #include <functional>
@@ -22,9 +22,9 @@ class NetworkMonitor {
   NetworkMonitor(const NetworkMonitor&) = delete;
   NetworkMonitor& operator=(const NetworkMonitor&) = delete;
 
-  // What cannot be watched is warned about once, and left out.
+  // Warns once about what cannot be watched, and goes on without it.
   void start(Changed changed);
-  // Nothing is reported any more.
+  // No report comes after this.
   void stop();
 
  private:

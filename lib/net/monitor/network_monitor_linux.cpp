@@ -1,5 +1,5 @@
-// Network changes come from the kernel by an rtnetlink socket (rtnetlink(7)). A suspend shows in a
-// timer that is cancelled when the wall clock is set, which the kernel also does on resuming
+// Network changes come from the kernel through an rtnetlink socket (rtnetlink(7)). A suspend is
+// noticed by a timer that the kernel cancels when the wall clock is set, as it also is on resuming
 // (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET).
 #include <array>
 #include <cerrno>
@@ -59,17 +59,17 @@ int open_route_socket() {
   return -1;
 }
 
-// Never due, but cancelled when the clock is set.
+// Arms a timer that never expires, but is cancelled when the clock is set.
 bool arm(int timer) {
   itimerspec never{};
   never.it_value.tv_sec = std::numeric_limits<time_t>::max();
-  // ECANCELED: set once more while this was under way; it is armed all the same.
+  // ECANCELED: the clock was set again during the call; the timer is armed all the same.
   return ::timerfd_settime(timer, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, nullptr) ==
              0 ||
          errno == ECANCELED;
 }
 
-// What is there already.
+// Starts with the interfaces and addresses that exist already.
 RouteMessages learn_interfaces() {
   RouteMessages messages;
   ifaddrs* first = nullptr;
@@ -152,13 +152,13 @@ class NetworkMonitor::Watch : public std::enable_shared_from_this<Watch> {
                                        reinterpret_cast<sockaddr*>(&sender), &sender_bytes);
       if (count >= 0) {
         const auto bytes = static_cast<std::size_t>(count);
-        // Only the kernel has port 0.
+        // Only messages of the kernel come from port 0.
         if (sender.nl_pid == 0) matters |= messages_.matter({buffer.data(), bytes});
         continue;
       }
       if (errno == EINTR) continue;
       if (errno == ENOBUFS) {
-        // Messages were lost: whatever they said, it was a lot.
+        // Messages were lost: assume that they mattered.
         messages_ = learn_interfaces();
         matters = true;
         continue;

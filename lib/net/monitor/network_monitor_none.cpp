@@ -1,4 +1,4 @@
-// For systems that are not known here: reports nothing.
+// For systems without an implementation: reports nothing.
 #include "net/monitor/network_monitor.hpp"
 
 namespace backedpipe {

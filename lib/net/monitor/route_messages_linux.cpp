@@ -84,7 +84,7 @@ bool RouteMessages::matter(ConstBytes datagram) {
 
 bool RouteMessages::link_matters(std::uint16_t type, ConstBytes body) {
   const auto link = take<ifinfomsg>(body);
-  // A bridge tells of its ports in the same messages, with its own family.
+  // A bridge reports its ports in the same messages, under its own family.
   if (!link || link->ifi_family != AF_UNSPEC || (link->ifi_flags & IFF_LOOPBACK) != 0) return false;
   const bool runs = type == RTM_NEWLINK && (link->ifi_flags & IFF_UP) != 0 &&
                     (link->ifi_flags & IFF_RUNNING) != 0;

@@ -1,8 +1,11 @@
-// RouteMessages reads what the Linux kernel tells about interfaces, addresses and routes
-// (rtnetlink(7)), and says whether it can matter to a connection. Much of it cannot: loopback, the
-// kernel's own local and multicast routes, an address or interface that is said to be there once
-// more (each router advertisement, each renewed lease), an IPv6 address that may not be used yet or
-// any more for new connections. No I/O.
+// RouteMessages reads the Linux kernel's messages about interfaces, addresses and routes
+// (rtnetlink(7)), and decides whether they can matter to a connection. These cannot:
+//   - loopback,
+//   - the kernel's own local and multicast routes,
+//   - an interface or address that is known already (it is reported again with each router
+//     advertisement and each renewed lease),
+//   - an IPv6 address that new connections may not use yet, or no longer.
+// No I/O.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +18,13 @@ namespace backedpipe {
 
 class RouteMessages {
  public:
-  // Interfaces that carry packets and addresses that are there already. An address is its 4 or 16
+  // Interfaces that carry packets, and addresses that exist already. An address is its 4 or 16
   // bytes.
   void know_running(int interface) { running_.insert(interface); }
   void know_address(std::string address) { addresses_.insert(std::move(address)); }
 
-  // One datagram of the socket, which may hold several messages. True if anything in it matters.
-  // What is cut off or not understood does not.
+  // One datagram of the socket, which may hold several messages. True if any of them matters. A
+  // message that is cut off or not understood does not.
   bool matter(ConstBytes datagram);
 
  private:

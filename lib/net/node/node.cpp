@@ -18,7 +18,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// How long those who come while a server stops are still told so.
+// How long a server that stops goes on refusing new links with "shutting down".
 constexpr auto kRefuseFor = milliseconds(250);
 // How long a client's sessions have to tell their servers.
 constexpr auto kCloseFor = milliseconds(1000);
@@ -26,8 +26,8 @@ constexpr auto kTombstoneSweep = std::chrono::seconds(10);
 constexpr auto kLookEvery = milliseconds(10);
 constexpr auto kLookForSessionsEvery = milliseconds(100);
 
-// The settings in which the two differ and that are used at the start only; `running` are taken
-// over into `fresh`, so that they go on saying what is the case.
+// Returns the names of the settings that differ and that take effect at the start only. Copies them
+// from `running` to `fresh`, so that `fresh` says what is in use.
 std::vector<std::string> keep_until_restart(const Settings& running, Settings& fresh) {
   std::vector<std::string> differ;
   const auto keep = [&differ](const char* name, const auto& old, auto& now) {
@@ -75,7 +75,7 @@ Node::Node(boost::asio::io_context& io, Settings settings, PassedSockets passed,
 }
 
 Node::~Node() {
-  // Whatever they refer to is still there.
+  // The threads end while everything that they refer to still exists.
   workers_.stop();
 }
 
@@ -104,7 +104,7 @@ void Node::watch_network() {
   });
 }
 
-// All of it is checked, and every listener bound, before any of it is used. Throws.
+// Checks all settings and binds every listener before any of them is used. Throws.
 void Node::use(const Settings& settings, ListeningSockets& sockets) {
   const Dialler::SecurityOfPeers of_peers = Dialler::read_security(settings);
   const LinkListeners::Securities of_listeners = LinkListeners::read_security(settings);
@@ -174,12 +174,12 @@ DrainOutcome Node::drain(std::optional<Duration> timeout) {
     worker.dialler.drain();
     worker.acceptor.drain();
   });
-  // Not at once: whoever asked is to have his answer first.
+  // Not at once, so that the caller gets the answer first.
   look_whether_drained_later();
   return outcome;
 }
 
-// Those with a link, and those that may just be about to have one again.
+// Sessions that have a link, and those that lost theirs so recently that they may get another.
 std::size_t Node::sessions_to_wait_for() {
   const TimePoint recently = steady_now() - settings_.liveness.dead;
   const auto counts = workers_.gather([recently](Worker& worker) {

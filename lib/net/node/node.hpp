@@ -1,6 +1,5 @@
-// Node: one daemon's worth of everything, put together from its settings: workers, with both sides
-// on each, and what directs and watches them. Lives in main() on the thread that runs the
-// io_context, which does nothing for sessions.
+// Node: a whole daemon, made from its settings: the workers, and what directs and watches them.
+// Lives in main(), on the thread that runs the io_context. That thread serves no sessions.
 #pragma once
 
 #include <chrono>
@@ -27,18 +26,18 @@ namespace backedpipe {
 
 class Node final : public Operations {
  public:
-  // What the settings are by now. Throws std::runtime_error with a sentence for people.
+  // Reads the settings again. Throws std::runtime_error with a sentence for people.
   using Reread = std::function<Settings()>;
 
-  // Reads key and certificate files and binds every listener, so that whatever is wrong is known
-  // before anything starts. Throws std::runtime_error with a sentence for people. Where a socket
-  // was passed for a listener, that one is used.
+  // Reads key and certificate files and binds every listener, so that every error shows before
+  // anything starts. Throws std::runtime_error with a sentence for people. Where a socket was
+  // passed for a listener, that one is used.
   Node(boost::asio::io_context& io, Settings settings, PassedSockets passed, Reread reread);
   ~Node() override;
 
   void start();
 
-  // New sessions and links use the new settings; those that there are stay. When anything is wrong,
+  // New sessions and links use the new settings; existing ones keep theirs. If anything is wrong,
   // nothing changes. Logs the outcome.
   ReloadOutcome reload() override;
 
@@ -47,12 +46,11 @@ class Node final : public Operations {
   // Called once, when the drain is over: it is time for stop().
   void on_drained(std::function<void()> drained) { drained_ = std::move(drained); }
 
-  // Ends in order, in about a second at most: a client's sessions are closed and their servers
-  // told; a server refuses who comes as "shutting down", so that clients keep trying. Then calls
-  // `stopped`.
+  // Ends in order, within about a second: a client closes its sessions and tells their servers; a
+  // server refuses new links as "shutting down", so that clients keep trying. Then calls `stopped`.
   void stop(std::function<void()> stopped);
 
-  // Calls `all_are` on this thread when every worker has answered that it is alive; does not wait.
+  // Calls `all_are` on this thread when every worker has answered; does not wait.
   void ask(std::function<void()> all_are);
 
   struct SessionCounts {

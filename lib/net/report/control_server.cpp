@@ -26,11 +26,11 @@
 namespace backedpipe {
 namespace {
 
-// Somebody who opens connections and forgets them must not use up the descriptors of the sessions.
+// A client that opens connections and forgets them must not use up the sessions' descriptors.
 constexpr std::size_t kMaxConnections = 64;
-// Replies are written once they have come to this, before more lines are answered.
+// When the replies are this large, they are written before more lines are answered.
 constexpr std::size_t kMaxReplyBytes = std::size_t{1} << 20;
-// Events that wait for a slow reader.
+// The most that may wait for a slow reader of events.
 constexpr std::size_t kMaxEventBytes = std::size_t{256} << 10;
 
 void set_permissions(const ControlSettings& settings) {
@@ -41,7 +41,7 @@ void set_permissions(const ControlSettings& settings) {
   if (!settings.group.empty()) {
     const group* entry = ::getgrnam(settings.group.c_str());
     if (entry == nullptr) refuse("there is no group \"" + settings.group + "\"");
-    // A service that runs as this group already may not be allowed to call chown at all.
+    // A service that already runs with this group may not be allowed to call chown.
     struct stat status {};
     const bool has_group = ::stat(path.c_str(), &status) == 0 && status.st_gid == entry->gr_gid;
     if (!has_group && ::chown(path.c_str(), static_cast<uid_t>(-1), entry->gr_gid) != 0) {
@@ -55,8 +55,8 @@ void set_permissions(const ControlSettings& settings) {
 
 }  // namespace
 
-// Reads requests, writes the answers, and reads on only when they are gone. Events that it has
-// subscribed to go out in between.
+// Reads requests, writes the answers, and reads on only once they are written. Events that the
+// client has subscribed to go out in between.
 class ControlServer::Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(StreamSocket socket, ControlServer& server)
@@ -71,7 +71,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
         });
   }
 
-  // The daemon stops: the server is about to go.
+  // The daemon stops, and the server is about to be destroyed.
   void close() {
     server_ = nullptr;
     boost::system::error_code ignored;
@@ -81,7 +81,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
   void subscribe() { subscribed_ = true; }
   bool subscribed() const { return subscribed_; }
 
-  // Whoever reads too slowly loses events, and is told how many.
+  // A client that reads too slowly loses events, and is told how many.
   void tell(std::string_view notification) {
     if (out_.size() >= kMaxEventBytes) {
       ++dropped_count_;
@@ -97,7 +97,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
     answer();
   }
 
-  // Answers the lines that are there, a bounded number of bytes at a time, then reads on.
+  // Answers the lines that have come, a bounded number of bytes at a time, then reads on.
   void answer() {
     std::string replies;
     while (replies.size() < kMaxReplyBytes) {
@@ -136,7 +136,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
     read();
   }
 
-  // The last one to hold it lets go.
+  // Closes the socket. The last pending handler to end destroys this object.
   void give_up() {
     subscribed_ = false;
     boost::system::error_code ignored;
@@ -149,7 +149,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
   LineBuffer lines_{kMaxRequestBytes};
   std::string out_;
   std::string writing_;     // what is being written; out_ is what comes after it
-  bool answering_ = false;  // replies are among what is to be written: read on after it
+  bool answering_ = false;  // replies are being written: read on after them
   bool more_ = false;       // lines wait to be answered
   bool subscribed_ = false;
   std::uint64_t dropped_count_ = 0;
@@ -161,7 +161,7 @@ ControlServer::ControlServer(boost::asio::io_context& io, SharedState& shared, W
   // A directory below /run is gone after each boot.
   std::error_code ignored;
   std::filesystem::create_directory(std::filesystem::path(*settings.socket).parent_path(), ignored);
-  // Made for nobody but its owner, then opened to whom it is meant for.
+  // Only the owner may use the socket at first; then its group and permissions are set.
   const mode_t before = ::umask(0177);
   try {
     Address address;
@@ -275,7 +275,7 @@ ReconnectOutcome ControlServer::reconnect(const SessionId& id) {
     }
     return worker.accepted.find(id) ? ReconnectOutcome::not_here : ReconnectOutcome::not_found;
   });
-  // The client's side first, where one daemon is both.
+  // The dialling side first, if this daemon has both sides of the session.
   for (const auto wanted : {ReconnectOutcome::done, ReconnectOutcome::not_here}) {
     if (std::find(outcomes.begin(), outcomes.end(), wanted) != outcomes.end()) return wanted;
   }

@@ -1,6 +1,6 @@
-// ControlServer: the control socket. Reads one JSON-RPC request a line, answers from what
-// it gathers from the workers. Access is a matter of the socket's permissions; nothing secret can
-// be asked for.
+// ControlServer: the control socket. Reads one JSON-RPC request a line, and answers it with what it
+// gathers from the workers. The socket's permissions decide who may ask; no answer contains a
+// secret.
 #pragma once
 
 #include <chrono>
@@ -55,7 +55,7 @@ class ControlServer final : public ControlTarget {
   Operations& operations_;
   std::shared_ptr<Listener> listener_;
   std::list<std::weak_ptr<Connection>> connections_;
-  Connection* asking_ = nullptr;  // whose request is being answered
+  Connection* asking_ = nullptr;  // the one whose request is being answered
   std::string instance_;
   TimePoint started_at_;
 };

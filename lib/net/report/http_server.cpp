@@ -18,8 +18,8 @@ namespace http = boost::beast::http;
 
 constexpr std::size_t kMaxConnections = 32;
 constexpr std::uint32_t kMaxHeaderBytes = 8192;
-// From the beginning of the wait for a request to the end of its answer: longer than the usual
-// interval of a scrape, so that one connection serves them all.
+// From the beginning of the wait for a request to the end of its answer. Longer than the usual
+// interval of a scrape, so that one connection serves all of them.
 constexpr auto kTimeout = std::chrono::seconds(30);
 
 }  // namespace
@@ -42,7 +42,7 @@ class HttpServer::Connection : public std::enable_shared_from_this<Connection> {
                                                         std::size_t) { self->received(error); });
   }
 
-  // The pages are about to go.
+  // The server is about to be destroyed.
   void close() {
     pages_ = nullptr;
     timer_.cancel();
@@ -94,15 +94,15 @@ class HttpServer::Connection : public std::enable_shared_from_this<Connection> {
                           const boost::system::error_code& error, std::size_t) {
                         if (self->pages_ == nullptr) return;
                         if (!error && keep_alive) return self->read();
-                        // What was sent and not read would reset the connection, and the answer
-                        // with it.
+                        // If input were left unread, closing would reset the connection, and the
+                        // client could lose the answer.
                         boost::system::error_code ignored;
                         self->socket_.shutdown(boost::asio::socket_base::shutdown_send, ignored);
                         self->drain();
                       });
   }
 
-  // Until the other side has closed, or the time is up.
+  // Reads until the client has closed, or the time is up.
   void drain() {
     socket_.async_read_some(
         boost::asio::buffer(rest_),
@@ -141,7 +141,7 @@ void HttpServer::start() {
 
 void HttpServer::accepted(StreamSocket socket) {
   connections_.remove_if([](const auto& weak) { return weak.expired(); });
-  // Somebody who opens connections and forgets them must not keep the monitoring out.
+  // A client that opens connections and forgets them must not lock the monitoring out.
   if (connections_.size() >= kMaxConnections) {
     if (const auto oldest = connections_.front().lock()) oldest->close();
     connections_.pop_front();

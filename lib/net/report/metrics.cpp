@@ -51,7 +51,7 @@ class Families {
   std::vector<MetricFamily> families_;
 };
 
-// What the sessions of one role come to, with those that have ended.
+// The sums over all sessions of one role, those that have ended included.
 struct Sum {
   std::uint64_t connected = 0;
   std::uint64_t away = 0;
@@ -71,7 +71,7 @@ struct Sum {
   }
 };
 
-// What one worker, or all of them, have to tell.
+// The numbers of one worker, or of all.
 struct Report {
   std::array<Sum, 2> of;  // by role
   std::map<std::string, std::uint64_t> handshake_failures;
@@ -126,7 +126,7 @@ Report sum_of(const std::vector<Report>& parts) {
     for (const auto& [reason, count] : part.handshake_failures)
       sum.handshake_failures[reason] += count;
     sum.pending_handshakes += part.pending_handshakes;
-    // The same for all.
+    // These are the same on all workers.
     sum.dials.insert(part.dials.begin(), part.dials.end());
     sum.down.insert(part.down.begin(), part.down.end());
     sum.spare_links.insert(part.spare_links.begin(), part.spare_links.end());
@@ -140,7 +140,7 @@ Report sum_of(const std::vector<Report>& parts) {
 
 Metrics::Metrics(SharedState& shared, Workers& workers)
     : shared_(shared), workers_(workers), reconnect_seconds_(kReconnectSeconds) {
-  // There from the beginning: a rate needs a value before the first event.
+  // Present from the beginning: a rate needs a value before the first event.
   for (Of& of : of_)
     of.attaches = {{"open", 0}, {"resume", 0}, {"takeover", 0}};
   shared.events.listen([this](const Event& event) { count(event); });
@@ -169,7 +169,7 @@ void Metrics::count(const Event& event) {
 
 std::string Metrics::text() {
   const Report report = sum_of(workers_.gather(report_of));
-  // What the workers have counted by now must be in the counts of events as well.
+  // Events that the workers have counted by now must be counted here as well.
   shared_.events.deliver();
   const auto& sums = report.of;
   Families out;
@@ -188,7 +188,7 @@ std::string Metrics::text() {
   out.add({{"version", BACKEDPIPE_VERSION}}, 1.0);
   out.gauge("backedpipe_sessions", "Sessions there are.");
   for (std::size_t i = 0; i < sums.size(); ++i) {
-    // To a user, a client's session waits and dials in one.
+    // For users, a client's session that waits for its next attempt is already reconnecting.
     const char* const away = i == 0 ? "reconnecting" : "disconnected";
     out.add({{"role", kRoles[i]}, {"state", "connected"}}, sums[i].connected);
     out.add({{"role", kRoles[i]}, {"state", away}}, sums[i].away);

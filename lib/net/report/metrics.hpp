@@ -1,6 +1,6 @@
-// Metrics: what a daemon has done and holds, in Prometheus' text format. Counts what nobody else
-// counts from the events; the rest is gathered when somebody asks. Part of a Node, on the thread
-// that directs it.
+// Metrics: a daemon's counters and gauges in Prometheus' text format. It counts events where no
+// other part of the daemon does; the rest is gathered for each scrape. Part of a Node, on the
+// thread that directs it.
 #pragma once
 
 #include <array>

@@ -74,7 +74,7 @@ PeerSnapshot snapshot_of(const std::string& name, const Dialler::Peer& peer) {
   return snapshot;
 }
 
-// Sessions by a name that lives as long as they do, or as the snapshot.
+// Numbers of sessions by name. The names live as long as the sessions, or as the snapshot.
 using Tally = std::unordered_map<std::string_view, std::uint64_t>;
 
 void count(StatusSnapshot& status, const SessionDriver& driver) {
@@ -154,8 +154,8 @@ StatusSnapshot status_of(const Worker& worker) {
   return status;
 }
 
-// Tunnels and listeners are the same on each; a peer that goes is there for as long as it is on
-// one.
+// All workers have the same tunnels and listeners. A peer that is being removed is listed until no
+// worker has it any more.
 void add(StatusSnapshot& sum, const StatusSnapshot& part) {
   sum.connected += part.connected;
   sum.disconnected += part.disconnected;

@@ -1,5 +1,5 @@
-// What the workers of a daemon look like to people: values for the control socket. Each function
-// that takes a Worker is for its thread.
+// Snapshots of the workers of a daemon, for the control socket. A function that takes a Worker runs
+// on its thread.
 #pragma once
 
 #include <optional>
@@ -11,12 +11,12 @@
 namespace backedpipe {
 
 std::vector<SessionSnapshot> sessions_of(const Worker& worker);
-// With its history.
+// One session, with its history.
 std::optional<SessionSnapshot> session_of(const Worker& worker, const SessionId& id);
 
-// Its part of sessions, tunnels, peers, listeners and totals; the rest is not its matter.
+// The worker's part of sessions, tunnels, peers, listeners and totals; the other fields stay empty.
 StatusSnapshot status_of(const Worker& worker);
-// Adds another one's part.
+// Adds the part of another worker.
 void add(StatusSnapshot& sum, const StatusSnapshot& part);
 
 }  // namespace backedpipe

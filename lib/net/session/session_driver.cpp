@@ -37,7 +37,7 @@ SessionDriver::SessionDriver(WorkerContext& worker, const Links& links, SessionO
 
 void SessionDriver::connect_application(StreamSocket socket, FirstWord first_word) {
   if (!pump_.connect_application(application_, first_word)) {
-    // A target that was dialled meanwhile: it must not take this for a session that ended well.
+    // The session ended while its target was dialled. A close would tell the target of a clean end.
     return ApplicationSocket(std::move(socket)).reset();
   }
   application_.connect(std::move(socket));
@@ -64,7 +64,7 @@ void SessionDriver::abandon() {
   if (std::exchange(finished_, true)) return;
   timer_.cancel();
   if (links_.supply != nullptr) links_.supply->give_up(*this, session().pipe().generation());
-  // Waits in flight may keep this alive for longer than the worker's memory.
+  // Pending waits may keep this object alive for longer than the worker's memory.
   pump_.abandon();
   close_gracefully(std::move(link_));
 }
@@ -139,7 +139,7 @@ void SessionDriver::adopt(std::unique_ptr<Transport> link, std::uint64_t generat
   link_ = std::move(link);
   link_generation_ = generation;
   link_readiness_.renew();
-  // Told now: the link may be lost again before the pump that follows has come to its end.
+  // Reported now, because the link may be lost again before the pump that follows returns.
   tell_state();
 }
 
@@ -191,7 +191,7 @@ void SessionDriver::execute(const SessionPump::Action& action) {
 }
 
 void SessionDriver::close_link(const SessionPump::Action& action) {
-  // One that a newer link has replaced is closed already.
+  // A link that a newer one has replaced is closed already.
   if (!link_ || action.generation != link_generation_) return;
   std::unique_ptr<Transport> link = std::move(link_);
   switch (action.fate) {
@@ -226,7 +226,7 @@ void SessionDriver::tell_state() {
 void SessionDriver::arm(const SessionPump::Interests& wanted) {
   if (wanted.application_read) wait_application(Direction::read);
   if (wanted.application_write) wait_application(Direction::write);
-  // A wait for bytes hears of an error as well.
+  // A wait for reading reports errors as well.
   if (wanted.application_error && !application_readiness_.waits(Readiness::Kind::read)) {
     wait_application_error();
   }
@@ -273,7 +273,7 @@ void SessionDriver::wait_for_memory() {
 }
 
 void SessionDriver::arm_timer(std::optional<TimePoint> due) {
-  // A timer that fires early only looks and is set anew: moving it back is not worth the system
+  // A timer that fires early only looks and is set again: to postpone it is not worth the system
   // calls.
   if (!due || (timer_at_ && *timer_at_ <= *due)) return;
   timer_at_ = due;

@@ -1,8 +1,8 @@
-// SessionDriver: runs the pump of one session on sockets. It waits for what the pump waits for,
-// keeps its one timer, executes its actions, and tells what happens. Every handler ends in pump();
-// nothing else touches the session.
+// SessionDriver: runs the pump of one session on sockets. It waits for what the pump asks for, sets
+// its timer, executes its actions, and reports what happens. Every handler ends in pump(); nothing
+// else touches the session.
 //
-// Lives on its worker's thread, kept alive by its SessionTable and by the waits in flight.
+// Lives on its worker's thread, kept alive by its SessionTable and by pending waits.
 #pragma once
 
 #include <cstdint>
@@ -28,11 +28,11 @@ class LinkSupply {
   virtual ~LinkSupply() = default;
   // Dial a link of this generation. The outcome comes back by the driver's own functions.
   virtual void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) = 0;
-  // The attempt of this generation, if it is still under way, is no longer wanted: no outcome.
+  // Stops the attempt of this generation, if it is still under way; no outcome follows.
   virtual void give_up(SessionDriver& driver, std::uint64_t generation) = 0;
 };
 
-// Where a link goes that a session leaves in good order.
+// Takes over a link from a session that has ended cleanly.
 class LinkKeeper {
  public:
   virtual ~LinkKeeper() = default;
@@ -40,13 +40,13 @@ class LinkKeeper {
   virtual void released(std::unique_ptr<Transport> link, SessionDriver& driver) = 0;
 };
 
-// Who keeps account of sessions.
+// Keeps account of sessions.
 class SessionObserver {
  public:
   virtual ~SessionObserver() = default;
   virtual void attached(SessionDriver& driver) = 0;
   virtual void detached(SessionDriver& driver) = 0;
-  // The last report of a driver: forget it.
+  // The last report about this driver: forget it.
   virtual void ended(SessionDriver& driver, Reason reason) = 0;
 };
 
@@ -65,17 +65,17 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
 
   // --- for its owner
 
-  // The session has been made: tells those who listen to events.
+  // Publishes the event that the session was opened.
   void announce() { log_.opened(); }
-  // The application's socket is there, and does not block; before that, bytes for it wait in the
-  // pipe.
+  // The application's socket, which must be non-blocking. Until this call, bytes for the
+  // application wait in the pipe.
   void connect_application(StreamSocket socket, FirstWord first_word);
-  // Dialling side: wants its first link.
+  // Dialling side: asks for the first link.
   void start();
-  // Wishes of an operator or of the daemon; see Session.
+  // Requests of an operator or of the daemon; see Session.
   bool reconnect();
   void reset(Reason reason);
-  // The daemon stops, and the other side need not know: lets go of all sockets.
+  // The daemon stops and does not tell the peer: closes all sockets.
   void abandon();
 
   // --- what is known of its link; see Session
@@ -86,8 +86,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
 
   // --- dialling side: attempts
 
-  // The transport of an attempt is ready. What has come over a suspect link in the meantime counts
-  // before the session lets go of it.
+  // The transport of an attempt is ready. The suspect link is read once more before the session
+  // gives it up: it may have answered.
   std::optional<Hello> begin_handshake(std::uint64_t generation);
   // `early` are bytes that came after the WELCOME.
   void welcomed(std::unique_ptr<Transport> link, const Welcome& welcome, ConstBytes early);
@@ -101,8 +101,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
     std::unique_ptr<Transport> link;  // to be refused with the error
     boost::system::error_code error;
   };
-  // A HELLO that the registry has let through has come over `link`. Nothing: the link is the
-  // session's from now on.
+  // A HELLO that the registry has admitted came over `link`. Returns nothing when the session has
+  // taken the link.
   [[nodiscard]] std::optional<NotAttached> attach(std::unique_ptr<Transport> link,
                                                   const Hello& hello, bool created,
                                                   ConstBytes early);
@@ -112,9 +112,9 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   const Session& session() const { return pump_.session(); }
   const SessionLog& log() const { return log_; }
   const SessionLabels& labels() const { return log_.labels(); }
-  // Of the link there is, or empty.
+  // The address of the current link; empty without one.
   std::string link_address() const;
-  // This end of it; nothing when there is no link.
+  // The local address of the current link; nothing without one.
   std::optional<boost::asio::ip::address> local_address() const;
 
  private:

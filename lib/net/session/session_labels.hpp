@@ -15,7 +15,7 @@ namespace backedpipe {
 struct SessionLabels {
   std::string tunnel;    // client
   std::string peer;      // client: the peer's name; server: empty
-  std::string identity;  // who opened it
+  std::string identity;  // of the client that opened it
   std::string listener;  // server: where it was opened
 
   auto operator<=>(const SessionLabels&) const = default;
@@ -25,7 +25,7 @@ class SharedLabels {
  public:
   using Labels = std::shared_ptr<const SessionLabels>;
 
-  // Those that nobody has any more are forgotten now and then, when there are new ones.
+  // From time to time, when labels are added, those that no session has any more are removed.
   Labels of(SessionLabels labels) {
     if (const auto known = known_.find(labels); known != known_.end()) return *known;
     if (known_.size() >= sweep_at_) {

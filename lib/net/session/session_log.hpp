@@ -1,6 +1,6 @@
-// SessionLog: what has become of one session so far, kept for whoever asks, and told as
-// events to whoever listens: its links and what ended them, how much it has carried, the last thing
-// that went wrong. Part of a SessionDriver, on its worker's thread.
+// SessionLog: the history of one session: its links and why they ended, how much it has carried,
+// its latest error. Snapshots read it, and it publishes every change as an event. Part of a
+// SessionDriver, on its worker's thread.
 #pragma once
 
 #include <chrono>
@@ -30,8 +30,8 @@ class SessionLog {
   // --- what happens
 
   void opened() { publish(Event::Kind::open); }
-  // To be called after whatever may have changed the session's state; `link` is the one that it has
-  // now, or null.
+  // Call this after anything that may have changed the session's state. `link` is its current link,
+  // or null.
   struct Change {
     bool detached = false;
     bool attached = false;
@@ -39,7 +39,8 @@ class SessionLog {
   Change look(const Transport* link);
   void ended(Reason reason);
 
-  // The server has refused the attempt; it failed; it went over a link that was of no use.
+  // An attempt has no link: the server refused it; it failed; it used a link of another session
+  // that did not work.
   void refused(std::uint64_t generation, const Refused& refused);
   void attempt_failed(std::uint64_t generation, bool rejected, const std::string& why);
   void attempt_void(std::uint64_t generation, const std::string& why) const;
@@ -50,19 +51,19 @@ class SessionLog {
 
   const SessionLabels& labels() const { return *labels_; }
   const std::string& application() const { return application_; }
-  // Of the link there is, or of the last one there was.
+  // The address of the current link, or of the latest one.
   const std::string& link_address() const { return history_.latest_address(); }
   std::uint64_t bytes_in() const { return pump_.bytes_in(); }    // delivered to the application
   std::uint64_t bytes_out() const { return pump_.bytes_out(); }  // read from the application
-  // The bytes that it has carried.
+  // Adds the bytes that it has carried.
   void add_to(SessionTotals& totals) const;
   WallTime created_at() const { return created_at_; }
   WallTime state_since() const { return state_since_; }
-  // Of a session that has no link.
+  // Since when the session has had no link. Precondition: it has none.
   TimePoint without_link_since() const { return away_since_.value_or(opened_at_); }
   const std::string& last_error() const { return last_error_; }
   const SessionHistory& history() const { return history_; }
-  // For lines about this session; `generation` 0 for none.
+  // For log lines about this session; `generation` 0 for none.
   LogSubject log_subject(std::uint64_t generation, std::string_view reason) const;
 
  private:
@@ -85,7 +86,7 @@ class SessionLog {
   WallTime state_since_;
   TimePoint attached_since_{};
   std::optional<TimePoint> away_since_;
-  bool replaced_ = false;  // its latest link was let go of for a newer one
+  bool replaced_ = false;  // a newer link has replaced its latest one
   SessionHistory history_;
   std::string last_error_;
 };

@@ -1,6 +1,6 @@
-// SessionTable: the sessions of one worker in one role: those that it dials for, or those that it
-// has accepted. Owns their drivers, names and totals, and forgets a session once it has ended. Two
-// for each worker, on its thread.
+// SessionTable: the sessions of one worker in one role: those whose links it dials, or those that
+// it has accepted. Owns their drivers, names and totals, and forgets a session once it has ended.
+// Two for each worker, on its thread.
 #pragma once
 
 #include <functional>
@@ -23,8 +23,8 @@ class SessionTable final : public SessionObserver {
   using Sessions = std::unordered_map<SessionId, std::shared_ptr<SessionDriver>>;
   using Ended = std::function<void(SessionDriver&)>;
 
-  // `directory`: where all workers look up the sessions that were accepted; null for the sessions
-  // that are dialled for.
+  // `directory`: where all workers look up accepted sessions; null for sessions whose links this
+  // worker dials.
   SessionTable(WorkerContext& worker, SessionDirectory* directory)
       : worker_(worker), directory_(directory) {}
 
@@ -42,7 +42,7 @@ class SessionTable final : public SessionObserver {
   const Sessions& all() const { return sessions_; }
   // Null when there is none.
   std::shared_ptr<SessionDriver> find(const SessionId& id) const;
-  // Without the bytes of the sessions in the table.
+  // Without the bytes of the sessions that are still in the table.
   const SessionTotals& totals() const { return totals_; }
 
   void attached(SessionDriver& driver) override;

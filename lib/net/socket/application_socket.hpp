@@ -1,6 +1,6 @@
-// ApplicationSocket: an application's connection, TCP or Unix. The one place that half-closes,
-// closes or resets it. Owned by a SessionDriver, or by whoever turns a connection away; on its
-// worker's thread.
+// ApplicationSocket: an application's connection, TCP or Unix. The only place that half-closes,
+// closes or resets one. Owned by a SessionDriver, or by the code that turns a connection away; on
+// its worker's thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -14,7 +14,7 @@ class ApplicationSocket final : public ApplicationEnd {
  public:
   // Without a connection.
   explicit ApplicationSocket(boost::asio::io_context& io) : socket_(io) {}
-  // The socket does not block.
+  // The socket must be non-blocking.
   explicit ApplicationSocket(StreamSocket socket) : socket_(std::move(socket)) {}
 
   // Small writes go out at once from now on.
@@ -25,12 +25,12 @@ class ApplicationSocket final : public ApplicationEnd {
   boost::system::error_code take_error() override;
   void finish() override;
   void close() override;
-  // On TCP by RST; a Unix socket knows no reset, and its peer reads the end of the stream.
+  // Sends RST on TCP. A Unix socket has no reset: its peer reads the end of the stream.
   void reset() override;
 
   // An error is pending, or both directions have ended; see is_broken().
   bool broken();
-  // To wait on.
+  // For waits on its readiness.
   StreamSocket& socket() { return socket_; }
 
  private:

@@ -1,5 +1,5 @@
-// What every link's socket is set to. Linux has all of it; elsewhere an option that does not exist
-// is left out, and the link works without.
+// The socket options of every link. Linux has all of them. On other systems a missing option is
+// left out, and the link works without it.
 #pragma once
 
 #include "net/socket/stream.hpp"
@@ -7,10 +7,12 @@
 
 namespace backedpipe {
 
-// No delay for small writes, gives up after `dead` without acknowledgement by the other side's
-// kernel (TCP_USER_TIMEOUT, RFC 5482), and queues little that is not sent yet, so that a ping or an
-// acknowledgement does not wait behind megabytes on a slow link. A few keystrokes lost in an outage
-// are repeated soon after it (TCP_THIN_LINEAR_TIMEOUTS).
+// - Small writes go out at once.
+// - The connection fails after `dead` without an acknowledgement from the peer's kernel
+//   (TCP_USER_TIMEOUT, RFC 5482).
+// - The kernel queues little unsent data (TCP_NOTSENT_LOWAT), so that on a slow link a ping or an
+//   acknowledgement does not wait until megabytes have left.
+// - A few keystrokes lost in an outage are retransmitted soon after it (TCP_THIN_LINEAR_TIMEOUTS).
 void prepare_link_socket(StreamSocket& socket, Duration dead);
 
 }  // namespace backedpipe

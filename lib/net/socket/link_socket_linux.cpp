@@ -22,9 +22,9 @@ void prepare_link_socket(StreamSocket& socket, Duration dead) {
   set(socket, TCP_NOTSENT_LOWAT, kNotSentLowWaterBytes);
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(dead).count();
   set(socket, TCP_USER_TIMEOUT, static_cast<int>(milliseconds));
-  // What an interactive session repeats while nobody answers (up to three segments) is repeated
-  // every 200 ms and a round trip, six times, rather than ever more rarely. A congestion control
-  // that sets no threshold, such as bbr, does without.
+  // With up to three segments in flight, as in an interactive session, the first six
+  // retransmissions come 200 ms and a round trip apart, without exponential backoff. Has no effect
+  // with a congestion control that sets no slow-start threshold, such as bbr.
   set(socket, TCP_THIN_LINEAR_TIMEOUTS, 1);
 }
 

@@ -1,6 +1,6 @@
 // Readiness: the waits of one end of a session on its socket, at most one of each kind at a time.
-// The same for an application and a link. Part of a SessionDriver, which the handlers keep alive;
-// on its worker's thread.
+// The same class serves the application and the link. Part of a SessionDriver, which the handlers
+// keep alive; on its worker's thread.
 #pragma once
 
 #include <array>
@@ -17,8 +17,9 @@ class Readiness {
  public:
   enum class Kind : std::uint8_t { read, write, error };
 
-  // Calls `ready()` once the socket is ready for this, unless such a wait is under way. Not when the
-  // wait fails, nor for a socket that renew() has put away. `ready` has to keep this alive.
+  // Calls `ready()` once the socket is ready for `kind`. Does nothing if such a wait is already
+  // pending. `ready` is not called if the wait fails, or if renew() comes first. `ready` must keep
+  // this object alive.
   template <typename Ready>
   void wait(StreamSocket& socket, Kind kind, Ready ready) {
     if (std::exchange(waiting_[index(kind)], true)) return;
@@ -32,7 +33,7 @@ class Readiness {
   }
   bool waits(Kind kind) const { return waiting_[index(kind)]; }
 
-  // The next waits are on another socket.
+  // The socket has been replaced: pending waits no longer count.
   void renew() {
     ++number_;
     waiting_ = {};
@@ -52,7 +53,7 @@ class Readiness {
     return StreamSocket::wait_error;
   }
 
-  std::uint32_t number_ = 0;  // of the socket
+  std::uint32_t number_ = 0;  // of the current socket
   std::array<bool, 3> waiting_{};
 };
 

@@ -19,7 +19,7 @@
 namespace backedpipe {
 namespace {
 
-// Returns how many bytes they come to.
+// Returns their total size in bytes.
 template <typename Piece>
 std::size_t to_vectors(std::span<const Piece> pieces, std::array<iovec, kMaxPieces>& vectors,
                        int& count) {
@@ -50,7 +50,7 @@ std::optional<boost::asio::ip::tcp::endpoint> to_tcp(const StreamSocket::endpoin
   boost::asio::ip::tcp::endpoint endpoint;
   endpoint.resize(end.size());
   std::memcpy(endpoint.data(), end.data(), end.size());
-  // A dual-stack listener sees IPv4 peers as mapped addresses; people do not want to.
+  // A dual-stack listener sees IPv4 peers as mapped addresses. Show them as IPv4.
   const auto address = endpoint.address();
   if (address.is_v6() && address.to_v6().is_v4_mapped()) {
     endpoint.address(boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6()));
@@ -74,7 +74,7 @@ std::string address_text(const std::optional<boost::asio::ip::tcp::endpoint>& en
 
 std::string host_text(const boost::asio::ip::tcp::endpoint& endpoint) {
   if (endpoint.address().is_v4()) return endpoint.address().to_string();
-  // One machine has as many addresses as it likes within its network.
+  // One machine can use any number of addresses within its /64 network.
   auto bytes = endpoint.address().to_v6().to_bytes();
   std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
   return boost::asio::ip::address_v6(bytes).to_string();
@@ -88,7 +88,7 @@ IoResult read_some(int socket, std::span<const MutableBytes> pieces) {
   const std::size_t asked = to_vectors(pieces, vectors, count);
   ssize_t moved = 0;
   do {
-    // The kernel is spared reading a vector of one, which is what most messages are.
+    // Most calls have one piece, for which recv() costs less than readv().
     moved = count == 1 ? ::recv(socket, vectors[0].iov_base, vectors[0].iov_len, 0)
                        : ::readv(socket, vectors.data(), count);
   } while (moved < 0 && errno == EINTR);

@@ -18,35 +18,35 @@
 
 namespace backedpipe {
 
-// Names its executor, for the same reason as Timer.
+// Bound to the executor of an io_context, for the same reason as Timer.
 using StreamSocket = boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol,
                                                       boost::asio::io_context::executor_type>;
 
 IoResult read_some(int socket, std::span<const MutableBytes> pieces);
 IoResult write_some(int socket, std::span<const ConstBytes> pieces);
 
-// The peer's address as "host:port", "[v6]:port" or "unix"; empty when there is none any more.
+// The peer's address as "host:port", "[v6]:port" or "unix"; empty once the socket is closed.
 std::string remote_address(const StreamSocket& socket);
 struct Remote {
   std::string address;  // as remote_address()
-  // What tells sources apart: the IPv4 address, or the 64 bits of an IPv6 address that name its
-  // network.
+  // Identifies the source: the IPv4 address, or the /64 network of the IPv6 address.
   std::string host;
 };
 Remote remote_of(const StreamSocket& socket);
-// The IP address of this end; nothing for a family without.
+// The local IP address; nothing for a family that has none.
 std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket);
 
-// Small writes go out at once (RFC 896's delay is of no use to a relay). No-op on Unix sockets.
+// Small writes go out at once: a relay gains nothing from the delay of RFC 896. No-op on Unix
+// sockets.
 void set_no_delay(StreamSocket& socket);
-// Tells readiness on `io` from now on. False: that was not possible, and the socket is closed.
-// Nobody waits on it.
+// From now on the socket reports readiness on `io`. Precondition: no wait is pending on it. False:
+// it could not be moved, and is closed.
 bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& protocol,
                    boost::asio::io_context& io);
-// An error is pending, or both directions have ended. Changes nothing: asking for the error itself
-// would take it from whoever reads next, to whom it would look like the end of the stream.
+// An error is pending, or both directions have ended. Leaves the error in place: asking for it
+// would clear it, and the next read would report the end of the stream instead.
 bool is_broken(int socket);
-// There is nothing to read, not even the end of the stream or an error.
+// Nothing can be read, not even the end of the stream or an error.
 bool is_quiet(int socket);
 
 // Calls `handler(error)` once the socket is ready for what `status` (want_read, want_write) asks.

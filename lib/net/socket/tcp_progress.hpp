@@ -1,5 +1,4 @@
-// What the kernel knows of how a link's TCP connection gets on. Linux says it; elsewhere nothing
-// does.
+// What the kernel knows about the progress of a link's TCP connection. Known on Linux only.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +9,11 @@
 namespace backedpipe {
 
 struct TcpProgress {
-  // How many segments of ours the other side's TCP has acknowledged, one by one too (SACK, RFC
-  // 2018); begins anew after 2^32.
+  // How many of our segments the peer's TCP has acknowledged, selectively (SACK, RFC 2018) or not;
+  // wraps at 2^32.
   std::uint32_t delivered;
-  Duration since_acknowledgement;  // since its latest one, whether it said anything new or not
-  Duration least_round_trip;       // of the last minutes
+  Duration since_acknowledgement;  // since its latest one, even if that said nothing new
+  Duration least_round_trip;       // over the last minutes
 };
 
 std::optional<TcpProgress> tcp_progress(int socket);

@@ -1,5 +1,5 @@
-// The kernel's own header: the C library's leaves out most of what is used here, and cannot be
-// included beside it.
+// The kernel's own header, because the C library's lacks most fields used here. The two cannot be
+// included together.
 #include <cstddef>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -13,7 +13,7 @@ std::optional<TcpProgress> tcp_progress(int socket) {
   tcp_info info{};
   socklen_t size = sizeof info;
   if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
-  // Kernels before 4.18 do not count it.
+  // Kernels before 4.18 have no such counter.
   if (size < offsetof(tcp_info, tcpi_delivered) + sizeof info.tcpi_delivered) return std::nullopt;
   return TcpProgress{
       .delivered = info.tcpi_delivered,

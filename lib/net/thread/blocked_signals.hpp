@@ -7,9 +7,9 @@
 
 namespace backedpipe {
 
-// From now on the calling thread takes none of them. Returns what it took before. For the main
-// thread once the process is about to end: with nobody left to listen, one more signal would
-// end it before it has done so itself, and with another exit status.
+// Blocks these signals on the calling thread and returns its previous mask. The main thread calls
+// it when the process is about to end: no handler is left by then, and one more signal would kill
+// the process, with another exit status.
 inline sigset_t block_signals() {
   sigset_t blocked;
   ::sigemptyset(&blocked);
@@ -20,8 +20,8 @@ inline sigset_t block_signals() {
   return before;
 }
 
-// While it lives, threads that are made take none: those are for the thread that listens for
-// them, and need not interrupt the others.
+// While it exists, new threads start with these signals blocked: only the thread that listens for
+// them receives them.
 class BlockedSignals {
  public:
   BlockedSignals() : before_(block_signals()) {}

@@ -12,7 +12,7 @@ void run_events(boost::asio::io_context& io) {
       io.run();
       return;
     } catch (const std::exception& error) {
-      // Out of memory, say, while one connection was set up: that one is lost, the others are not.
+      // For example, memory ran out while a connection was set up: only that connection is lost.
       spdlog::error("an event was dropped: {}", error.what());
     }
   }

@@ -5,8 +5,8 @@
 
 namespace backedpipe {
 
-// Runs handlers until `io` is stopped or nothing is left to wait for. What one of them throws is
-// logged, and the others go on.
+// Runs handlers until `io` is stopped or nothing is left to wait for. An exception of a handler is
+// logged, and the other handlers go on.
 void run_events(boost::asio::io_context& io);
 
 }  // namespace backedpipe

@@ -8,7 +8,7 @@ namespace backedpipe {
 
 std::uint64_t WorkerContext::random() {
   if (random_left_ == 0) {
-    // The most that one call gives.
+    // The most that one call of getentropy() returns.
     static_assert(sizeof random_ == 256);
     if (::getentropy(random_.data(), sizeof random_) != 0) {
       throw std::system_error(errno, std::generic_category(), "getentropy");

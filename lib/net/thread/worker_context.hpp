@@ -18,8 +18,8 @@ namespace backedpipe {
 
 class WorkerContext {
  public:
-  // Its arena is address space for `arena_bytes`; how much of it may be used is for the shared
-  // budget to decide. The first of the workers logs what all of them would log.
+  // Reserves `arena_bytes` of address space for its arena; the shared budget limits how much of
+  // that is used. The first worker logs what would otherwise be logged once by each.
   WorkerContext(boost::asio::io_context& io, SharedState& shared, std::size_t number,
                 std::size_t arena_bytes, const SessionOptions& options)
       : io_(io),
@@ -46,7 +46,7 @@ class WorkerContext {
   // For one read from a link; its content lasts until the handler returns.
   MutableBytes scratch() { return scratch_; }
 
-  // From the kernel, many at a time: good enough to choose session ids that nobody can guess.
+  // From the kernel, many at a time. Cannot be predicted, so session ids may be made of it.
   std::uint64_t random();
 
  private:

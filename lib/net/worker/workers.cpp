@@ -9,7 +9,7 @@
 namespace backedpipe {
 namespace {
 
-// Each worker could come to use all of the memory, and address space is finite as well.
+// Each worker's arena is as large as all of the memory, but address space is finite as well.
 constexpr std::size_t kMostAddressSpace = std::size_t{1} << 45;
 
 }  // namespace

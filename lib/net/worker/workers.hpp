@@ -1,6 +1,6 @@
 // Workers: the workers of a daemon, each with its thread, its own sessions and its side of every
-// tunnel and listener. Made, started and stopped by the thread that directs the daemon, which can
-// have something done on all of them and waits for it: they never wait for that thread, nor for
+// tunnel and listener. Made, started and stopped by the thread that directs the daemon. That thread
+// can run a function on all of them and waits for the results; the workers never wait for it or for
 // each other.
 #pragma once
 
@@ -36,7 +36,7 @@ struct Worker {
         accepted(context, &shared.directory),
         acceptor(context, accepted) {}
 
-  // A thread of its own runs it.
+  // Run by the worker's own thread.
   boost::asio::io_context io{1};
   WorkerContext context;
   SessionTable dialled;  // the sessions whose links it dials
@@ -58,15 +58,15 @@ class Workers {
   void stop();
 
   std::size_t size() const { return workers_.size(); }
-  // Safe while the threads do not run, or for what may be called from elsewhere.
+  // Safe while the threads do not run, or for functions that any thread may call.
   const std::vector<std::unique_ptr<Worker>>& all() const { return workers_; }
 
-  // Calls `all_are` when each thread has got round to answering that it is alive, on that of the
-  // last one. Does not wait: that one does not answer is what it is there for.
+  // Calls `all_are` when every thread has answered, on the last one to do so. Does not wait,
+  // because it serves to notice a thread that does not answer.
   void ask(const std::function<void()>& all_are);
 
-  // Calls `what(worker)` on each thread, at the same time, and returns when all have; the results in
-  // order. An exception comes out here.
+  // Calls `what(worker)` on all threads at the same time, waits for all of them, and returns the
+  // results in order. Rethrows an exception of `what`.
   template <typename What>
   auto gather(const What& what) {
     using Result = std::invoke_result_t<const What&, Worker&>;
@@ -81,7 +81,7 @@ class Workers {
         task();
       }
     }
-    // All of them first: they use what is on this stack.
+    // Wait for all of them before get() may throw: they use this stack frame.
     for (const auto& one : pending)
       one.wait();
     if constexpr (std::is_void_v<Result>) {

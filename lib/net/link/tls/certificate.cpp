@@ -63,7 +63,7 @@ std::string line_of(const X509_NAME* name) {
 
 bool has_usage(X509* certificate, std::uint32_t usage) {
   const std::uint32_t usages = X509_get_extended_key_usage(certificate);
-  // All bits are set when the certificate does not say.
+  // All bits are set when the certificate has no such extension.
   return usages != UINT32_MAX && (usages & usage) != 0;
 }
 
@@ -144,7 +144,7 @@ std::string to_rfc3339(const ASN1_TIME* time) {
 std::int64_t seconds_left(const X509* certificate) {
   int days = 0;
   int seconds = 0;
-  // Null stands for now.
+  // Null means now.
   if (ASN1_TIME_diff(&days, &seconds, nullptr, X509_get0_notAfter(certificate)) != 1) return -1;
   return std::int64_t{days} * 24 * 60 * 60 + seconds;
 }

@@ -21,7 +21,7 @@ constexpr const char* kCipherSuites =
 
 struct Alert {
   int reason;
-  const char* meaning;  // what the other side thinks of us
+  const char* meaning;  // what the peer says about us
 };
 
 constexpr std::array kAlerts{
@@ -63,10 +63,10 @@ class CertificateContext : public TlsContext {
       throw std::runtime_error(std::string("TLS: the certificate cannot be used: ") +
                                (why != nullptr ? why : "out of memory"));
     }
-    // The other side is sent what is in the certificate file, no more.
+    // Send exactly the chain in the certificate file.
     SSL_CTX_set_mode(context, SSL_MODE_NO_AUTO_CHAIN);
-    // What is in the CA file is trusted, also when it is a CA below another one: so that links can
-    // have a CA of their own inside a larger hierarchy.
+    // Every CA in the CA file is trusted, an intermediate one too, so that links can have a CA of
+    // their own inside a larger hierarchy.
     X509_STORE_set_flags(trusted, X509_V_FLAG_PARTIAL_CHAIN);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     SSL_CTX_set_cert_verify_callback(context, &CertificateContext::verify, this);
@@ -85,8 +85,8 @@ class CertificateContext : public TlsContext {
   }
 
  protected:
-  // What this role asks of a certificate whose chain is in order: an X509_V code, and why in
-  // `peer`.
+  // Whether this role accepts a certificate whose chain is valid: an X509_V code, with the reason
+  // in `peer`.
   virtual int judge(X509* certificate, TlsPeer& peer) const = 0;
 
  private:
@@ -102,7 +102,7 @@ class CertificateContext : public TlsContext {
     } else {
       verdict = self.judge(X509_STORE_CTX_get0_cert(chain), peer);
     }
-    // OpenSSL chooses the alert by this.
+    // OpenSSL derives the alert from this.
     X509_STORE_CTX_set_error(chain, verdict);
     return verdict == X509_V_OK ? 1 : 0;
   }
@@ -123,7 +123,8 @@ class CertificateContext : public TlsContext {
       case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
       case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
       case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-        // The search ended somewhere up the chain; people know the certificate at its beginning.
+        // The error is about a certificate further up the chain. People know the one at its
+        // beginning.
         return "the certificate of " + title_of(X509_STORE_CTX_get0_cert(chain)) +
                " comes from a CA that is not in " + in_quotes(ca_file_, ca_file_.size()) + ": " +
                issuer_of(certificate);
@@ -151,7 +152,8 @@ class CertificateClientContext final : public CertificateContext {
                            std::vector<std::string> names)
       : CertificateContext(Role::client, credentials, ca_file), names_(std::move(names)) {}
 
-  // A proxy in front of several servers may choose by the name; with several there is none to tell.
+  // A proxy in front of several servers may route by this name (SNI). Of several names, none is the
+  // right one to send.
   void prepare(SSL* ssl) const override {
     if (names_.size() != 1 || is_ip_address(names_.front())) return;
     SSL_set_tlsext_host_name(ssl, names_.front().c_str());

@@ -59,7 +59,7 @@ std::vector<CertificatePtr> load_certificates(const std::string& path, const std
   return certificates;
 }
 
-// Asked for when a private key is encrypted. There is nobody to ask.
+// OpenSSL calls this for the passphrase of an encrypted private key. A daemon cannot ask for one.
 int no_passphrase(char*, int, int, void* asked) {
   *static_cast<bool*>(asked) = true;
   return -1;
@@ -91,7 +91,7 @@ std::string since(std::int64_t seconds) {
   return days == 1 ? "1 day" : std::to_string(days) + " days";
 }
 
-// Into `invalid` when it is not valid now, into `ending` when not much longer.
+// Reports in `invalid` a certificate that is not valid now, in `ending` one that expires soon.
 void check_validity(const CertificatePtr& certificate, const std::string& file,
                     ConfigErrors& invalid, ConfigErrors& ending) {
   const std::string title = "the certificate of " + title_of(certificate.get());
@@ -160,7 +160,7 @@ ExpiryReport expiry_of(const Credentials& credentials, const CertificateFiles& f
   ExpiryReport report;
   for (const CertificatePtr& certificate : credentials.chain)
     check_validity(certificate, files.certificate, report.errors, report.warnings);
-  // A CA that is over may stand beside the one that has followed it.
+  // An expired CA may stand beside its successor, so it is only a warning.
   for (const CertificatePtr& ca : credentials.cas)
     check_validity(ca, files.ca, report.warnings, report.warnings);
   return report;

@@ -25,23 +25,23 @@ enum class CertificateUse { client, server };
 // What is in the files. Moved, not copied.
 struct Credentials {
   std::vector<CertificatePtr> cas;  // at least one
-  // Ours, and behind it those that lead to a CA of the other side.
+  // Ours, then the intermediate ones that lead to a CA of the other side.
   std::vector<CertificatePtr> chain;  // at least one
   PrivateKeyPtr key;
-  // What a client is called by the server; empty for a server.
+  // The name by which the server knows a client; empty for a server.
   std::string identity;
 };
 
 // Reads the files and checks that they belong together and that the certificate is meant for this
-// use. Reports everything that is wrong with them. A certificate that has expired is none of that:
-// see expiry_of().
+// use. Reports everything that is wrong with them, except that a certificate has expired: see
+// expiry_of().
 Checked<Credentials, ConfigErrors> load_credentials(const CertificateFiles& files,
                                                     CertificateUse use);
 
 // About certificates that have expired, are not valid yet, or will expire within two weeks.
 struct ExpiryReport {
   ConfigErrors errors;    // ours is not valid now
-  ConfigErrors warnings;  // ours is valid not much longer, or a CA is not
+  ConfigErrors warnings;  // ours expires soon, or a CA has expired or will soon
 };
 ExpiryReport expiry_of(const Credentials& credentials, const CertificateFiles& files);
 

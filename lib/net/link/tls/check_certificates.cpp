@@ -7,7 +7,7 @@
 namespace backedpipe {
 namespace {
 
-// Files that serve several peers or listeners are told about once.
+// Reports a file once, even if several peers or listeners use it.
 void add(ConfigErrors& list, const ConfigErrors& more) {
   for (const ConfigError& error : more) {
     const bool known = std::any_of(list.begin(), list.end(), [&error](const ConfigError& other) {

@@ -1,5 +1,5 @@
-// Whether the certificates that a configuration names are fit for use; the part of a check that
-// lib/config cannot do, which knows nothing of OpenSSL.
+// Checks the certificates that a configuration names. lib/config cannot do this, because it does
+// not use OpenSSL.
 #pragma once
 
 #include "config/config_error.hpp"
@@ -9,11 +9,11 @@ namespace backedpipe {
 
 struct CertificateReport {
   ConfigErrors errors;    // links would fail
-  ConfigErrors warnings;  // links will fail before long
+  ConfigErrors warnings;  // links will fail soon
 };
 
-// Loads the files of every peer and listener as the daemon would. Stricter than a start: there, a
-// certificate that is not valid now is a line in the log.
+// Loads the files of every peer and listener as the daemon would. Stricter than the daemon's start,
+// which only logs that a certificate is not valid now.
 CertificateReport check_certificates(const Settings& settings);
 
 }  // namespace backedpipe

@@ -1,5 +1,5 @@
-// How the links of one peer or one listener are secured: from the settings, and what is now in the
-// files that they name, to a TransportFactory. Asked at the start and again at each reload.
+// Makes the TransportFactory of one peer or one listener from its settings and the files that they
+// name. Called at the start and again at each reload.
 #pragma once
 
 #include <memory>
@@ -12,11 +12,11 @@ namespace backedpipe {
 
 struct LinkSecurity {
   std::shared_ptr<const TransportFactory> factory;
-  std::string identity;  // what the server calls us; empty for a listener and without security
+  std::string identity;  // by which the server knows us; empty for a listener and without security
 };
 
 // Both throw std::runtime_error with a sentence about what is wrong with the files, and log a
-// warning about a certificate that is not valid (any more, yet, or much longer).
+// warning about a certificate that has expired, is not valid yet, or expires soon.
 LinkSecurity load_security(const PeerSettings& peer);
 LinkSecurity load_security(const AcceptSettings& accept);
 

@@ -14,7 +14,7 @@
 namespace backedpipe {
 namespace {
 
-// The key is a SHA-256 one: only suites with that hash can use it.
+// The key is bound to SHA-256, so only suites with that hash can use it.
 constexpr const char* kCipherSuites = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
 
 struct FreeSession {
@@ -42,8 +42,8 @@ class PskContext : public TlsContext {
     SSL_CTX_set_app_data(native(), this);
   }
 
-  // Without certificates nothing but the key can have authenticated the other side. Make sure of
-  // it.
+  // Without certificates, only the key can have authenticated the peer. OpenSSL reports its use as
+  // a resumed session.
   bool authenticated(const SSL* ssl) const override { return SSL_session_reused(ssl) == 1; }
 
  protected:
@@ -57,7 +57,7 @@ class PskContext : public TlsContext {
 class PskClientContext final : public PskContext {
  public:
   explicit PskClientContext(KeyEntry key) : PskContext(Role::client), key_(std::move(key)) {
-    // A server that comes with a certificate instead of the key is not ours.
+    // Rejects a server that presents a certificate instead of the key.
     SSL_CTX_set_verify(native(), SSL_VERIFY_PEER, nullptr);
     SSL_CTX_set_psk_use_session_callback(native(), &PskClientContext::use_session);
   }
@@ -92,7 +92,7 @@ class PskServerContext final : public PskContext {
   static int find_session(SSL* ssl, const unsigned char* identity, std::size_t identity_size,
                           SSL_SESSION** session) {
     const auto& self = of<PskServerContext>(ssl);
-    // Whatever the peer calls itself goes into the log: no more of it than an identity may have.
+    // The claimed identity goes into the log: cut it to the length that an identity may have.
     std::string claimed(reinterpret_cast<const char*>(identity),
                         std::min<std::size_t>(identity_size, 64));
     const PskKey* key = identity_size <= 64 ? self.keys_.find(claimed) : nullptr;
@@ -100,7 +100,7 @@ class PskServerContext final : public PskContext {
     peer.failure =
         (key == nullptr ? "unknown identity \"" : "wrong key for identity \"") + claimed + "\"";
     peer.identity = std::move(claimed);
-    // An unknown identity meets a key that nobody has, so that it cannot be told from a wrong key.
+    // An unknown identity gets a random key, so that the peer cannot tell it from a wrong key.
     *session = make_psk_session(ssl, key != nullptr ? std::span<const std::uint8_t>(key->bytes)
                                                     : std::span<const std::uint8_t>(self.decoy_))
                    .release();

@@ -1,6 +1,6 @@
 // TLS 1.3 with an external pre-shared key (RFC 8446 section 4.2.11, RFC 9257) and ephemeral key
-// exchange (psk_dhe_ke): both sides prove that they know the key, and a key that leaks later opens
-// nothing that was recorded before. No certificates.
+// exchange (psk_dhe_ke): both sides prove that they know the key, and a key that leaks later does
+// not decrypt earlier recordings. No certificates.
 #pragma once
 
 #include <memory>

@@ -1,9 +1,9 @@
-// TlsContext: what all TLS links of one peer or listener have in common: an OpenSSL context, and
-// who is accepted as the other side. Immutable once made, and shared by its factory and by the
-// transports, so that links in the middle of a handshake keep theirs when a factory is replaced.
+// TlsContext: what all TLS links of one peer or listener share: an OpenSSL context, and the rule
+// which peers are accepted. Immutable. The factory and its transports own it together, so that a
+// link in the middle of a handshake keeps its context when the factory is replaced.
 //
-// Whatever proves who the other side is (pre-shared key, certificate): TLS 1.3 only, no tickets,
-// no early data, no resumption; every link proves everything anew.
+// For pre-shared keys and certificates alike: TLS 1.3 only, no tickets, no early data, no
+// resumption. Every link authenticates anew.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ namespace backedpipe {
 // What a context's callbacks find out about the other side of one connection.
 struct TlsPeer {
   std::string identity;  // claimed; proved once the handshake is complete
-  std::string failure;   // why the handshake, should it fail, has failed; for people
+  std::string failure;   // why the handshake failed, if it did; for people
 
   static TlsPeer& of(SSL* ssl) { return *static_cast<TlsPeer*>(SSL_get_app_data(ssl)); }
 };
@@ -35,11 +35,11 @@ class TlsContext {
   Role role() const { return role_; }
   SSL_CTX* native() const { return context_.get(); }
 
-  // Before the handshake of a connection.
+  // Called before the handshake of a connection.
   virtual void prepare(SSL* /*ssl*/) const {}
-  // After a complete handshake: has the other side proved who it is?
+  // Whether the peer has proved its identity. Called after a complete handshake.
   virtual bool authenticated(const SSL* ssl) const = 0;
-  // A sentence about an OpenSSL error (its reason number); empty: nothing better than its own text.
+  // A sentence for an OpenSSL error (its reason number). Empty: use OpenSSL's own text.
   virtual std::string explain(int /*reason*/) const { return {}; }
 
  private:

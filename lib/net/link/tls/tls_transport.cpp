@@ -17,7 +17,7 @@
 namespace backedpipe {
 namespace {
 
-// One TLS record's payload: a write of less pays for a record of its own.
+// The largest payload of a TLS record. A smaller write costs a record of its own.
 constexpr std::size_t kRecordBytes = std::size_t{16} << 10;
 
 struct FreeSsl {
@@ -65,8 +65,8 @@ class TlsTransport final : public Transport {
       result.bytes += sent.bytes;
       return sent;
     };
-    // What went out before counts, also if the link has broken since: the other side may have it.
-    // The error comes again with the next call.
+    // Bytes that went out before the failure count, because the peer may have them. The next call
+    // reports the error again.
     const auto stop = [&](const IoResult& stopped) {
       if (result.bytes == 0) return stopped;
       result.drained = stopped.status != IoResult::Status::failed;
@@ -77,7 +77,7 @@ class TlsTransport final : public Transport {
       const IoResult sent = send();
       if (wire_.stuck()) return stop(sent);
     }
-    // What was stuck is at the front of what is offered.
+    // The bytes that were stuck are the first of `pieces`.
     std::size_t skip = result.bytes;
     skip_taken(pieces, skip);
     while (!pieces.empty()) {
@@ -114,12 +114,12 @@ class TlsTransport final : public Transport {
   std::string failure() const override { return peer_.failure; }
 
  private:
-  // All records that one read from the socket brings.
+  // Decrypts all records that one read from the socket brings.
   IoResult read_pieces(std::span<const MutableBytes> pieces) override {
     IoResult result;
     if (read_end_) return *read_end_;
     const TlsWire::Receiving receiving(wire_, fd(), TlsWire::Reads::one, total_bytes(pieces));
-    std::size_t filled = 0;  // of the piece in front
+    std::size_t filled = 0;  // of the first piece
     while (!pieces.empty()) {
       ERR_clear_error();
       std::size_t count = 0;
@@ -154,8 +154,8 @@ class TlsTransport final : public Transport {
     }
   }
 
-  // What to encrypt next: a full record straight from where the bytes are, small pieces gathered so
-  // that a frame's header shares a record with its payload.
+  // What to encrypt next: a full record without a copy, or small pieces gathered into one record,
+  // so that a frame's header shares it with its payload.
   static ConstBytes next_record(std::span<const ConstBytes> pieces, std::size_t skip) {
     const ConstBytes first = pieces.front().subspan(skip);
     if (first.size() >= kRecordBytes) return first.first(kRecordBytes);
@@ -204,7 +204,7 @@ class TlsTransport final : public Transport {
   TlsPeer peer_;
   TlsWire wire_;
   SslPtr ssl_;
-  std::optional<IoResult> read_end_;  // comes with the next read, behind the bytes before it
+  std::optional<IoResult> read_end_;  // for the next read, after the bytes before it
   bool authenticated_ = false;
   bool rejected_ = false;
 };

@@ -1,6 +1,6 @@
-// A link's bytes under TLS 1.3, on a non-blocking socket: from the ring into records without
-// another copy, and buffers that are given back while the link is idle. Who the other side must be
-// is the context's matter.
+// A link's bytes under TLS 1.3, on a non-blocking socket. Bytes go from the ring into records
+// without another copy, and an idle link holds no buffers. The TlsContext decides which peers are
+// accepted.
 #pragma once
 
 #include <memory>

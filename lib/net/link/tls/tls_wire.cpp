@@ -11,20 +11,21 @@
 namespace backedpipe {
 namespace {
 
-// One read from the socket: more would leave the processor's cache before it is decrypted.
+// The most that one read takes from the socket. More would leave the processor's cache before it is
+// decrypted.
 constexpr std::size_t kInputBytes = std::size_t{256} << 10;
-// How much is encrypted before it is sent follows what the socket takes at once: little on a slow
-// link, where it would only wait in front of a PONG.
+// The batch that is encrypted before it is sent follows what the socket takes at once. It is small
+// on a slow link, where a large batch would only delay a PONG.
 constexpr std::size_t kLeastBatchBytes = std::size_t{16} << 10;
 constexpr std::size_t kFirstBatchBytes = std::size_t{64} << 10;
 constexpr std::size_t kMostBatchBytes = std::size_t{256} << 10;
-// A record with all that belongs to it (RFC 8446, 5.2).
+// A record with its overhead (RFC 8446, 5.2).
 constexpr std::size_t kRecordBytes = (std::size_t{16} << 10) + 256 + 5;
 
 }  // namespace
 
 struct TlsWire::Shared {
-  // Not a vector: pages that no link has needed yet do not exist.
+  // Not a vector, which would touch every page: a page takes memory once a link needs it.
   std::unique_ptr<std::byte[]> input{new std::byte[kInputBytes]};
   std::unique_ptr<std::byte[]> output{new std::byte[kMostBatchBytes + 2 * kRecordBytes]};
   std::size_t output_bytes = 0;
@@ -69,7 +70,7 @@ TlsWire::Receiving::Receiving(TlsWire& wire, int socket, Reads reads, std::size_
   wire.socket_ = socket;
   wire.input_ = wire.kept_;
   wire.reads_ = reads;
-  // What is left of a record that came before may fill one more than is read now.
+  // The rest of an earlier record may complete one record more than this read brings.
   wire.room_bytes_ = std::clamp(room_bytes, 2 * kRecordBytes, kInputBytes) - kRecordBytes;
   wire.may_read_ = true;
   wire.drained_ = false;
@@ -132,7 +133,7 @@ int TlsWire::on_write(BIO* bio, const char* bytes, int size) {
     to.output_bytes += count;
     return size;
   }
-  // Nothing may come between two halves of a record.
+  // No other byte may come between two halves of a record.
   IoResult result{IoResult::Status::want_write, 0, true, {}};
   if (!wire.stuck()) {
     const std::array<ConstBytes, 1> piece{
@@ -190,7 +191,7 @@ IoResult TlsWire::send(int socket) {
   return result;
 }
 
-// `rest` and `records` may be what is kept already.
+// `rest` and `records` may refer to what is kept already.
 void TlsWire::keep(ConstBytes rest, std::span<const Record> records, std::size_t gone_bytes) {
   std::vector<std::byte> bytes(rest.begin(), rest.end());
   std::vector<Record> ends(records.begin(), records.end());

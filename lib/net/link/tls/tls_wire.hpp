@@ -1,9 +1,10 @@
 // TlsWire: the ciphertext between OpenSSL and a link's socket. One recv() brings many records and
-// one send() takes many, by way of buffers that all links of a thread share. A link keeps bytes of
-// its own only while there are any that nobody can take: records that the socket has not taken, and
-// what came behind the plaintext that the caller had room for.
+// one send() takes many, through buffers that all links of a thread share. A link holds memory of
+// its own only for bytes that are left over: records that the socket did not take, and ciphertext
+// received beyond what the caller had room for.
 //
-// Part of one TlsTransport. Between calls nothing refers to a thread's buffers, so it may move.
+// Part of one TlsTransport. Between calls nothing refers to a thread's buffers, so the link may
+// move to another thread.
 #pragma once
 
 #include <array>
@@ -20,7 +21,7 @@ namespace backedpipe {
 
 class TlsWire {
  public:
-  // What one call of receiving() may read from the socket: as long as it gives something, or once.
+  // How often one Receiving may read from the socket: until it is empty, or once.
   enum class Reads { any, one };
 
   TlsWire();
@@ -28,7 +29,8 @@ class TlsWire {
   // `ssl` uses this wire from now on, and must be freed before it.
   void attach(SSL* ssl);
 
-  // Around calls into OpenSSL that read: may read `room_bytes` or about a record from the socket.
+  // Surrounds calls into OpenSSL that read. They may read `room_bytes` from the socket, or about
+  // one record if that is more.
   class Receiving {
    public:
     Receiving(TlsWire& wire, int socket, Reads reads, std::size_t room_bytes);
@@ -39,24 +41,24 @@ class TlsWire {
    private:
     TlsWire& wire_;
   };
-  // The socket has given less than asked since Receiving began: it is empty.
+  // The socket gave less than asked since Receiving began: it is empty.
   bool drained() const { return drained_; }
   void allow_another_read() { may_read_ = true; }
 
-  // Records are gathered from here to send(). Precondition: nothing is stuck.
+  // From here until send(), records are gathered. Precondition: nothing is stuck.
   void gather(int socket);
-  // OpenSSL has made all of one record, of this much plaintext.
+  // OpenSSL has completed one record with this much plaintext.
   void end_record(std::size_t plain_bytes);
   bool full() const;
-  // Sends what is stuck or was gathered. The result's bytes are the plaintext of the records that
-  // have left completely; of the others the other side can have nothing.
+  // Sends what is stuck or was gathered. The result counts the plaintext of the records that have
+  // left completely; the peer cannot read any part of the others.
   IoResult send(int socket);
   bool stuck() const { return !stuck_.empty(); }
 
  private:
   struct Record {
     std::size_t plain_bytes;
-    std::size_t end;  // behind its last byte
+    std::size_t end;  // after its last byte
   };
   struct Shared;
 
@@ -71,7 +73,7 @@ class TlsWire {
 
   int socket_ = -1;  // during a call
 
-  std::span<const std::byte> input_;  // during a call: received and not yet with OpenSSL
+  std::span<const std::byte> input_;  // during a call: received, not yet read by OpenSSL
   std::vector<std::byte> kept_;       // the same between calls
   std::size_t room_bytes_ = 0;
   Reads reads_ = Reads::any;
@@ -83,7 +85,7 @@ class TlsWire {
   std::size_t batch_bytes_;
   std::vector<std::byte> stuck_;
   std::vector<Record> stuck_records_;
-  boost::system::error_code broken_;  // what send() has failed with
+  boost::system::error_code broken_;  // the error of a failed send()
 };
 
 }  // namespace backedpipe
