@@ -15,7 +15,7 @@
 #include "pipe/backed_pipe.hpp"
 #include "pipe/time.hpp"
 #include "proto/session_id.hpp"
-#include "session/peer_gate.hpp"
+#include "session/dial/peer_gate.hpp"
 #include "session/session.hpp"
 
 namespace backedpipe {

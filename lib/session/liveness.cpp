@@ -15,7 +15,7 @@ constexpr int kSlowRoundTrips = 3;
 // could not be told from the peer's.
 constexpr Duration kShortWay = std::chrono::milliseconds(10);
 // Acknowledgements take 20 ms by design. What is owed for longer than this, and than two round
-// trips, when the network changes was probably lost on the old way.
+// trips, when the network changes was probably lost on the old path.
 constexpr Duration kLeastOverdue = std::chrono::milliseconds(100);
 
 }  // namespace

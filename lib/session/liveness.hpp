@@ -55,7 +55,7 @@ class TcpWitness {
 
 // What was noticed about the network, at this end.
 struct NetworkChange {
-  // An address, a route or an interface came or went: packets may take another way from now on.
+  // An address, a route or an interface came or went: packets may take another path from now on.
   bool rerouted = false;
   // The machine was suspended and runs again.
   bool resumed = false;

@@ -32,7 +32,7 @@
 #include <vector>
 
 #include "pipe/backed_pipe.hpp"
-#include "session/dialling_side.hpp"
+#include "session/dial/dialling_side.hpp"
 #include "session/handshake.hpp"
 #include "session/liveness.hpp"
 #include "session/session_record.hpp"

@@ -9,7 +9,7 @@
 
 #include "pipe/pipe_record.hpp"
 #include "proto/session_id.hpp"
-#include "session/dialling_side.hpp"
+#include "session/dial/dialling_side.hpp"
 
 namespace backedpipe {
 

@@ -17,9 +17,9 @@
 #include "checks.hpp"
 #include "link.hpp"
 #include "random.hpp"
-#include "session/endpoint_race.hpp"
+#include "session/dial/endpoint_race.hpp"
+#include "session/dial/peer_gate.hpp"
 #include "session/handshake.hpp"
-#include "session/peer_gate.hpp"
 #include "session/pump/session_pump.hpp"
 
 namespace backedpipe::sim {

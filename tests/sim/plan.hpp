@@ -8,7 +8,7 @@
 
 #include "application.hpp"
 #include "link.hpp"
-#include "session/registry.hpp"
+#include "session/accept/registry.hpp"
 #include "session/session.hpp"
 
 namespace backedpipe::sim {

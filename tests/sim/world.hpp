@@ -22,9 +22,9 @@
 #include "link_end.hpp"
 #include "plan.hpp"
 #include "random.hpp"
+#include "session/accept/registry.hpp"
 #include "session/handshake.hpp"
 #include "session/pump/session_pump.hpp"
-#include "session/registry.hpp"
 
 namespace backedpipe::sim {
 

@@ -1,4 +1,4 @@
-#include "session/admission.hpp"
+#include "session/accept/admission.hpp"
 
 #include <set>
 

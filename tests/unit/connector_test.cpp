@@ -7,7 +7,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <gtest/gtest.h>
 
-#include "session/endpoint_race.hpp"
+#include "session/dial/endpoint_race.hpp"
 
 namespace backedpipe::test {
 namespace {

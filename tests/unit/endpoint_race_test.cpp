@@ -1,4 +1,4 @@
-#include "session/endpoint_race.hpp"
+#include "session/dial/endpoint_race.hpp"
 
 #include <algorithm>
 #include <map>

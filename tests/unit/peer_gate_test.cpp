@@ -1,4 +1,4 @@
-#include "session/peer_gate.hpp"
+#include "session/dial/peer_gate.hpp"
 
 #include <map>
 #include <set>

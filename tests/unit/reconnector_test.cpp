@@ -1,4 +1,4 @@
-#include "session/reconnector.hpp"
+#include "session/dial/reconnector.hpp"
 
 #include <set>
 

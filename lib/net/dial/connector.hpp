@@ -21,7 +21,7 @@
 #include "net/shared/name_resolver.hpp"
 #include "net/timer.hpp"
 #include "pipe/time.hpp"
-#include "session/endpoint_race.hpp"
+#include "session/dial/endpoint_race.hpp"
 
 namespace backedpipe {
 

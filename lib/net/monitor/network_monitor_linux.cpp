@@ -22,7 +22,7 @@
 #include <spdlog/spdlog.h>
 
 #include "net/clock.hpp"
-#include "net/monitor/network_change.hpp"
+#include "net/monitor/change_filters.hpp"
 #include "net/monitor/network_monitor.hpp"
 #include "net/monitor/route_messages_linux.hpp"
 

@@ -12,8 +12,8 @@
 
 #include "net/shared/mutex.hpp"
 #include "net/shared/session_holder.hpp"
-#include "session/admission.hpp"
-#include "session/registry.hpp"
+#include "session/accept/admission.hpp"
+#include "session/accept/registry.hpp"
 
 namespace backedpipe {
 

@@ -6,7 +6,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "net/link/heard_link.hpp"
-#include "session/admission.hpp"
+#include "session/accept/admission.hpp"
 
 namespace backedpipe {
 

@@ -19,7 +19,7 @@
 #include "net/shared/event_feed.hpp"
 #include "net/shared/mutex.hpp"
 #include "net/shared/spare_links.hpp"
-#include "session/peer_gate.hpp"
+#include "session/dial/peer_gate.hpp"
 
 namespace backedpipe {
 

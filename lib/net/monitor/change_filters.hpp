@@ -1,5 +1,6 @@
-// How what the system says about the network becomes a report: what is a suspend, and how often a
-// burst of messages is worth one. Values, free of I/O; owned by a NetworkMonitor.
+// Filters between what the system says about the network and what is reported: what is a suspend,
+// and how often a burst of messages is worth a report. Values, free of I/O; owned by a
+// NetworkMonitor, on its thread.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,4 @@
-#include "net/monitor/network_change.hpp"
+#include "net/monitor/change_filters.hpp"
 
 #include <algorithm>
 

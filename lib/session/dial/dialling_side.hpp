@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "pipe/time.hpp"
-#include "session/reconnector.hpp"
+#include "session/dial/reconnector.hpp"
 
 namespace backedpipe {
 

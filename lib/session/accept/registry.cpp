@@ -1,4 +1,4 @@
-#include "session/registry.hpp"
+#include "session/accept/registry.hpp"
 
 #include "pipe/invariant.hpp"
 

@@ -31,7 +31,7 @@
 
 #include "pipe/time.hpp"
 #include "proto/session_id.hpp"
-#include "session/reconnector.hpp"
+#include "session/dial/reconnector.hpp"
 
 namespace backedpipe {
 
