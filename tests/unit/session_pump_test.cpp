@@ -424,6 +424,21 @@ TEST_F(Pump, AbandonedItResetsTheApplicationAndDoesNothingMore) {
   EXPECT_EQ(pool_->segments_in_use(), 0U);
 }
 
+TEST_F(Pump, ReadsNothingFromAnApplicationThatHadFinishedBeforeARestart) {
+  connect();
+  application_.socket.then = IoResult{.status = Status::closed, .drained = true};
+  pump_.pump(kStart);
+  const auto state = pump_.session().snapshot();
+  SessionPump restored(Session::Identity{}, *pool_, small_options(), 1, scratch_, kStart);
+  ASSERT_TRUE(restored.session().restore(state).has_value());
+  FakeApplication same;
+  ASSERT_TRUE(restored.connect_application(same, SessionPump::FirstWord::expected));
+  const auto wanted = restored.pump(kStart);
+  EXPECT_EQ(same.socket.read_calls, 0U);
+  EXPECT_FALSE(wanted.application_read);
+  EXPECT_FALSE(wanted.memory);
+}
+
 // --- with next to no memory
 
 class StarvedPump : public Pump {
