@@ -409,4 +409,14 @@ class PipePair {
   std::size_t carried_bytes_ = 0;
 };
 
+// Both directions have come to their end, once, with every byte.
+inline void expect_all_arrived(PipePair& pair, std::string_view at_server,
+                               std::string_view at_client) {
+  EXPECT_EQ(pair.server.received(), at_server);
+  EXPECT_EQ(pair.client.received(), at_client);
+  EXPECT_EQ(pair.client.ends(), 1);
+  EXPECT_EQ(pair.server.ends(), 1);
+  EXPECT_TRUE(pair.client->done() && pair.server->done());
+}
+
 }  // namespace backedpipe::test
