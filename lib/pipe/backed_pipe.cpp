@@ -335,7 +335,7 @@ void BackedPipe::fill_outbox(TimePoint now) {
 void BackedPipe::sent(std::uint64_t generation, std::size_t count) {
   if (state_ != PipeState::connected || generation != generation_) return;
   const Outbox::Progress progress = link_.outbox.taken(count);
-  if (progress.sequence > writer_.sent()) writer_.mark_sent(progress.sequence);
+  if (progress.sequence > writer_.sent()) writer_.mark_sent(*progress.sequence);
   if (progress.reset) link_.reset_sent = true;
 }
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -40,8 +41,8 @@ class Outbox {
 
   // What a call of taken() has achieved.
   struct Progress {
-    std::uint64_t sequence = 0;  // the link has the stream up to here; 0: no DATA or FIN was taken
-    bool reset = false;          // a RESET has been taken completely
+    std::optional<std::uint64_t> sequence;  // the link has the stream up to here, if any was taken
+    bool reset = false;                     // a RESET has been taken completely
   };
   // The link has taken the first `count` bytes.
   Progress taken(std::size_t count);

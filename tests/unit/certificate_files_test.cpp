@@ -86,7 +86,7 @@ TEST_F(CertificateFilesTest, WithoutWhatBelongsIntoThemAreRefused) {
   folder_.write_text("gw.key", "laptop:1234\n");
   EXPECT_EQ(errors(),
             "gw.ca: found no certificate, expected the certificates of the CAs to trust, in PEM\n"
-            "gw.pem: found no certificate, expected a certificate in PEM, and behind it those "
+            "gw.pem: found no certificate, expected a certificate in PEM, followed by those "
             "between it and a CA\n"
             "gw.key: found no private key, expected one in PEM");
 }

@@ -57,8 +57,8 @@ TEST_F(OutboxTest, OffersTheSameBytesAfterEachPartIsTaken) {
 }
 
 TEST_F(OutboxTest, TellsHowFarTheStreamIsWithTheLink) {
-  EXPECT_EQ(outbox_.taken(24).sequence, 0U) << "a PONG is not part of the stream";
-  EXPECT_EQ(outbox_.taken(24).sequence, 0U) << "nor is the head of a DATA frame";
+  EXPECT_EQ(outbox_.taken(24).sequence, std::nullopt) << "a PONG is not part of the stream";
+  EXPECT_EQ(outbox_.taken(24).sequence, std::nullopt) << "nor is the head of a DATA frame";
   EXPECT_EQ(outbox_.taken(1).sequence, 11U);
   EXPECT_EQ(outbox_.taken(49 + 24 + 2).sequence, 62U);
   EXPECT_EQ(outbox_.taken(68 + 23).sequence, 130U) << "the FIN is not out before its last byte is";

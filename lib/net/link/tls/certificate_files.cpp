@@ -118,7 +118,7 @@ Checked<Credentials, ConfigErrors> load_credentials(const CertificateFiles& file
                                       "the certificates of the CAs to trust, in PEM", errors);
   credentials.chain =
       load_certificates(files.certificate, "certificate file",
-                        "a certificate in PEM, and behind it those between it and a CA", errors);
+                        "a certificate in PEM, followed by those between it and a CA", errors);
   credentials.key = load_private_key(files.key, errors);
   if (!errors.empty()) return Loaded::failure(std::move(errors));
 
