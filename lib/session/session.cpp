@@ -13,7 +13,7 @@ using Kind = Session::Action::Kind;
 using Phase = Session::Phase;
 using ServerKnows = DiallingSide::ServerKnows;
 
-// A link that has lasted this long was useful, whatever it carried.
+// A link that lasted this long counts as useful, whatever it carried.
 constexpr Duration kLasting = std::chrono::seconds(1);
 
 // The arrows of the diagram in the header.
@@ -132,8 +132,8 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
   const auto taken = pipe_.receive(generation, bytes, now, placed);
   if (taken) {
     // Other bytes prove less. When the network is back, the peer's TCP may retransmit old bytes
-    // seconds before our TCP does. The PONG shows that both directions work. The next PING may be
-    // out already when it comes.
+    // seconds before ours does. The PONG shows that both directions work, even if it comes after
+    // the next PING was sent.
     const bool answered = !pipe_.ping_asked_at() || pipe_.ping_asked_at() != asked_at;
     if (answered || pipe_.reset_received()) trust_again();
     // Only data and acknowledgements are progress. Otherwise a server that closes each link after a
@@ -163,7 +163,7 @@ void Session::link_lost(const LinkError& error, TimePoint now) {
   if (over() || !pipe_.detach(error)) return;
   const bool lasted =
       *pipe_.last_received_at() > link_.attached_at && now >= link_.attached_at + kLasting;
-  // If the link was suspect, its candidate goes on, or the pause before the next one.
+  // A suspect link has a candidate, or a pause before the next one: either goes on.
   const bool wanted = link_.suspect;
   on_detached(now);
   if (dials()) {

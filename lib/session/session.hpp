@@ -1,6 +1,6 @@
-// Session: one application connection carried end to end, without its sockets. A BackedPipe, the
-// judgement of its links (Liveness), on the dialling side the decision when to dial, and the rules
-// of how a session ends. A SessionPump reports what happened and executes the actions.
+// Session: one application connection carried end to end, without its sockets: a BackedPipe, the
+// judgement of its links (Liveness), when to dial (on the dialling side), and the rules for the end
+// of a session. A SessionPump reports events and executes the actions.
 //
 //               WELCOME, or a HELLO that opens            both directions finished
 //                                                         and acknowledged
@@ -63,7 +63,7 @@ class Session {
       connect,            // dial a link of this generation (client)
       close_link,         // close the link of this generation
       stop_attempt,       // the attempt of this generation is no longer wanted
-      reset_application,  // after giving it what it takes at once
+      reset_application,  // after delivering what the application takes at once
       ended,              // the session is over: forget it
     };
     Kind kind;
@@ -91,13 +91,13 @@ class Session {
   void commit(std::size_t count) { pipe_.commit(count); }
   std::size_t write(ConstBytes bytes) { return pipe_.write(bytes); }
   void finish() { pipe_.finish(); }
-  // The bytes for the application; delivered() says that it has taken `count` of them.
+  // The bytes for the application; delivered() reports how many of them it has taken.
   std::size_t deliverable(std::span<ConstBytes> out) const { return pipe_.deliverable(out); }
   void delivered(std::size_t count, TimePoint now);
   // The end of the stream has been passed on to the application.
   void end_delivered(TimePoint now);
   // Ends the session with a reason that the peer is told: the application's reset, an operator's
-  // request, a target that cannot be reached. Resets the application, unless it was the one to ask.
+  // request, an unreachable target. Resets the application, unless the application reset it.
   void reset(Reason reason);
   // Nothing more will be read from or written to the application; its socket can be closed.
   bool application_done() const;
@@ -105,28 +105,27 @@ class Session {
   // --- links, on the dialling side
 
   void start(TimePoint now);
-  // Dials at once, and gives up the link for it even if that is healthy. Several calls make one
+  // Gives up the current link, even a healthy one, and dials at once. Several calls make one
   // attempt. False when this side does not dial or the session is over.
   bool reconnect(TimePoint now);
-  // Starts the next attempt at once, if the session waits for it.
+  // Starts the next attempt at once, if the session is waiting to make one.
   void try_now(TimePoint now);
   // The transport of this attempt is ready. Returns its HELLO, with the current offsets; nothing if
   // the attempt is not wanted any more. Before a candidate's HELLO the session gives up its current
   // link, unless that has answered by now or `tcp` reports progress.
   std::optional<Hello> begin_handshake(std::uint64_t generation, TimePoint now, TcpWitness* tcp);
-  // True: the attempt's link is the session's from now on. False: the attempt was given up
-  // meanwhile, or the session has ended.
+  // True: the link of this attempt is now the session's. False: the attempt was given up meanwhile,
+  // or the session has ended.
   bool welcomed(const Welcome& welcome, TimePoint now);
   void refused(std::uint64_t generation, Reason reason, TimePoint now);
   // The attempt failed. `rejected`: the peer did not accept our identity, or we did not accept the
   // peer's. That ends a session that no WELCOME has opened yet. Later it is one more failure,
   // because an attacker in the middle can forge it.
   void attempt_failed(std::uint64_t generation, bool rejected, TimePoint now);
-  // The attempt used the link of a session that had ended, and that link did not work: the next
-  // attempt follows at once.
+  // The attempt used a spare link that did not work: the next attempt follows at once.
   void attempt_void(std::uint64_t generation, TimePoint now);
   // The link is probably dead; for example, its local address is gone. It is suspect at once, until
-  // it answers. What `tcp` has heard until now does not count.
+  // it answers. Earlier progress that `tcp` reports does not count.
   void distrust(TimePoint now, TcpWitness* tcp);
   // Sends a PING now, to find out whether the link is alive.
   void ask(TimePoint now);
@@ -158,7 +157,7 @@ class Session {
   std::optional<TimePoint> deadline(TimePoint now) const;
   // Before a link is suspected, `tcp` is asked for progress; null when the system cannot say.
   void tick(TimePoint now, TcpWitness* tcp);
-  // The next thing to do, in order. An action about a link that is gone can be ignored.
+  // The next action, in order. An action about a link that is gone can be ignored.
   std::optional<Action> next_action();
   // The process ends and does not tell the peer: frees everything, without an action.
   void abandon();
@@ -170,17 +169,17 @@ class Session {
   const std::string& service() const { return identity_.service; }
   Phase phase() const { return phase_; }
   bool over() const { return phase_ == Phase::over; }
-  // Over, but the last bytes that were sent, which tell the peer, may not have arrived yet. False
-  // for a client that the server has told: nothing that the client sent matters any more.
+  // Over, but the last bytes sent, which tell the peer, may not have arrived yet. False for a
+  // client that the server has told: nothing that this client sent matters any more.
   bool end_on_its_way() const { return over() && !(dials() && pipe_.reset_received()); }
-  // Over, and its link can carry another session: both sides have agreed to that, and nothing of
-  // this one is under way.
+  // Over, and the link can carry another session: both sides have agreed to that, and nothing of
+  // this session is under way.
   bool link_reusable() const { return link_.reusable; }
-  // The link has owed an answer for too long. A client has a candidate beside it, or is about to.
+  // The link has owed an answer for too long. A client has a candidate, or is about to dial one.
   bool suspect() const { return link_.suspect; }
-  // It has a link, and no reason to doubt it.
+  // The session has a link, and no reason to doubt it.
   bool link_healthy() const { return pipe_.state() == PipeState::connected && !suspect(); }
-  // How many links it has had.
+  // How many links the session has had.
   std::uint64_t links() const { return links_; }
   // When the next attempt is due; nothing on the accepting side, or when none is wanted.
   std::optional<TimePoint> next_attempt() const;
@@ -202,7 +201,7 @@ class Session {
     TimePoint attached_at{};
     bool suspect = false;
     bool reuse_agreed = false;
-    bool reusable = false;  // by another session, once this one is over
+    bool reusable = false;  // another session may use the link after this one ends
   };
 
   bool dials() const { return dialling_.has_value(); }
@@ -233,10 +232,10 @@ class Session {
   std::optional<DiallingSide> dialling_;
   Phase phase_ = Phase::opening;
   CurrentLink link_;
-  std::vector<Action> actions_;  // few, and none most of the time: then it holds no memory
+  std::vector<Action> actions_;  // few, usually none, and then without memory
   std::optional<TimePoint> detached_since_;
   std::uint64_t links_ = 0;
-  bool application_reset_ = false;  // the application has been told, or has asked for it
+  bool application_reset_ = false;  // the application was told, or asked for the reset
 };
 
 }  // namespace backedpipe

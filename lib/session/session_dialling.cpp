@@ -54,7 +54,7 @@ std::optional<Hello> Session::begin_handshake(std::uint64_t generation, TimePoin
   if (pipe_.state() != PipeState::reconnecting || generation != pipe_.generation()) {
     return std::nullopt;
   }
-  // A session that is being given up must not be opened just to be reset.
+  // A session that is being given up must not be opened only to be reset.
   const bool open = dialling_->server_knows != ServerKnows::yes && !resetting();
   if (dialling_->server_knows == ServerKnows::no) dialling_->server_knows = ServerKnows::perhaps;
   dialling_->hello_at = now;
@@ -67,7 +67,7 @@ std::optional<Hello> Session::begin_handshake(std::uint64_t generation, TimePoin
 }
 
 bool Session::welcomed(const Welcome& welcome, TimePoint now) {
-  // An answer to an attempt that was given up: its link is closed already.
+  // An answer to an attempt that was given up: the link is closed already.
   if (over() || !dials() || pipe_.state() != PipeState::reconnecting ||
       welcome.generation != pipe_.generation()) {
     return false;
@@ -92,9 +92,9 @@ void Session::refused(std::uint64_t generation, Reason reason, TimePoint now) {
     dialling_->reconnector.failed(now);
     return;
   }
-  // The application has missed nothing in two cases: the server had everything, our end of stream
-  // included, and only its last acknowledgement was lost; or it has forgotten a session that was
-  // complete.
+  // The application has missed nothing in two cases: the server had received everything, including
+  // our end of stream, and only its last acknowledgement was lost; or the server has forgotten a
+  // session that was complete.
   const bool complete = reason == Reason::closed
                             ? pipe_.reader().done() && pipe_.writer().finished()
                             : reason == Reason::unknown_session && phase_ == Phase::lingering;
@@ -109,7 +109,7 @@ void Session::refused(std::uint64_t generation, Reason reason, TimePoint now) {
 
 // The server has ended the session with a reason that the application must be told.
 void Session::fail_application(Reason reason) {
-  // "Closed" while something is missing is not a clean end, but a fault of the server.
+  // "Closed" while data is missing is not a clean end, but a fault of the server.
   const Reason told = reason == Reason::closed ? Reason::protocol_error : reason;
   reset_application(told);
   end(told);
@@ -132,7 +132,7 @@ void Session::attempt_void(std::uint64_t generation, TimePoint now) {
   advance(now);
 }
 
-// No attempt is under way, and one would be of use.
+// No attempt is under way, and one would be useful.
 bool Session::wants_attempt() const {
   if (!dials()) return false;
   const PipeState state = pipe_.state();
@@ -148,7 +148,7 @@ std::optional<TimePoint> Session::next_attempt() const {
 
 void Session::distrust(TimePoint now, TcpWitness* tcp) {
   if (over() || pipe_.state() != PipeState::connected) return;
-  // What TCP has heard until now proves nothing about the link from now on.
+  // What TCP has reported until now proves nothing about the link from now on.
   if (tcp != nullptr) tcp->tcp_answer(now);
   pipe_.ping(now);
   become_suspect(now);
@@ -179,7 +179,7 @@ void Session::become_suspect(TimePoint now) {
   if (dials()) dialling_->reconnector.want_now(now);
 }
 
-// The link has answered: the suspicion was wrong, and has cost nothing but a dial.
+// The link has answered: the suspicion was wrong, and cost only a dial.
 void Session::trust_again() {
   if (!std::exchange(link_.suspect, false) || !dials()) return;
   dialling_->reconnector.stop();

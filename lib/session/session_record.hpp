@@ -1,5 +1,5 @@
-// SessionRecord: the state of a Session that outlives its process, as plain values, and its encoding
-// as bytes. The bytes of its streams are given beside it: see PipeRecord.
+// SessionRecord: the state of a Session that outlives its process, as plain values, and its
+// encoding as bytes. The bytes of the streams are passed separately: see PipeRecord.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace backedpipe {
 
-// Who dials, and who has the last word when a session ends.
+// Which side dials, and which side has the last word when a session ends.
 enum class Role : std::uint8_t { client, server };
 
 struct SessionRecord {
@@ -31,10 +31,10 @@ std::vector<std::byte> encode(const SessionRecord& record, const HeldBytes& held
 
 struct DecodedSession {
   SessionRecord record;
-  ConstBytes outbound;  // inside the bytes that were decoded
+  ConstBytes outbound;  // points into the decoded bytes
   ConstBytes inbound;
 };
-// Error: protocol_error for anything that encode() does not write.
+// Error: protocol_error for bytes that encode() cannot have written.
 Result<DecodedSession> decode_session_record(ConstBytes bytes);
 
 }  // namespace backedpipe

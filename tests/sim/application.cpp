@@ -17,14 +17,14 @@ Application::Application(Side side, const Script& script, Random& random, const 
       next_write_(clock + script.starts_after),
       next_read_(clock + script.starts_after) {}
 
-// Neighbouring offsets never carry the same byte, so that a stream that is off by one shows at its
-// first byte.
+// Neighbouring offsets never carry the same byte, so that a stream off by one shows at its first
+// wrong byte.
 std::byte Application::byte_at(std::uint64_t offset) const {
   const std::uint64_t salt = side_ == Side::client ? 0 : 1'000'003;
   return static_cast<std::byte>(((offset + salt) * 0x9e3779b97f4a7c15ULL) >> 56);
 }
 
-// --- what it does by itself
+// --- what it does on its own
 
 void Application::act(bool attached) {
   if (gone()) return;
@@ -139,7 +139,7 @@ IoResult Application::give(std::span<const MutableBytes> pieces, std::size_t mos
 
 IoResult Application::write(std::span<const ConstBytes> pieces) {
   check_open();
-  // Only what is about to be reset is tried whether it is ready or not.
+  // Only a connection that is about to be reset may be tried without being ready.
   last_try_ = !readiness_.write;
   require(total_bytes(pieces) > 0, "writes something", describe());
   if (has_reset_) {

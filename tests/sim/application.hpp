@@ -1,7 +1,7 @@
-// Application: a scripted program whose connection one of the daemons carries, and that connection's
-// end in the daemon. Writes numbered bytes at its own pace, reads at its own pace, stops reading for
-// a while, finishes early or late, resets; and knows what its counterpart has written, so that it
-// notices at once when a byte is wrong.
+// Application: a scripted program whose connection one of the daemons carries, and that
+// connection's end in the daemon. Writes numbered bytes and reads at its own pace, pauses reading,
+// finishes early or late, resets. It knows what its counterpart has written, so that it notices a
+// wrong byte at once.
 #pragma once
 
 #include <cstddef>
@@ -23,32 +23,32 @@ struct Script {
   std::size_t most_per_read = 1000;
   Duration read_gap{};
   Duration starts_after{};
-  // Says nothing more until the counterpart has finished.
+  // Does not finish before the counterpart has finished.
   bool finishes_last = false;
   Duration finish_delay{};
   Duration stalls_at{};
   Duration stalls_for{};
   std::optional<Duration> resets_at;
-  bool resets_when_detached = false;  // not before the link is gone
+  bool resets_when_detached = false;  // resets only after the link is gone
 };
 
 class Application final : public ApplicationEnd {
  public:
-  // `clock`: the world's, which it looks at.
+  // `clock` is the world's clock.
   Application(Side side, const Script& script, Random& random, const TimePoint& clock);
 
-  // Whose bytes it reads.
+  // The counterpart whose bytes it reads.
   void meet(const Application* counterpart) { counterpart_ = counterpart; }
 
-  // Does what it does without being read from or written to. `attached`: its session has a link.
+  // Does what is due apart from reads and writes. `attached`: its session has a link.
   void act(bool attached);
   std::optional<TimePoint> next_event() const;
-  // Its connection vanished together with the daemon.
+  // Its connection vanished with the daemon.
   void lose() { told_ = true; }
-  // Faults are over: no more dawdling.
+  // Faults are over: no more delays.
   void hurry();
 
-  // --- what a poll of its connection says
+  // --- what a poll of its connection shows
 
   bool readable() const;
   bool writable() const;
@@ -56,7 +56,7 @@ class Application final : public ApplicationEnd {
   bool broken() const { return pending_error_ || (has_ended() && end_seen_); }
   Readiness& readiness() { return readiness_; }
 
-  // --- its connection's end
+  // --- the daemon's end of its connection
 
   IoResult read(std::span<const MutableBytes> pieces) override;
   IoResult write(std::span<const ConstBytes> pieces) override;
@@ -71,14 +71,14 @@ class Application final : public ApplicationEnd {
   bool finished() const { return finished_; }
   std::uint64_t taken() const { return taken_; }
   bool end_seen() const { return end_seen_; }
-  // What may be acknowledged: the end counts as one.
+  // How much may be acknowledged: the end of the stream counts as one.
   std::uint64_t taken_sequence() const { return taken_ + (end_seen_ ? 1 : 0); }
   const Application* counterpart() const { return counterpart_; }
   bool gone() const { return has_reset_ || told_; }
   std::string describe() const;
   bool was_told() const { return told_; }
   bool has_reset() const { return has_reset_; }
-  // It got all that was meant for it.
+  // It received everything that was meant for it.
   bool complete() const {
     return end_seen_ && counterpart_ != nullptr && counterpart_->finished_ &&
            taken_ == counterpart_->written_;
@@ -87,7 +87,7 @@ class Application final : public ApplicationEnd {
  private:
   IoResult give(std::span<const MutableBytes> pieces, std::size_t most);
   void check_open() const;
-  // It has ended its direction, though nobody may have read that yet.
+  // It has ended its direction; the end may not have been read yet.
   bool has_ended() const { return finish_at_ && now_ >= *finish_at_; }
   bool stalls() const;
   std::byte byte_at(std::uint64_t offset) const;
@@ -109,7 +109,7 @@ class Application final : public ApplicationEnd {
   bool has_reset_ = false;
   std::size_t last_words_ = 0;  // on the connection when it was reset, and not yet read
   std::optional<boost::system::error_code> pending_error_;
-  bool last_try_ = false;  // of giving it bytes, before it is reset
+  bool last_try_ = false;  // the last write before it is reset
   bool told_ = false;
   bool closed_ = false;
 };

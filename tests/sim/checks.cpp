@@ -48,7 +48,7 @@ void check_memory(const Session& session, const PipeOptions& options, std::size_
 
 void WireTap::begin(const Position& peer) {
   next_ = peer.received;
-  // The peer may have sent a WINDOW behind the WELCOME that is only now being read.
+  // The WINDOW that the peer sent after the WELCOME may be read only now.
   limit_ = std::max(limit_, peer.window_limit);
 }
 

@@ -1,5 +1,5 @@
-// What must hold in every simulated world, after every step. A broken rule is thrown as a
-// Violation, which names it.
+// What must hold in every simulated world after every step. A broken rule throws a Violation, which
+// names it.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ void check_offsets(const Session& session);
 void check_memory(const Session& session, const PipeOptions& options, std::size_t segment_bytes);
 
 // Checks what one side puts on one link. Its DATA begins at the offset that the peer has stated,
-// has no gap and no repetition, and stays within the window that the peer has stated. It
-// acknowledges nothing that the application has not taken.
+// has no gap and no repetition, and stays within the peer's window. It acknowledges only what its
+// application has taken.
 class WireTap {
  public:
   // `peer` is the position that the peer stated in the handshake.

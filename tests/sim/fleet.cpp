@@ -98,7 +98,7 @@ void Fleet::make_plan() {
          [this] { kick(); });
     }
   }
-  // Long enough for a link that broke with nobody being told.
+  // Long enough to detect a link that broke without either side being told.
   ends_at_ = std::max(when, start_ + seconds(60)) + seconds(40);
 }
 
@@ -148,8 +148,8 @@ void Fleet::begin(const Period& began) {
 void Fleet::end(const Period& ended) {
   say("the network is back");
   if (ended.kick) kick();
-  // Who waits at the gate needs a try and its turn: at the pace of one try, or of the backoff if
-  // nobody tells, and a slot may be taken by a HELLO that nobody answers.
+  // A session waiting at the gate needs a try and its turn: at the pace of one try, or of the
+  // backoff without a kick; and a slot may be held by a HELLO that gets no answer.
   const bool patient = down_ && now_ - down_since_ >= minutes(4);
   const Duration pause = ended.kick ? Duration(milliseconds(500)) : seconds(patient ? 10 : 2);
   const Duration turn = 8 * latency_;

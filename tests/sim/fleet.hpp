@@ -1,7 +1,7 @@
-// Fleet: the sessions of one client with one peer, from two to three hundred, in the same weather:
-// the peer is reachable, or its network is gone, its port closed, or everything silent. The gate,
-// the race of the peer's addresses, and the sessions of both sides are the real ones; the network
-// is a list of periods on a virtual clock. One seed decides everything.
+// Fleet: 2 to 300 sessions of one client with one peer, on the same network: the peer is reachable,
+// or its network is gone, its port closed, or everything silent. The gate, the race of the peer's
+// addresses, and the sessions of both sides are the real ones; the network is a list of periods on
+// a virtual clock. One seed decides everything.
 //
 // In parts: fleet.cpp (the plan and time), fleet_sessions.cpp, fleet_dials.cpp, fleet_rules.cpp.
 #pragma once
@@ -26,7 +26,7 @@ namespace backedpipe::sim {
 
 class Fleet {
  public:
-  // `trace`: where to tell what happens; may be null.
+  // `trace`: where to report events; may be null.
   Fleet(std::uint64_t seed, std::ostream* trace);
   Fleet(const Fleet&) = delete;
   ~Fleet();
@@ -41,14 +41,14 @@ class Fleet {
     fine,
     gone,     // links break, dials fail at once
     refused,  // links break, dials are refused
-    silent,   // nothing arrives; what is on its way is late
+    silent,   // nothing arrives; bytes on their way are late
   };
   static const char* name(Weather weather);
   struct Period {
     TimePoint from;
     TimePoint to;
     Weather weather = Weather::fine;
-    bool kick = false;  // the system tells of its end
+    bool kick = false;  // the system reports its end
   };
 
   struct Dial;
@@ -59,7 +59,7 @@ class Fleet {
     std::uint64_t generation = 0;
     std::size_t endpoint = 0;
     bool open[2] = {true, true};
-    bool mute = false;  // broken, and nobody will be told
+    bool mute = false;  // broken, and neither side will be told
     TimePoint last_arrival[2] = {};
     // The client's, until it has been welcomed or has given up.
     std::unique_ptr<ClientHandshake> handshake;
@@ -78,14 +78,14 @@ class Fleet {
     bool over = false;
   };
 
-  // One session: the client's end, the server's, and the client's way to its next link.
+  // One session: the client's end, the server's end, and the client's attempt at its next link.
   struct Member {
     SessionId id;
     std::unique_ptr<SessionPump> pump[2];
     std::unique_ptr<FleetLink> link[2];
     std::optional<TimePoint> wakes_at[2];
     std::optional<Reason> tombstone;
-    std::optional<std::uint64_t> wanted;  // the generation that a link is wanted for
+    std::optional<std::uint64_t> wanted;  // the generation of the wanted link
     DialPointer dial;
     TimePoint own_failure_at{};  // the latest
     bool leaves = false;         // its application has reset the connection
@@ -166,7 +166,7 @@ class Fleet {
 
   Duration latency_{};
   std::optional<std::size_t> last_good_;
-  std::vector<Weather> endpoints_;  // what is always wrong with each
+  std::vector<Weather> endpoints_;  // the permanent weather of each
   std::vector<Period> periods_;
   unsigned overloaded_percent_ = 0;
   SessionOptions options_;
@@ -180,8 +180,8 @@ class Fleet {
   std::size_t unanswered_ = 0;
   bool down_ = false;
   TimePoint down_since_{};
-  std::uint64_t probes_ = 0;          // since it is down
-  std::uint64_t probes_excused_ = 0;  // may have been begun out of turn
+  std::uint64_t probes_ = 0;          // since the peer went down
+  std::uint64_t probes_excused_ = 0;  // those that may have begun out of turn
 };
 
 }  // namespace backedpipe::sim

@@ -1,4 +1,4 @@
-// Fleet: the gate, and the dials that it lets through.
+// Fleet: the gate, and the dials that it permits.
 #include <algorithm>
 #include <utility>
 
@@ -52,7 +52,7 @@ void Fleet::step(const DialPointer& dial) {
   while (const auto racer = dial->race.next(now_))
     start(dial, *racer);
   if (dial->race.lost(now_)) {
-    // Not from within the gate's own loop.
+    // Later, because this runs within the gate's own loop.
     return after(Duration{}, [this, dial] { failed(dial, "every address failed"); });
   }
   if (dial->race.struggles(now_)) {
@@ -116,7 +116,7 @@ void Fleet::won(const DialPointer& dial, std::size_t endpoint) {
   after(latency_, [this, dial, hello = *hello, wire] {
     if (weather(wire->endpoint, now_) == Weather::fine) hear_hello(dial, hello, wire);
   });
-  // Four times what the handshake has taken, as LinkDialer does.
+  // Four times what the handshake took, as in LinkDialer.
   after(std::max<Duration>(16 * latency_, seconds(1)),
         [this, dial] { failed(dial, "no answer to HELLO"); });
 }
@@ -163,7 +163,7 @@ void Fleet::hear_hello(const DialPointer& dial, const Hello& hello, const WirePo
       if (weather(wire->endpoint, now_) == Weather::fine) refused(dial, message);
     });
   };
-  // Nobody is turned away for long: later the rules ask that all are back.
+  // Refusals stop with the last period: after it the rules require that all sessions are back.
   const bool busy = now_ < periods_.back().to && random_.chance(overloaded_percent_);
   if (busy) return reply(Refused{Reason::overloaded, {}});
   if (member.tombstone) return reply(Refused{*member.tombstone, {}});

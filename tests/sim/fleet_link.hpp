@@ -1,5 +1,5 @@
-// FleetLink: one side of a fleet's TCP connection, as a SessionPump sees it. It takes everything,
-// and gives what has arrived.
+// FleetLink: one side of a fleet's TCP connection, as a SessionPump sees it. A write takes
+// everything; a read returns what has arrived.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@ class Fleet::FleetLink final : public LinkEnd {
 
   const WirePointer& wire() const { return wire_; }
   void arrived(ConstBytes bytes) { inbox_.insert(inbox_.end(), bytes.begin(), bytes.end()); }
-  // The connection is lost: the next read says so.
+  // The connection is lost: the next read reports it.
   void lose() { lost_ = true; }
 
   IoResult read(std::span<const MutableBytes> pieces) override {

@@ -12,14 +12,15 @@ void Fleet::check_gate() {
   require(dialling_ <= PeerGate::kMostDials, "at most 64 dials", std::to_string(dialling_));
   if (gate_.state() != PeerGate::State::down) return;
   require(unanswered_ <= 1, "one probe while the peer is down", std::to_string(unanswered_));
-  // The steps of the backoff at first, then one a second at most, and who was hurried.
+  // First the steps of the backoff, then at most one a second, plus the probes of hurried sessions.
   const auto whole = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::seconds>(now_ - down_since_).count());
   require(probes_ <= 8 + whole + 1 + probes_excused_, "probes keep their pace",
           std::to_string(probes_) + " in " + std::to_string(whole) + " s");
 }
 
-// `also_own_failures`: sessions whose own attempts have failed have their own backoff.
+// `also_own_failures`: also checks sessions whose own attempts failed, which have their own
+// backoff.
 void Fleet::check_attached(TimePoint healed_at, bool also_own_failures) {
   for (std::size_t i = 0; i < members_.size(); ++i) {
     const Member& member = members_[i];

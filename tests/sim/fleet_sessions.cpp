@@ -1,4 +1,4 @@
-// Fleet: its sessions, what runs their pumps, and the connections they have.
+// Fleet: its sessions, the loop that runs their pumps, and their connections.
 #include <algorithm>
 #include <utility>
 
@@ -120,7 +120,7 @@ void Fleet::carry(std::size_t number, Side side, const WirePointer& wire,
   if (wire->mute) return;
   TimePoint arrival = now_ + latency_;
   if (const Period* bad = period(now_); bad != nullptr && bad->weather == Weather::silent) {
-    // TCP tries again at ever longer intervals.
+    // TCP retransmits at ever longer intervals.
     arrival = bad->to + random_.between(Duration{}, (bad->to - now_) / 2);
   }
   arrival = std::max(arrival, wire->last_arrival[index(side)]);
@@ -173,7 +173,7 @@ void Fleet::lose(std::size_t number, Side side, const WirePointer& wire) {
   touch(number);
 }
 
-// Each side learns of it soon, or never.
+// Each side learns of the break soon, or never.
 void Fleet::break_wire(std::size_t number) {
   for (const Side side : {Side::client, Side::server}) {
     const WirePointer wire = wire_of(members_[number], side);

@@ -1,6 +1,6 @@
-// Seeds that once failed, with the cause. They run first, so that what was mended stays mended. A
-// change to the plan or the world gives old seeds new meanings: after it, plant the cause again and
-// look for a seed that finds it.
+// Seeds that once failed, with the cause. They run first, so that a repaired fault stays repaired.
+// A change to the plan or the world gives old seeds a new meaning: after such a change, plant the
+// cause again and look for a seed that finds it.
 #pragma once
 
 #include <cstdint>

@@ -44,7 +44,7 @@ std::size_t Link::write(Side side, ConstBytes bytes, TimePoint now) {
 
   channel.bytes.insert(channel.bytes.end(), bytes.begin(),
                        bytes.begin() + static_cast<std::ptrdiff_t>(count));
-  // In one piece or in two, wherever the path happens to cut it.
+  // In one piece or in two, cut anywhere.
   const std::size_t end = channel.bytes.size();
   const std::size_t middle = end - random_.between(0, count - 1);
   for (const std::size_t piece : {middle, end}) {
@@ -111,7 +111,7 @@ void Link::close(Side by, TimePoint now) {
   Channel& out = from(by);
   if (cut_ || out.over_at) return;
   advance(out, now);
-  // With a FIN behind the data, or with a RST that may overtake it.
+  // With a FIN after the data, or with a RST that may overtake the data.
   if (random_.chance(30)) {
     out.lost_from = random_.between(out.arrived, out.bytes.size());
     out.drops_unread = random_.chance(50);
@@ -152,7 +152,7 @@ void Link::freeze(Side side, TimePoint now, TimePoint until) {
 std::optional<TimePoint> Link::next_event(TimePoint now) {
   std::optional<TimePoint> next;
   for (Channel& channel : channels_) {
-    // Nobody may be left to read it.
+    // Advanced here, because the reader may be gone.
     advance(channel, now);
     if (channel.next_arrival < channel.arrivals.size() && channel.arrived < channel.lost_from) {
       next = earlier(next, channel.arrivals[channel.next_arrival].at);

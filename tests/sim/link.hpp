@@ -1,7 +1,6 @@
-// Link: one TCP connection between the two daemons, as their sockets show it, and everything that
-// can go wrong with it. Two byte queues with latency, rate and a limited buffer; what is written
-// may be taken in part or not at all for a while. Holds all bytes ever written to it: worlds are
-// small.
+// Link: one TCP connection between the two daemons, as their sockets show it, with all its faults.
+// Two byte queues with latency, rate and a limited buffer; for a while, a write may take only a
+// part or nothing. Keeps all bytes ever written to it, because worlds are small.
 #pragma once
 
 #include <array>
@@ -33,7 +32,7 @@ struct LinkOptions {
   unsigned blocked_percent = 0;  // how often a write is followed by a pause
 };
 
-// When each side learns that a link is gone; nothing: never by itself.
+// When each side learns that a link is gone; nothing: never on its own.
 struct Notice {
   std::optional<TimePoint> client;
   std::optional<TimePoint> server;
@@ -47,35 +46,35 @@ class Link {
 
   // Returns how many bytes were taken; 0 when it would block.
   std::size_t write(Side from, ConstBytes bytes, TimePoint now);
-  // It would not block.
+  // A write would not block.
   bool writable(Side from, TimePoint now) const;
-  // What has arrived and was not taken yet.
+  // Bytes that have arrived and were not taken yet.
   ConstBytes readable(Side at, TimePoint now);
   void take(Side at, std::size_t count);
-  // The end or an error has reached this side; everything readable has been read, or is lost.
+  // The end or an error has reached this side, and everything readable has been read or is lost.
   bool over(Side at, TimePoint now);
   void close(Side by, TimePoint now);
-  // Everything that was ever written has been read, on both sides.
+  // Everything ever written has been read, on both sides.
   bool empty() const;
-  // What TCP itself has heard since this was called before: see TcpWitness.
+  // What TCP itself has heard since the previous call: see TcpWitness.
   std::optional<TcpAnswer> tcp_answer(Side at, TimePoint now);
 
   // --- faults
 
-  // Nothing that is still on its way arrives.
+  // Bytes still on their way never arrive.
   void cut(const Notice& notice, TimePoint now);
-  // The same as soon as `from` has written `count` more bytes; these still arrive. The delays of
-  // the notice count from then on.
+  // As cut(), once `from` has written `count` more bytes; these still arrive. The delays of the
+  // notice count from then on.
   struct CutAfter {
     std::size_t count = 0;
     std::optional<Duration> client_notices_after;
     std::optional<Duration> server_notices_after;
   };
   void cut_after(Side from, const CutAfter& cut);
-  // What `from` sends arrives at `until` at the earliest.
+  // Bytes that `from` sends arrive no earlier than `until`.
   void freeze(Side from, TimePoint now, TimePoint until);
 
-  // When something happens here next.
+  // The time of the next event on this link.
   std::optional<TimePoint> next_event(TimePoint now);
 
  private:
@@ -95,7 +94,7 @@ class Link {
     TimePoint last_at{};
     TimePoint frozen_until{};
     std::optional<TimePoint> blocked_until;
-    std::optional<TimePoint> over_at;  // the reader's end learns that there is no more
+    std::optional<TimePoint> over_at;  // the reader learns that no more bytes come
     bool drops_unread = false;
     std::optional<std::size_t> cut_at;
     CutAfter cut;

@@ -9,7 +9,7 @@ namespace {
 
 using Status = IoResult::Status;
 
-// How much of what could not be written is compared with what is offered next.
+// How much of an incomplete write is compared with the next offer.
 constexpr std::size_t kComparedBytes = 64;
 
 std::size_t index(Side side) {
@@ -96,7 +96,7 @@ IoResult SimLink::read(std::span<const MutableBytes> pieces) {
     wire_->link.take(side_, count);
   }
   read_ = true;
-  // What it holds itself is reported by nobody; what the connection holds will be.
+  // A poll reports bytes left in the connection, but not bytes held in the record.
   drained_ = record_.empty() && random_.chance(has_bytes() ? 30 : 70);
   if (drained_) readiness_.read = false;
   return {.bytes = count, .drained = drained_};
@@ -130,7 +130,7 @@ IoResult SimLink::write(std::span<const ConstBytes> pieces) {
   return result;
 }
 
-// What could not be written before comes first.
+// The bytes that an earlier write did not take must be offered first.
 void SimLink::check_offered(std::span<const ConstBytes> pieces) {
   std::size_t compared = 0;
   for (const ConstBytes piece : pieces) {

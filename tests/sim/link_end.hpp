@@ -1,9 +1,8 @@
-// SimLink: one side of a simulated TCP connection, as a SessionPump sees it. Reads and writes are cut
-// to pieces of any size; with `records`, it takes from the connection before it is asked, as TLS
-// does, so that nothing reports what it holds.
+// SimLink: one side of a simulated TCP connection, as a SessionPump sees it. Reads and writes are
+// cut into pieces of any size. With `records` it reads from the connection ahead of demand, as TLS
+// does, and no poll reports the bytes that it holds.
 //
-// Wire: the connection itself and what is known about the handshake that it carried. Both sides'
-// ends share it.
+// Wire: the connection itself and what is known of its handshake. The ends of both sides share it.
 #pragma once
 
 #include <array>
@@ -36,7 +35,7 @@ struct Wire {
 
 class SimLink final : public LinkEnd {
  public:
-  // Whose link it is; both outlive it.
+  // The owner of the link; both references outlive it.
   struct Owner {
     const Session& session;
     const Application& application;
@@ -45,22 +44,22 @@ class SimLink final : public LinkEnd {
   SimLink(std::shared_ptr<Wire> wire, Side side, const Owner& owner, Random& random,
           const TimePoint& clock);
 
-  // The accepting side: the answer to this HELLO comes before any frame.
+  // Accepting side: the answer to this HELLO comes before any frame.
   void expect_welcome(const Hello& hello) { preface_.emplace(hello); }
-  // What to say in the first attempts to read.
+  // What drained() returns before the first read.
   void set_drained(bool drained);
 
   Wire& wire() { return *wire_; }
   const std::shared_ptr<Wire>& wire_pointer() const { return wire_; }
 
-  // --- what a poll says
+  // --- what a poll shows
 
   bool readable();
   bool writable();
   Readiness& readiness() { return readiness_; }
-  // Bytes, not only an end.
+  // Bytes are readable, not only an end.
   bool has_bytes();
-  // Nothing is held that the connection does not show.
+  // Holds no bytes that the connection does not show.
   bool at_rest() const { return record_.empty(); }
   bool has_been_read() const { return read_; }
   bool failed() const { return failed_; }
@@ -85,7 +84,7 @@ class SimLink final : public LinkEnd {
   const TimePoint& now_;
   bool records_;
   std::vector<std::byte> record_;   // taken from the connection, and not yet read
-  std::vector<std::byte> offered_;  // and could not be written
+  std::vector<std::byte> offered_;  // offered, and could not be written
   std::optional<ClientHandshake> preface_;
   Readiness readiness_;
   bool drained_ = false;

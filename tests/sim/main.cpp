@@ -32,7 +32,7 @@ struct Options {
   unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
 };
 
-// What a worker lets the others see; in shared memory, written by its worker only.
+// What each worker process shows the others; in shared memory, written only by that worker.
 struct Progress {
   volatile std::uint64_t current;
   volatile std::uint64_t done;
@@ -122,7 +122,7 @@ std::uint64_t seed_of(const Options& options, std::uint64_t number) {
   return number < known ? sim::kKnownSeeds[number].seed : options.first + (number - known);
 }
 
-// Runs every jobs-th world.
+// Runs every jobs-th world, starting with the job's own number.
 void work(const Options& options, unsigned job, std::uint64_t count, Progress& progress) {
   for (std::uint64_t number = job; number < count; number += options.jobs) {
     progress.current = seed_of(options, number);
@@ -155,7 +155,7 @@ int run_all(const Options& options) {
     return 1;
   }
   auto* progress = static_cast<Progress*>(shared);
-  // The read end tells when the last worker is gone; nothing is ever written.
+  // The read end reports end of file when the last worker is gone; nothing is ever written.
   int alive[2];
   if (pipe(alive) != 0) {
     std::perror("pipe");

@@ -15,7 +15,7 @@ constexpr unsigned kFaultKinds = static_cast<unsigned>(Fault::Kind::restart_serv
 
 Script make_script(Random& random, std::size_t window_bytes) {
   Script script;
-  // Small windows make many round trips: the world must stay cheap.
+  // Small windows need many round trips: limits the bytes so that the world stays cheap.
   const std::size_t most = std::min<std::size_t>(window_bytes * 120, 60'000);
   script.total_bytes = random.chance(10) ? 0 : random.between(1, random.scale(1 + most / 16, most));
   script.most_per_write = random.scale(1 + script.total_bytes / 64, 4096);
@@ -46,7 +46,7 @@ PipeOptions make_pipe(Random& random) {
 
 std::size_t make_arena(Random& random, const PipeOptions& pipe, std::size_t segment_bytes,
                        bool scarce) {
-  // Enough for a second session, which a forgetful server may have beside the first.
+  // Enough for a second session: a server that forgot the first may have both.
   const std::size_t plenty =
       (pipe.replay_buffer_bytes + pipe.max_window_bytes) / segment_bytes * 4 + 16;
   return segment_bytes * (scarce ? random.between(4, plenty / 4) : plenty);
@@ -65,7 +65,7 @@ Fault make_fault(Random& random, Duration until) {
                      ? (random.chance(50) ? Fault::Kind::cut : Fault::Kind::cut_after_bytes)
                      : static_cast<Fault::Kind>(random.between(0, kFaultKinds - 1));
   } while (fault.kind == Fault::Kind::restart_server_forgetful && random.chance(70));
-  // Many faults early, while there is still something to disturb.
+  // Half of the faults come early, while bytes are still under way.
   fault.at = random.chance(50) ? random.between(Duration(0), std::min<Duration>(until, seconds(2)))
                                : random.between(Duration(0), until);
   fault.lasts = random.chance(60) ? random.between(milliseconds(1), seconds(4))
@@ -106,8 +106,7 @@ Plan make_plan(Random& random) {
   plan.link.latency =
       random.chance(20) ? Duration(0) : random.between(microseconds(10), milliseconds(150));
   plan.link.bytes_per_second = random.between(2'000, random.scale(4'000, 10'000'000));
-  // A buffer that holds less than the path does would be a rate of its own, too low for a
-  // handshake.
+  // A buffer smaller than the path's capacity would limit the rate, too low for a handshake.
   plan.link.buffer_bytes =
       random.between(plan.link.latency < milliseconds(1) ? 1 : 512, random.scale(512, 8192));
   plan.link.blocked_percent = random.chance(50) ? 0 : static_cast<unsigned>(random.between(1, 40));
@@ -115,7 +114,7 @@ Plan make_plan(Random& random) {
   plan.segment_bytes = std::size_t{16} << random.between(0, 4);
   plan.client.pipe = make_pipe(random);
   plan.server.pipe = make_pipe(random);
-  // Now and then there is less memory than the settings promise.
+  // Sometimes there is less memory than the settings promise.
   const bool scarce = random.chance(20);
   plan.client_arena_bytes = make_arena(random, plan.client.pipe, plan.segment_bytes, scarce);
   plan.server_arena_bytes = make_arena(random, plan.server.pipe, plan.segment_bytes, scarce);
@@ -126,7 +125,7 @@ Plan make_plan(Random& random) {
   plan.registry.tombstone_time =
       random.chance(15) ? random.between(milliseconds(10), seconds(20)) : minutes(2);
 
-  // A window decides how much is under way, the peer's as well as the own replay buffer.
+  // The bytes under way are limited by the own replay buffer and by the peer's window.
   const auto under_way = [](const PipeOptions& from, const PipeOptions& to) {
     return std::min(from.replay_buffer_bytes, to.initial_window_bytes);
   };
@@ -147,7 +146,7 @@ Plan make_plan(Random& random) {
   const std::uint64_t count = random.between(random.chance(80) ? 1 : 0, random.scale(3, 24));
   for (std::uint64_t i = 0; i < count; ++i) {
     plan.faults.push_back(make_fault(random, plan.healed_at));
-    // What two sessions would need is not there.
+    // Scarce memory does not suffice for the two sessions of a forgetful restart.
     if (scarce && plan.faults.back().kind == Fault::Kind::restart_server_forgetful) {
       plan.faults.back().kind = Fault::Kind::restart_server;
     }

@@ -1,5 +1,5 @@
-// Plan: all that a seed decides before a world begins: sizes, pace, and which faults come when.
-// Made once, so that a trace can print it.
+// Plan: everything that a seed decides before a world begins: sizes, pace, and when each fault
+// comes. Made once, so that a trace can print it.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +22,9 @@ struct Fault {
     refuse_dials,             // for a while
     hang_dials,               // for a while
     forced_reconnect,         // one to three times in a row
-    distrust,                 // the client has reason to believe that its link is dead
+    distrust,                 // the client is told that its link is probably dead
     late_hello,               // the next link delivers its HELLO late
-    lose_welcome,             // the next link breaks behind its HELLO
+    lose_welcome,             // the next link breaks after its HELLO
     sleep,                    // one of the daemons does not run for a while
     refuse_for_now,           // the server refuses transiently for a while
     restart_client,           // with its snapshot

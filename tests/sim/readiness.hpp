@@ -1,5 +1,5 @@
-// Readiness: what a SessionPump may believe about an end. It has been told that the end is ready, or
-// has not been told otherwise since: only then it may try.
+// Readiness: what a SessionPump may believe about an end. It may try the end only if it was told
+// that the end is ready and has not learned otherwise since.
 #pragma once
 
 #include "checks.hpp"

@@ -1,8 +1,8 @@
-// World: a client and a server daemon without their operating system, their applications and the
+// World: a client and a server daemon without an operating system, their applications, and the
 // network between them, on a virtual clock that jumps to the next event. Each daemon's end of a
-// session is a SessionPump; the world does for it what a SessionDriver does: it waits for what the
-// pump wants, reports only that, and executes actions. It dials and accepts as the network layer
-// does. One seed decides everything.
+// session is a SessionPump, and the world does for it what a SessionDriver does: it waits for what
+// the pump asks for, reports only that, and executes actions. It dials and accepts as the network
+// layer does. One seed decides everything.
 //
 // In parts: world.cpp (time), world_ends.cpp (what runs a pump), world_dialling.cpp,
 // world_accepting.cpp, world_faults.cpp, world_rules.cpp.
@@ -30,11 +30,11 @@ namespace backedpipe::sim {
 
 class World {
  public:
-  // `trace`: where to tell what happens; may be null.
+  // `trace`: where to report events; may be null.
   World(std::uint64_t seed, std::ostream* trace);
   ~World();
 
-  // Until everything has come to its end. Throws Violation.
+  // Runs until every session has ended. Throws Violation.
   void run();
 
   // What a run has covered.
@@ -42,10 +42,10 @@ class World {
     std::uint64_t steps = 0;
     std::uint64_t links = 0;
     std::uint64_t takeovers = 0;           // by a candidate
-    std::uint64_t candidates_dropped = 0;  // because the link was alive after all
+    std::uint64_t candidates_dropped = 0;  // the link was alive after all
     std::uint64_t bytes = 0;               // delivered, both ways
     bool clean = false;
-    bool reusable = false;  // and its link was good for another session
+    bool reusable = false;  // the link could carry another session
   };
   Tally tally() const;
 
@@ -68,16 +68,16 @@ class World {
     Side side = Side::client;
     std::unique_ptr<SessionPump> pump;
     Application* application = nullptr;
-    std::optional<TimePoint> connects_at;  // the target, to which the pump is connected then
+    std::optional<TimePoint> connects_at;  // when the target accepts, and is connected to the pump
     std::optional<TimePoint> target_refuses_at;
     std::unique_ptr<SimLink> link;
     std::uint64_t link_generation = 0;
     SessionPump::Interests wanted;
     Waits waits;
-    bool connected = false;    // it has or had its application
+    bool connected = false;    // its application is or was connected
     bool due = false;          // pump() is to be called though nothing is reported
     bool was_detached = true;  // as the registry knows it
-    bool heard = false;        // something has come over a link
+    bool heard = false;        // bytes have come over a link
     bool told = false;         // that its application has been reset
     bool over = false;
     std::uint64_t attached_generation = 0;
@@ -92,10 +92,10 @@ class World {
         : arena(bytes), pool(arena, segment_bytes) {}
     std::vector<std::byte> arena;
     SegmentPool pool;
-    bool freed = false;  // since somebody waits for that
+    bool freed = false;  // since a pump began to wait for memory
   };
 
-  // The client's way to its next link.
+  // The client's attempt at its next link.
   struct Attempt {
     std::uint64_t generation = 0;
     TimePoint gives_up_at{};
@@ -105,7 +105,7 @@ class World {
     std::unique_ptr<ClientHandshake> handshake;
   };
 
-  // A connection that has not said which session it is for, or is being refused.
+  // An accepted connection that has not said which session it is for, or is being refused.
   struct Accepted {
     WirePointer wire;
     ServerHandshake handshake;
@@ -186,10 +186,10 @@ class World {
   std::unique_ptr<Memory> client_memory_;
   std::unique_ptr<Memory> server_memory_;
   std::vector<std::byte> scratch_;
-  // As real event loops do, a wait goes on although the pump has lost interest, and a timer fires
-  // early that has been moved back. In other worlds only the latest interests count.
+  // True: as in a real event loop, a wait stays in place after the pump has lost interest, and a
+  // postponed timer still fires early. False: only the latest interests count.
   bool waits_last_;
-  std::vector<std::unique_ptr<Application>> applications_;  // all there ever were
+  std::vector<std::unique_ptr<Application>> applications_;  // every application ever made
   End client_;
   std::optional<Attempt> attempt_;
   std::unique_ptr<SessionRegistry> registry_;
@@ -210,7 +210,7 @@ class World {
   std::optional<Fault> next_link_fault_;  // cut_after_bytes or lose_welcome
   std::optional<Duration> next_hello_late_;
 
-  // What excuses an end that is not clean.
+  // These excuse an end that is not clean.
   bool an_application_has_reset_ = false;
   bool an_operator_has_closed_ = false;
   bool the_server_has_forgotten_ = false;  // a session or a tombstone

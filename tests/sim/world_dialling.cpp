@@ -1,4 +1,4 @@
-// World: the client's way to its next link.
+// World: the client's attempts at its next link.
 #include <utility>
 
 #include "world.hpp"
@@ -25,7 +25,7 @@ void World::dial(std::uint64_t generation) {
   attempt_ = std::move(attempt);
 }
 
-// A false alarm: it has cost a dial, and nothing else.
+// A false alarm, which cost only a dial.
 void World::drop_candidate() {
   say("client: drops the candidate");
   ++candidates_dropped_;
@@ -41,7 +41,7 @@ void World::abandon_attempt() {
   attempt_.reset();
 }
 
-// What has come over a suspect link in the meantime counts before the session lets go of it.
+// Bytes that arrived on a suspect link count before the session gives the link up.
 void World::connect_attempt() {
   look_at_link(client_);
   run(client_);
@@ -52,7 +52,7 @@ void World::connect_attempt() {
     require(!attempt_, "one attempt at a time", "an attempt that the session does not know");
     return;
   }
-  // A candidate takes over: the older link has been let go of.
+  // A candidate takes over: the older link was released.
   if (client_.link) ++takeovers_;
   run(client_);
   require(!client_.link, "one link at a time", "the older link was not closed");
@@ -68,7 +68,7 @@ void World::connect_attempt() {
       std::to_string(hello->position.received));
   if (next_hello_late_) {
     link.freeze(Side::client, now_, now_ + *next_hello_late_);
-    // The server notices the connection as late as its first bytes.
+    // The server notices the connection only with its first bytes.
     accepted->gives_up_at += *next_hello_late_;
     next_hello_late_.reset();
   }

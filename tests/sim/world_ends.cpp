@@ -41,8 +41,8 @@ bool World::turn(End& end) {
   return true;
 }
 
-// Tells the pump what it waits for, and only that. True if something was left for another turn: an
-// event loop may have the events of one moment in any order.
+// Tells the pump what it waits for, and only that. True if an event was left for another turn: an
+// event loop may deliver the events of one moment in any order.
 bool World::report(End& end) {
   SessionPump& pump = *end.pump;
   Waits& waits = end.waits;
@@ -57,7 +57,7 @@ bool World::report(End& end) {
     tell();
     end.due = true;
   };
-  // Now and then for nothing, as the kernel may.
+  // Sometimes without a cause, as the kernel may.
   const auto or_spurious = [&](bool ready) { return ready || random_.chance(1); };
 
   if (pump.application_open()) {
@@ -104,14 +104,14 @@ bool World::report(End& end) {
   return left;
 }
 
-// Whether or not something was reported: the link is to be judged.
+// Reports the link as readable in any case, because the session is about to judge it.
 void World::look_at_link(End& end) {
   if (!end.link) return;
   end.link->readiness().read = true;
   end.pump->link_ready(end.link_generation, Direction::read);
 }
 
-// What still comes from the event loop about a link that has been replaced.
+// Late events about a link that has been replaced.
 void World::report_stale(End& end) {
   if (end.attached_generation <= 1) return;
   end.pump->link_ready(random_.between(1, end.attached_generation - 1),
@@ -129,7 +129,7 @@ void World::connect_application(End& end) {
   end.due = true;
 }
 
-// One call of pump(), and what follows from it.
+// One call of pump(), and the actions after it.
 void World::run(End& end) {
   if (end.over) return;
   end.due = false;
@@ -165,7 +165,7 @@ void World::wait(End& end) {
   if (end.pump->application_open()) {
     waits.application_read |= wanted.application_read;
     waits.application_write |= wanted.application_write;
-    // A wait for bytes hears of an error as well.
+    // A wait for bytes reports an error as well.
     if (wanted.application_error && !waits.application_read) waits.application_error = true;
   } else {
     waits.application_read = waits.application_write = waits.application_error = false;
@@ -181,7 +181,7 @@ void World::wait(End& end) {
   waits.timer = earlier(waits.timer, wanted.until);
 }
 
-// Some of the memory has been given back: all who wait for that look again.
+// Some memory is free again: wakes all pumps that wait for it.
 void World::wake_waiters(Memory& memory) {
   if (!std::exchange(memory.freed, false)) return;
   const auto wake = [](End& end) {
@@ -192,7 +192,7 @@ void World::wake_waiters(Memory& memory) {
     wake(*end);
 }
 
-// The first of these actions; the others are for later.
+// Executes the first action; the others are for later.
 void World::execute(End& end, std::span<const SessionPump::Action> actions) {
   const SessionPump::Action& action = actions.front();
   switch (action.kind) {
@@ -214,7 +214,7 @@ void World::execute(End& end, std::span<const SessionPump::Action> actions) {
       require(action.generation > end.closed_generation, "a link is let go of once",
               name(end.side));
       end.closed_generation = action.generation;
-      // One that a newer link has replaced is closed already.
+      // The link was replaced by a newer one and is closed already.
       if (!end.link || end.link_generation != action.generation) return;
       check_fate(end, action.fate);
       return drop_link(end);

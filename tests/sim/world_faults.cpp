@@ -1,4 +1,4 @@
-// World: what goes wrong, and what comes late.
+// World: faults, and events that come late.
 #include <algorithm>
 #include <utility>
 
@@ -92,7 +92,7 @@ void World::apply(const Fault& fault) {
       for (const WirePointer& wire :
            {client_wire, attempt_ ? attempt_->wire : WirePointer(), server_wire}) {
         if (!wire) continue;
-        // Some paths are forgotten by what lies between, and stay silent.
+        // Some connections are forgotten by a NAT or firewall on the path, and stay silent.
         const TimePoint back = random_.chance(70) ? until : now_ + kForGood;
         wire->link.freeze(Side::client, now_, back);
         wire->link.freeze(Side::server, now_, back);
@@ -152,7 +152,7 @@ void World::apply(const Fault& fault) {
   }
 }
 
-// The session goes on in another process, whose memory is new.
+// The session continues in another process, with new memory.
 void World::restart(End& end, Memory& memory, const SessionOptions& options) {
   const std::vector<std::byte> state = end.session().snapshot();
   auto restored =
@@ -212,7 +212,7 @@ void World::restart_server(bool with_snapshot) {
   server_memory_ = std::move(memory);
 }
 
-// What the network layer may still report about a link or an attempt that is gone.
+// Late reports from the network layer about a link or an attempt that is gone.
 void World::call_late(End& end) {
   Session& session = end.session();
   if (session.over() || random_.chance(70)) return;

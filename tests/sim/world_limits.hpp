@@ -9,8 +9,8 @@ namespace backedpipe::sim {
 
 constexpr const char* kIdentity = "laptop";
 constexpr const char* kService = "ssh";
-// From the last fault to the end of everything: a link found dead, a dial that hung, the longest
-// backoff, and the transfer itself on the slowest link.
+// The most time from the last fault to the end of everything: detecting a dead link, a dial that
+// hung, the longest backoff, and the transfer itself on the slowest link.
 constexpr Duration kGrace = std::chrono::minutes(4);
 constexpr Duration kForGood = std::chrono::hours(1000);
 constexpr unsigned kMostStepsPerSecond = 60'000;

@@ -19,7 +19,7 @@ void World::check_everything() {
   require(registry_->size() == sessions_.size(), "sessions are forgotten", "the registry differs");
 }
 
-// Returns how many segments it holds.
+// Returns how many segments the session holds.
 std::size_t World::check_end(const End& end, const PipeOptions& options) const {
   const Session& session = end.session();
   const Application& application = *end.application;
@@ -28,7 +28,7 @@ std::size_t World::check_end(const End& end, const PipeOptions& options) const {
   if (!asleep(end.side)) {
     const auto deadline = session.deadline(now_);
     require(!deadline || *deadline > now_, "no action loops", "a deadline that tick() leaves");
-    // Without memory it is not read to the end.
+    // Without memory the application's bytes cannot be read up to the reset.
     require(!application.has_reset() || !end.pump->application_open() || end.wanted.memory,
             "a reset is noticed at once", name(end.side));
     require(!end.link || end.link->at_rest() || end.wanted.memory,
@@ -54,7 +54,8 @@ void World::check_bounds(TimePoint next, std::optional<TimePoint> client_gone_at
   if (next <= bound) return;
   require(client_ended_.has_value(), "ends within bounded time", "the client's session goes on");
   for (const auto& end : sessions_) {
-    // A session whose opening came so late that its client had gone can only expire.
+    // If the HELLO that opened a session arrived after its client had gone, the session can only
+    // expire.
     require(!end->heard || client_ended_ == Reason::expired, "ends within bounded time",
             "the server's session goes on");
     require(next <= bound + plan_.server.resume_timeout, "ends within bounded time",
@@ -63,7 +64,7 @@ void World::check_bounds(TimePoint next, std::optional<TimePoint> client_gone_at
   require(accepted_.empty(), "ends within bounded time", "a handshake goes on");
 }
 
-// When everything has come to its end.
+// Checked after everything has ended.
 void World::check_remains() {
   for (const auto& application : applications_) {
     require((application->complete() && application->finished()) || application->was_told() ||
@@ -78,7 +79,7 @@ void World::check_remains() {
   require(registry_->tombstone_count() == 0, "tombstones go", "one is still there");
 }
 
-// There was something to read on a link that nobody suspected: it cannot be given up for silence.
+// A link with unread bytes that was not suspect must not be given up for silence.
 void World::check_judgement(const End& end) const {
   const auto& lost = end.session().pipe().last_error();
   const bool timed_out = lost && lost->generation == end.link_generation &&
@@ -96,7 +97,7 @@ void World::check_fate(End& end, SessionPump::LinkFate fate) {
     require(!session.link_reusable() || end.link->failed(), "a free link is kept", name(end.side));
     return;
   }
-  // Where the client may say HELLO again, the server expects one, and nothing else is on the way.
+  // Where the client may send HELLO again, the server expects one, and nothing else is under way.
   require(session.link_reusable(), "a free link is at rest", "its session has not said so");
   Wire& wire = end.link->wire();
   if (end.side == Side::server) {

@@ -46,7 +46,7 @@ inline Hello resuming(std::uint8_t number, std::uint64_t generation = 2) {
           .service = {}};
 }
 
-// The peer's end of a link: a socket that does not block once it is connected.
+// The peer's end of a link: a socket that is non-blocking once it is connected.
 class FarEnd {
  public:
   explicit FarEnd(int descriptor) : descriptor_(descriptor) {}
@@ -65,7 +65,7 @@ class FarEnd {
     const std::vector<std::byte> bytes = encode(hello);
     send(bytes.data(), bytes.size());
   }
-  // Whether the answer to the HELLO is there by now.
+  // Whether the answer to the HELLO has arrived.
   bool answered() {
     std::array<std::byte, 1> byte;
     while (!answer_.complete() && ::recv(descriptor_, byte.data(), 1, MSG_DONTWAIT) == 1) {
@@ -75,13 +75,13 @@ class FarEnd {
     return answer_.complete();
   }
   bool welcomed() { return answered() && std::holds_alternative<Welcome>(answer_.message()); }
-  // The reason of the refusal; none when the answer is not there, or is another one.
+  // The reason of the refusal; none if no answer has arrived, or another one.
   Reason refused() {
     if (!answered()) return Reason::none;
     const auto* const refused = std::get_if<Refused>(&answer_.message());
     return refused != nullptr ? refused->reason : Reason::none;
   }
-  // Nothing is left to read but the end, or the reset of a link that was closed with unread bytes.
+  // Only the end is left to read, or the reset of a link that was closed with unread bytes.
   bool at_end() {
     std::array<std::byte, 256> bytes;
     ssize_t got = 0;

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kMemoryBytes = std::size_t{64} << 20;
 
-// One worker of a daemon. It runs when a test says so.
+// One worker of a daemon. It runs only when a test runs it.
 struct Accepting {
   Accepting(SharedState& shared, std::size_t number)
       : context(io, shared, number, kMemoryBytes, {}),
@@ -32,7 +32,7 @@ struct Accepting {
   Acceptor acceptor;
 };
 
-// Two workers, each with a port of its own, so that the test chooses who hears a HELLO.
+// Two workers, each with its own port, so that the test chooses which one receives a HELLO.
 class AcceptorTest : public testing::Test {
  protected:
   AcceptorTest() {
@@ -49,7 +49,7 @@ class AcceptorTest : public testing::Test {
     }
   }
 
-  // As at the end of a daemon: sessions let go of their memory before it goes.
+  // As at the end of a daemon: sessions release their memory before it is freed.
   ~AcceptorTest() override {
     for (Accepting* const each : {&first_, &second_}) {
       each->acceptor.stop();
@@ -79,7 +79,7 @@ class AcceptorTest : public testing::Test {
     far.say(hello);
     return far;
   }
-  // Runs these workers, and no others, until it is so. False: it did not become so.
+  // Runs only these workers until the condition holds. False: it did not come to hold.
   template <typename Condition>
   static bool run(const std::vector<Accepting*>& workers, const Condition& condition) {
     const TimePoint give_up_at = steady_now() + std::chrono::seconds(5);
@@ -99,8 +99,8 @@ class AcceptorTest : public testing::Test {
     EXPECT_TRUE(run({&first_}, [&] { return far.welcomed(); }));
     return far;
   }
-  // The second worker has heard a HELLO for session 1 and handed its link over. The first does not
-  // know yet.
+  // The second worker has received a HELLO for session 1 and handed the link over. The first worker
+  // does not know yet.
   FarEnd hand_over_one() {
     FarEnd far = link_to(second_, resuming(1));
     EXPECT_TRUE(run({&second_}, [&] { return second_.acceptor.links_handed_over() == 1; }));
@@ -110,7 +110,7 @@ class AcceptorTest : public testing::Test {
 
   boost::asio::io_context home_;
   SharedState shared_{home_, kMemoryBytes};
-  // It accepts nothing: the kernel does.
+  // The kernel accepts; this object never does.
   boost::asio::ip::tcp::acceptor target_{home_, {boost::asio::ip::address_v4::loopback(), 0}};
   Settings settings_;
   Accepting first_{shared_, 0};

@@ -14,7 +14,7 @@ namespace {
 
 using boost::asio::ip::tcp;
 
-// Its handshake is over as soon as the peer says anything.
+// The handshake is over as soon as the peer sends anything.
 class WaitingTransport : public Transport {
  public:
   using Transport::Transport;
@@ -43,7 +43,7 @@ class ConnectorTest : public testing::Test {
     acceptor_.listen();
     return acceptor_.local_endpoint().port();
   }
-  // A port on which nobody listens, because this socket has it and does not.
+  // A port that refuses connections: this socket is bound to it and does not listen.
   std::uint16_t unused_port() {
     unused_.open(tcp::v4());
     unused_.bind(tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0));

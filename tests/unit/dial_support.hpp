@@ -1,4 +1,4 @@
-// What the tests of the dialling side share: a link whose other end is in the test's hands.
+// What the tests of the dialling side share: a link whose other end the test holds.
 #pragma once
 
 #include <array>
@@ -18,7 +18,7 @@
 
 namespace backedpipe::test {
 
-// A pair of connected sockets: one for a transport, the other blocks and is the test's.
+// A pair of connected sockets: one for a transport; the other one blocks and belongs to the test.
 class LinkPair {
  public:
   explicit LinkPair(boost::asio::io_context& io) : near_(io) {
@@ -39,7 +39,7 @@ class LinkPair {
     EXPECT_EQ(::send(far_, bytes.data(), bytes.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(bytes.size()));
   }
-  // How many bytes have come, without waiting.
+  // How many bytes have arrived; does not wait.
   std::size_t heard() const {
     std::array<char, 1000> bytes;
     const ssize_t count = ::recv(far_, bytes.data(), bytes.size(), MSG_DONTWAIT);

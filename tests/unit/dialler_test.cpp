@@ -15,8 +15,7 @@ namespace {
 
 constexpr std::size_t kMemoryBytes = std::size_t{16} << 20;
 
-// One worker whose table, dialler and tunnels are those of a daemon; nothing is run unless the test
-// says so.
+// One worker with the table, dialler and tunnels of a daemon; nothing runs unless the test runs it.
 class DialledSessions : public testing::Test {
  protected:
   void SetUp() override {

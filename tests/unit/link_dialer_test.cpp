@@ -31,7 +31,7 @@ Welcome matching_welcome() {
   return {.session = kSession, .generation = 1, .position = {0, 0, 300}, .created = true};
 }
 
-// A dialer on a link that is there already, or that dials a port of this machine.
+// A dialer that uses an existing link, or dials a port of this machine.
 class LinkDialerTest : public testing::Test {
  protected:
   LinkDialer::Handlers handlers() {

@@ -26,7 +26,7 @@ class PendingLinkTest : public testing::Test {
     return {factory_->wrap(StreamSocket(io_, StreamSocket::protocol_type(AF_UNIX, 0), pair[0])),
             FarEnd(pair[1])};
   }
-  // Writes down what a link reports, and lets go of it, as its owners do.
+  // Records what a link reports, and drops the link then, as its owners do.
   std::shared_ptr<PendingLink> own(std::unique_ptr<Transport> transport) {
     const int number = static_cast<int>(owned_.size());
     auto link =

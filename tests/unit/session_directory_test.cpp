@@ -17,7 +17,7 @@ using Ticket = Admission::Ticket;
 
 constexpr const char* kLaptop = "laptop";
 
-// A worker that writes down what it is asked.
+// A worker that records the requests to it.
 class Holder final : public SessionHolder {
  public:
   Holder() : SessionHolder(io) {}

@@ -1,5 +1,5 @@
 // The pump between an application and a link that are lists: what it reads and writes, in which
-// order, what it waits for, and what it asks to be done.
+// order, what it waits for, and which actions it asks for.
 #include "session/pump/session_pump.hpp"
 
 #include <deque>
@@ -18,12 +18,12 @@ boost::system::error_code reset_by_peer() {
   return make_error_code(boost::system::errc::connection_reset);
 }
 
-// One side of a socket: what comes is taken from a list, what goes is kept.
+// One side of a socket: reads take from a list, writes are kept.
 struct FakeSocket {
-  std::deque<std::string> incoming;   // each is what one read finds
-  std::optional<IoResult> then = {};  // after that; nothing: it would block
+  std::deque<std::string> incoming;   // one element per read
+  std::optional<IoResult> then = {};  // after the last element; nothing: a read would block
   std::string written;
-  std::size_t takes = SIZE_MAX;  // in all, before a write would block
+  std::size_t takes = SIZE_MAX;  // in all; then a write would block
   std::vector<std::string>* calls = nullptr;
   std::string name;
   std::size_t read_calls = 0;
@@ -118,7 +118,7 @@ class Pump : public testing::Test {
                                bytes_of(early), now));
   }
 
-  // What the pump asks for, in words.
+  // The pump's actions, in words.
   std::string actions() {
     std::string words;
     while (const auto action = pump_.next_action()) {
@@ -164,7 +164,7 @@ TEST_F(Pump, ReadsTheLinkBeforeItJudgesIt) {
   welcome(link_);
   pump_.session().ask(kStart);
   pump_.pump(kStart);
-  // The process was stopped for longer than a link may be silent, and the answer was there.
+  // The process was stopped for longer than a link may be silent, and the answer was waiting.
   const auto pings = only(FrameType::ping, sent_frames(link_));
   ASSERT_EQ(pings.size(), 1U);
   link_.socket.incoming = {frame_text(FrameType::pong, 0, pings[0].value)};
@@ -355,7 +355,7 @@ TEST_F(Pump, DoesNotWaitAgainForWhatStaysBroken) {
   welcome(link_);
   EXPECT_TRUE(pump_.pump(kStart).application_error);
   ASSERT_EQ(application_.ends, "finish ");
-  // Both directions have ended: a poll of its connection says so for as long as it is there.
+  // Both directions have ended: a poll reports that for as long as the connection exists.
   pump_.application_broken();
   EXPECT_FALSE(pump_.pump(kStart).application_error);
   EXPECT_TRUE(pump_.application_open()) << "the server has not acknowledged the end";
@@ -439,7 +439,7 @@ TEST_F(Pump, ReadsNothingFromAnApplicationThatHadFinishedBeforeARestart) {
   EXPECT_FALSE(wanted.memory);
 }
 
-// --- with next to no memory
+// --- with almost no memory
 
 class StarvedPump : public Pump {
  protected:
@@ -489,7 +489,7 @@ class AcceptingPump : public Pump {
                         generation == 1, bytes_of(early), kStart);
   }
 
-  // The WELCOME, and what follows it.
+  // The WELCOME, and the bytes after it.
   std::pair<Welcome, std::string> split(const FakeLink& link) {
     const std::string& written = link.socket.written;
     HandshakeDecoder decoder;
@@ -545,7 +545,8 @@ TEST_F(AcceptingPump, GivesItsLinkForReuseWhenAllIsDone) {
   pump_.link_ready(1, Direction::read);
   pump_.pump(kStart);
   EXPECT_EQ(application_.ends, "finish ");
-  // The client has had our end, and asks nothing more; the HELLO of its next session follows.
+  // The client has received our end of stream and asks nothing more; the HELLO of its next session
+  // follows.
   link_.socket.incoming = {frame_text(FrameType::ack, 1), "the next HELLO"};
   pump_.link_ready(1, Direction::read);
   pump_.pump(kStart);

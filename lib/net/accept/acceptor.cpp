@@ -38,7 +38,7 @@ Acceptor::Plan Acceptor::plan(const Settings& settings, const LinkListeners::Sec
 void Acceptor::use(Plan plan) {
   services_ = std::move(plan.services);
   waiting_links_.limit(plan.spare_links);
-  // A link that has proved itself under the old settings has not done so under these.
+  // Links that authenticated under the old settings have not done so under the new ones.
   waiting_links_.close_all();
   listeners_.use(std::move(plan.listeners));
 }
@@ -99,7 +99,7 @@ void Acceptor::open(const LinkListener& listener, const ServiceSettings& service
 void Acceptor::resume(HeardLink link) {
   const SessionId& id = link.hello.session;
   if (const auto driver = sessions_.find(id)) return attach(*driver, std::move(link), false);
-  // It has ended while the link was handed over, and what has become of it is known by now.
+  // The session ended during the hand-over, and the directory knows the reason.
   const Reason end = accepts_ == Accepts::nothing
                          ? Reason::shutting_down
                          : worker_.shared().directory.end_of(id, link.transport->identity());

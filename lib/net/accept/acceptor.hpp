@@ -1,7 +1,7 @@
-// Acceptor: the accepting side of a worker's links. It listens for links, decides about each HELLO,
-// lets sessions be opened and resumed by those who may, and keeps spare links for the sessions to
-// come. A link that resumes a session of another worker is handed over to it. One for each worker,
-// on its thread.
+// Acceptor: the accepting side of a worker's links. It listens for links, rules on each HELLO,
+// opens and resumes sessions for the clients that may do so, and keeps spare links for later
+// sessions. A link that resumes a session of another worker is handed over to that worker. One per
+// worker, on its thread.
 #pragma once
 
 #include <cstdint>
@@ -29,20 +29,20 @@ class Acceptor final : public LinkKeeper, public SessionHolder {
     LinkListeners::Plan listeners;
   };
 
-  // `sessions` are the accepted ones of this worker.
+  // `sessions`: this worker's accepted sessions.
   Acceptor(WorkerContext& worker, SessionTable& sessions);
 
-  // See LinkListeners::plan, also for who may call it.
+  // See LinkListeners::plan, which also says on which thread.
   Plan plan(const Settings& settings, const LinkListeners::Securities& security,
             ListeningSockets& sockets) const;
-  // Whoever has opened a session may resume it, even if the new settings would not let them open it.
+  // A client that opened a session may resume it, even if the new settings would forbid opening it.
   void use(Plan plan);
 
   void start();
-  // Opens no session any more, "shutting down", but lets those that there are be resumed.
+  // Refuses new sessions as "shutting down"; existing ones can still be resumed.
   void drain();
-  // Refuses whoever comes from now on as "shutting down", and lets go of all links: clients keep
-  // their sessions and try again.
+  // Refuses every new link as "shutting down" and closes all existing links. Clients keep their
+  // sessions and try again.
   void stop();
 
   const std::vector<std::shared_ptr<LinkListener>>& listeners() const { return listeners_.all(); }

@@ -35,7 +35,7 @@ void Handshakes::over(LinkListener& listener, const std::string& source,
     return heard_(listener, std::move(*heard));
   }
   if (const auto* const closed = std::get_if<PendingLink::Closed>(&outcome)) {
-    // No failure: a client closes what it does not need.
+    // Not a failure: a client closes the connections that it does not need.
     return spdlog::debug("link from {}: {}", source, closed->why);
   }
   if (const auto* const failed = std::get_if<PendingLink::Failed>(&outcome)) {

@@ -1,5 +1,5 @@
-// Handshakes: the links of one worker that were just accepted and whose HELLO is not there yet. How
-// many there may be is for all workers together to say: see Admission. Owned by an Acceptor, on its
+// Handshakes: the links of one worker that were just accepted and have not yet sent their HELLO.
+// Their number is limited for all workers together: see Admission. Owned by an Acceptor, on its
 // thread.
 #pragma once
 
@@ -20,12 +20,12 @@ class Handshakes {
  public:
   using Heard = std::function<void(const LinkListener& listener, HeardLink link)>;
 
-  // `holder` is what others ask to make room here. `heard` is called for each HELLO.
+  // `holder`: where other workers ask this one to make room. `heard` is called for each HELLO.
   Handshakes(WorkerContext& worker, SessionHolder& holder, Refusals& refusals, Heard heard)
       : worker_(worker), holder_(holder), refusals_(refusals), heard_(std::move(heard)) {}
 
   void begin(const std::shared_ptr<LinkListener>& listener, StreamSocket socket);
-  // Breaks this one off. Does nothing when it is over.
+  // Aborts this handshake; does nothing when it is over.
   void make_room_for(Admission::Ticket ticket);
 
  private:

@@ -24,8 +24,8 @@ LinkListeners::Plan LinkListeners::plan(const Settings& settings, const Securiti
   return plan;
 }
 
-// Only listeners that let the system choose their port can have the same address. Then one is as
-// good as the other, but each is taken once.
+// Two listeners can have the same address only if the system chooses their ports. They are then
+// interchangeable, but each may be taken only once.
 std::shared_ptr<LinkListener> LinkListeners::listener_for(const AcceptSettings& wanted,
                                                           const Plan& planned,
                                                           ListeningSockets& sockets) const {

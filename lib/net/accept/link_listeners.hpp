@@ -1,6 +1,6 @@
-// LinkListeners: where a worker accepts links: a listener, with its settings and its security, for
-// each address in the settings. Owned by an Acceptor, on its thread; plan() may also be called from
-// elsewhere while that thread waits or does not run yet.
+// LinkListeners: where a worker accepts links: one listener, with its settings and its security,
+// for each address in the settings. Owned by an Acceptor, on its thread; plan() may also be called
+// from another thread while that thread waits or has not started.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ struct LinkListener {
   std::shared_ptr<Listener> listener;
   std::shared_ptr<const TransportFactory> factory{};
   std::size_t handshake_count = 0;  // under way
-  std::size_t spare_count = 0;      // links that wait for another session
+  std::size_t spare_count = 0;      // links that wait for their next session
   std::unique_ptr<RepeatedWarning> evictions{};
   bool started = false;
 };
@@ -31,28 +31,29 @@ class LinkListeners {
  public:
   using Accepted =
       std::function<void(const std::shared_ptr<LinkListener>& listener, StreamSocket socket)>;
-  using Securities = std::vector<LinkSecurity>;  // of the listeners in the settings, in order
-  // What settings come to: all that can go wrong was tried, and nothing of it is used yet.
+  using Securities = std::vector<LinkSecurity>;  // one per listener in the settings, in order
+  // The checked outcome of new settings: everything that can fail was tried, and nothing is in use
+  // yet.
   struct Planned {
     AcceptSettings settings;
     LinkSecurity security;
-    std::shared_ptr<LinkListener> listener;  // one that there is, or a new one
+    std::shared_ptr<LinkListener> listener;  // an existing one, or a new one
   };
   using Plan = std::vector<Planned>;
 
-  // `accepted` is called for each connection, for as long as this lives.
+  // `accepted` is called for each connection during the lifetime of this object.
   LinkListeners(WorkerContext& worker, Accepted accepted)
       : worker_(worker), accepted_(std::move(accepted)) {}
 
-  // Read once for all workers. Throws std::runtime_error with a sentence about what is wrong.
+  // Called once for all workers. Throws std::runtime_error with a sentence about what is wrong.
   static Securities read_security(const Settings& settings);
-  // Binds the listeners that there are not yet; throws as above.
+  // Binds the listeners that do not exist yet; throws as above.
   Plan plan(const Settings& settings, const Securities& security, ListeningSockets& sockets) const;
   void use(Plan plan);
   void start();
 
   const std::vector<std::shared_ptr<LinkListener>>& all() const { return listeners_; }
-  // The one whose present security this link has proved itself to; null when there is none.
+  // The listener under whose present security this link authenticated; null if none.
   std::shared_ptr<LinkListener> find_by(const Transport& link) const;
 
  private:

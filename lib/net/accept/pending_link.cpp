@@ -70,7 +70,7 @@ void PendingLink::hear() {
       return wait(result.status, &PendingLink::hear);
     }
     if (result.status != IoResult::Status::ok) {
-      // With TLS, a client that does not accept us says so here.
+      // With TLS, a client that rejects us says so here.
       if (handshake_.received_bytes() == 0 && !transport_->rejected()) {
         return finish(Closed{"closed before saying anything"});
       }
@@ -78,8 +78,8 @@ void PendingLink::hear() {
     }
     ConstBytes input(buffer.data(), result.bytes);
     if (const auto received = handshake_.receive(input); !received) {
-      // A frame that was on its way when the session ended: the client knows that the link is of no
-      // use any more.
+      // The session ended while a frame of it was on its way: the client knows that the link cannot
+      // be used again.
       if (spare_) return finish(Closed{"something came that is no HELLO"});
       const Reason reason = reason_of(received.error()).value_or(Reason::protocol_error);
       refuse_link(std::move(transport_), {.reason = reason, .text = received.error().message()});
@@ -95,7 +95,7 @@ void PendingLink::finish(Outcome outcome) {
   if (!report_) return;
   timer_.cancel();
   transport_.reset();
-  // A local: whoever hears the outcome may let go of this link.
+  // A local, because the handler of the outcome may drop the last reference to this link.
   const Report report = std::exchange(report_, nullptr);
   report(std::move(outcome));
 }

@@ -1,7 +1,7 @@
-// PendingLink: an accepted link that has not said which session it is for. One that was just
-// accepted has proved nothing yet: it does the transport's handshake and hears the HELLO, in ten
-// seconds altogether and with one small fixed buffer. One whose session has ended waits for its next
-// HELLO. It reports its outcome exactly once. Kept alive by its own waits, on its socket's thread.
+// PendingLink: an accepted link that has not said which session it is for. A link that was just
+// accepted is not authenticated: it gets ten seconds in all for the transport's handshake and the
+// HELLO, and one small fixed buffer. A link whose session has ended waits for its next HELLO. It
+// reports its outcome exactly once. Kept alive by its own waits, on its socket's thread.
 #pragma once
 
 #include <functional>
@@ -17,8 +17,8 @@ namespace backedpipe {
 
 class PendingLink : public std::enable_shared_from_this<PendingLink> {
  public:
-  // The peer has closed it before it said anything (it lost a race, or only looked), or no HELLO
-  // came over a link that waited for its next one. Nothing to worry about.
+  // Harmless: the peer closed the link before it sent anything (the link lost a race, or was a
+  // probe), or a spare link got no further HELLO.
   struct Closed {
     std::string why;
   };
@@ -32,9 +32,9 @@ class PendingLink : public std::enable_shared_from_this<PendingLink> {
   PendingLink(std::unique_ptr<Transport> transport, Report report);
 
   void start();
-  // Instead of start(), for a link whose transport has completed its handshake long ago.
+  // Instead of start(), for a link whose transport has already completed its handshake.
   void await_hello(Duration how_long);
-  // Closes it, to make room for others. Reports before it returns.
+  // Closes the link, to make room for others. Reports before it returns.
   void evict() { finish(Evicted{}); }
 
  private:
@@ -49,7 +49,7 @@ class PendingLink : public std::enable_shared_from_this<PendingLink> {
   ServerHandshake handshake_;
   Timer timer_;
   bool secured_ = false;  // the transport's handshake is complete
-  bool spare_ = false;    // and so was a session
+  bool spare_ = false;    // an earlier session used this link
 };
 
 }  // namespace backedpipe

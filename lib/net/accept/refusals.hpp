@@ -1,5 +1,5 @@
-// Refusals: says no to links, with a reason for the peer and a line in the log, and counts the links
-// that did not get through their handshake. Owned by an Acceptor, on its thread.
+// Refusals: refuses links, with a reason for the peer and a line in the log, and counts the links
+// whose handshake failed. Owned by an Acceptor, on its thread.
 #pragma once
 
 #include <cstdint>
@@ -18,15 +18,15 @@ void refuse_link(std::unique_ptr<Transport> transport, const Refused& refused);
 class Refusals {
  public:
   struct Wording {
-    std::string text{};      // empty: the reason's own
-    std::string log_only{};  // comes after it, and the peer does not see it
+    std::string text{};      // empty: the text of the reason
+    std::string log_only{};  // appended in the log; the peer does not see it
   };
 
   void refuse(HeardLink link, Reason reason, const Wording& wording);
-  // A link has failed before its HELLO was there.
+  // A link failed before its HELLO arrived.
   void count_failed_handshake() { ++counts_["handshake"]; }
 
-  // By the name of the reason; "handshake" for those that did not get as far as a HELLO.
+  // By the name of the reason; "handshake" for links that failed before their HELLO.
   const std::map<std::string_view, std::uint64_t>& counts() const { return counts_; }
   std::uint64_t total() const;
 

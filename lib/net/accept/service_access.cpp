@@ -5,8 +5,9 @@ namespace backedpipe {
 ServiceAccess access_to(const std::vector<ServiceSettings>& services, const AcceptSettings& accept,
                         std::string_view identity, std::string_view service) {
   ServiceAccess access{find_named(services, service), Reason::none};
-  // Which services there are is told only to those who may use all of them, or where everybody may
-  // ask. All others get the same answer whether a service is missing or forbidden.
+  // Which services exist is told only to clients that may use all of them, and to every client of a
+  // listener without security. All others get the same answer for a missing and for a forbidden
+  // service.
   const bool may_know = accept.security == Security::none || accept.allows(identity, kAnyName);
   if (access.service == nullptr && may_know) {
     access.verdict = Reason::unknown_service;

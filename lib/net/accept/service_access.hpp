@@ -1,5 +1,5 @@
-// What a HELLO may ask of a listener: whether the service that it names is there for the identity
-// that names it, and what the peer and the log are told if it is not. Free of I/O.
+// The access check for a HELLO: whether the named service exists and the client's identity may use
+// it, and what the peer and the log are told if not. Free of I/O.
 #pragma once
 
 #include <string>
@@ -13,8 +13,8 @@
 namespace backedpipe {
 
 struct ServiceAccess {
-  const ServiceSettings* service = nullptr;  // null: there is none of that name
-  Reason verdict = Reason::none;             // none: the identity may open a session to it
+  const ServiceSettings* service = nullptr;  // null: no service has that name
+  Reason verdict = Reason::none;             // none: the identity may open a session to the service
 };
 
 // The result points into `services`.

@@ -12,7 +12,7 @@ namespace backedpipe {
 void WaitingLinks::keep(const std::shared_ptr<LinkListener>& listener,
                         std::unique_ptr<Transport> link) {
   if (most_ == 0) return close_gracefully(std::move(link));
-  // Not the newest, or whoever came first would have all places.
+  // Evict the oldest: otherwise the first links would keep all places.
   if (links_.size() >= most_) links_.begin()->second->evict();
   const std::uint64_t number = ++last_number_;
   ++listener->spare_count;
@@ -31,7 +31,7 @@ void WaitingLinks::close_all() {
     link->evict();
 }
 
-// Its identity is known and its session has ended: how it fails is of no interest to anybody.
+// The client is authenticated and its session has ended: a failure now needs no warning.
 void WaitingLinks::over(const LinkListener& listener, PendingLink::Outcome outcome) {
   if (auto* const heard = std::get_if<HeardLink>(&outcome)) {
     return heard_(listener, std::move(*heard));

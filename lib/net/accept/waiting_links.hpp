@@ -1,5 +1,5 @@
-// WaitingLinks: the spare links of one worker. The session of each has come to a clean end, and now
-// it waits for the HELLO of another one. Owned by an Acceptor, on its thread.
+// WaitingLinks: the spare links of one worker. Each had a session that ended cleanly, and now waits
+// for the HELLO of the next session. Owned by an Acceptor, on its thread.
 #pragma once
 
 #include <cstddef>
@@ -17,12 +17,12 @@ class WaitingLinks {
  public:
   using Heard = std::function<void(const LinkListener& listener, HeardLink link)>;
 
-  // `heard` is called for each HELLO that comes.
+  // `heard` is called for each HELLO.
   explicit WaitingLinks(Heard heard) : heard_(std::move(heard)) {}
 
-  // How many there may be from now on; none at first.
+  // The most links to keep from now on; initially none.
   void limit(std::size_t most) { most_ = most; }
-  // When there are too many, the oldest is closed.
+  // At the limit, the oldest is closed.
   void keep(const std::shared_ptr<LinkListener>& listener, std::unique_ptr<Transport> link);
   void close_all();
 

@@ -23,7 +23,7 @@
 namespace backedpipe {
 namespace {
 
-// What a pipe holds.
+// The usual capacity of a pipe.
 constexpr std::size_t kPieceBytes = std::size_t{64} << 10;
 constexpr auto kStuck = std::chrono::milliseconds(100);
 
@@ -38,9 +38,9 @@ bool is_same_socket(int one, int other) {
          first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-// The descriptor stays in use, so that nothing else gets its number.
+// Keeps the descriptor in use, so that its number is not given to another file.
 void close_output(int input, int output) {
-  // As long as the input is open, the other side would not see an end.
+  // Input and output are one socket: while the input is open, the other side would not see an end.
   if (is_same_socket(input, output)) ::shutdown(output, SHUT_WR);
   const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
   if (nowhere < 0) return;
@@ -48,7 +48,7 @@ void close_output(int input, int output) {
   ::close(nowhere);
 }
 
-// Waits for whichever comes first.
+// Waits until either descriptor is ready.
 void wait(std::array<pollfd, 2>& descriptors) {
   while (::poll(descriptors.data(), descriptors.size(), -1) < 0) {
   }
@@ -56,7 +56,7 @@ void wait(std::array<pollfd, 2>& descriptors) {
 
 }  // namespace
 
-// What the threads use. The last of them, or the bridge, lets go of it.
+// The state that the threads share. Freed by the last of them, or by the bridge.
 struct StdioBridge::Shared : std::enable_shared_from_this<StdioBridge::Shared> {
   Shared(boost::asio::io_context& of, int in, int out) : io(of), input(in), output(out) {}
   ~Shared() {
@@ -70,16 +70,16 @@ struct StdioBridge::Shared : std::enable_shared_from_this<StdioBridge::Shared> {
   void fail(const std::string& why);
   void post(std::function<void()> call);
 
-  boost::asio::io_context& io;  // may be used while `listening`
+  boost::asio::io_context& io;  // usable only while `listening`
   const int input;
   const int output;
   int socket = -1;
   std::atomic<bool> stopped{false};
   Mutex mutex;
   bool listening GUARDED_BY(mutex) = true;
-  Handlers handlers;  // set before the threads begin; used on the thread of `io`
+  Handlers handlers;  // set before the threads start; used on the thread of `io`
 
-  std::vector<std::pair<std::thread, std::future<void>>> threads;  // not for the threads
+  std::vector<std::pair<std::thread, std::future<void>>> threads;  // not used by the threads
 };
 
 // --- on its threads
@@ -87,7 +87,7 @@ struct StdioBridge::Shared : std::enable_shared_from_this<StdioBridge::Shared> {
 void StdioBridge::Shared::carry_input() {
   std::vector<std::byte> piece(kPieceBytes);
   while (true) {
-    // A read alone would not notice that the session is over.
+    // A read alone would not notice the end of the session.
     std::array<pollfd, 2> ready{{{input, POLLIN, 0}, {socket, 0, 0}}};
     wait(ready);
     if ((ready[1].revents & (POLLHUP | POLLERR)) != 0) return;
@@ -140,7 +140,7 @@ bool StdioBridge::Shared::write_output(const std::byte* data, std::size_t size) 
       data += written;
       size -= static_cast<std::size_t>(written);
     } else if (errno == EAGAIN) {
-      // Whoever shares the open file has made it non-blocking.
+      // Another process that shares the open file has made it non-blocking.
       std::array<pollfd, 2> ready{{{output, POLLOUT, 0}, {-1, 0, 0}}};
       wait(ready);
     } else if (errno != EINTR) {
@@ -163,7 +163,7 @@ void StdioBridge::Shared::post(std::function<void()> call) {
   const MutexLock lock(mutex);
   if (!listening) return;
   boost::asio::post(io, [self = shared_from_this(), call = std::move(call)] {
-    // That of stop() is the same thread.
+    // stop() runs on this thread too, so that `stopped` cannot change in between.
     if (!self->stopped) call();
   });
 }
@@ -201,7 +201,7 @@ void StdioBridge::stop() {
     const MutexLock lock(shared_->mutex);
     shared_->listening = false;
   }
-  // Wakes both.
+  // Wakes both threads.
   if (shared_->socket >= 0) ::shutdown(shared_->socket, SHUT_RDWR);
   for (auto& [thread, over] : shared_->threads) {
     if (over.wait_for(kStuck) == std::future_status::ready) {

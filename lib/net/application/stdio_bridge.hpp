@@ -1,13 +1,13 @@
-// StdioBridge carries bytes between two descriptors of this process, mostly its standard input and
-// output, and a stream socket, for which a session can take it for an application's connection. The
-// descriptors may be anything: pipes, sockets, terminals, files, /dev/null.
+// StdioBridge carries bytes between two descriptors of this process, usually its standard input and
+// output, and a stream socket that a session uses as its application's connection. The descriptors
+// may be pipes, sockets, terminals, files or /dev/null.
 //
 // It uses blocking calls on two threads of its own, and never sets O_NONBLOCK: that flag belongs to
-// the open file, which is shared with whoever started this process and stays after its end. Nor
-// could an event loop wait for a regular file. Each thread holds one piece of data at a time; what
-// else is on its way is in the socket's buffers.
+// the open file, which this process shares with its parent and which outlives it. An event loop
+// could not wait for a regular file either. Each thread holds one piece of data at a time; all
+// other data under way is in the socket's buffers.
 //
-// Made, started and stopped on the thread that runs the io_context, where the handlers are called.
+// Made, started and stopped on the thread of the io_context, which also calls the handlers.
 #pragma once
 
 #include <cstdint>
@@ -24,14 +24,15 @@ namespace backedpipe {
 class StdioBridge {
  public:
   struct Handlers {
-    // The input has ended, and so has the direction to the session.
+    // The input has ended: half-close the direction to the session.
     std::function<void()> input_ended;
-    // Nobody reads the output any more, as far as can be seen without writing to it.
+    // The reader of the output is gone, as far as can be seen without writing.
     std::function<void()> reader_gone;
-    // All that came from the session is written and the output is closed.
+    // Everything from the session is written, and the output is closed.
     std::function<void()> output_ended;
-    // Reading the input or writing the output has failed: the session must not end as if nothing
-    // were missing. `why` is a sentence, and empty for a broken pipe, which is how readers leave.
+    // Reading the input or writing the output failed: the session must not end as if its data were
+    // complete. `why` is a sentence, and empty for a broken pipe, the usual way for a reader to
+    // leave.
     std::function<void(const std::string& why)> failed;
   };
 
@@ -40,10 +41,10 @@ class StdioBridge {
   StdioBridge(const StdioBridge&) = delete;
   StdioBridge& operator=(const StdioBridge&) = delete;
 
-  // The session's end of the socket. Throws std::system_error when there are no descriptors left.
+  // Returns the session's end of the socket. Throws std::system_error when descriptors run out.
   StreamSocket start(Handlers handlers);
-  // Calls no handler any more, and waits for the threads but for one that is stuck in a call: it
-  // touches nothing but the descriptors from then on.
+  // Calls no handler any more. Waits for the threads, except one that is stuck in a system call:
+  // from then on that thread touches nothing but the descriptors.
   void stop();
 
  private:

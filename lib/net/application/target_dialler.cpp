@@ -14,12 +14,12 @@
 namespace backedpipe {
 namespace {
 
-// A target has this long to accept, while the client's bytes wait in the pipe.
+// How long a target may take to accept. Meanwhile the client's bytes wait in the pipe.
 constexpr Duration kTargetTimeout = std::chrono::seconds(10);
-// How soon it is dialled again when that failed for want of file descriptors.
+// The pause before the next dial after file descriptors ran out.
 constexpr auto kDialAgain = std::chrono::milliseconds(100);
 
-// One session's way to its target. Kept alive by its own waits.
+// One session's dial to its target. Kept alive by its own waits.
 class TargetDial : public std::enable_shared_from_this<TargetDial> {
  public:
   TargetDial(boost::asio::io_context& io, std::shared_ptr<SessionDriver> session, Address target)
@@ -41,7 +41,7 @@ class TargetDial : public std::enable_shared_from_this<TargetDial> {
       }
       self->lost(std::get<Connector::Lost>(outcome));
     };
-    // The operating system repeats a lost SYN; more is not needed in a network of one's own.
+    // The system repeats a lost SYN; on a local network that is enough.
     std::make_shared<Connector>(io_, std::vector<Address>{target_}, std::move(handlers),
                                 std::make_shared<EndpointCache>(), std::nullopt)
         ->start();

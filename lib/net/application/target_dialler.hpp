@@ -1,6 +1,6 @@
-// TargetDialler: dials the target that a session is for, and gives the session its socket, or resets
-// the session with target_refused. While it is this daemon that lacks descriptors it dials again.
-// Any session can have a target, whoever dials its links. One for each worker, on its thread.
+// TargetDialler: dials the target of a session and gives the session its socket, or resets the
+// session with target_refused. If this daemon itself lacks descriptors, it dials again. Any session
+// can have a target, whichever side dials its links. One per worker, on its thread.
 #pragma once
 
 #include <memory>
@@ -16,8 +16,8 @@ class TargetDialler {
  public:
   explicit TargetDialler(boost::asio::io_context& io) : io_(io) {}
 
-  // The outcome goes to the session, later. What is under way keeps the session alive, but needs
-  // this object no more.
+  // The outcome goes to the session, later. A dial under way keeps the session alive and does not
+  // need this object.
   void dial(const std::shared_ptr<SessionDriver>& session, const Address& target);
 
  private:

@@ -27,8 +27,8 @@ TunnelListener::Plan TunnelListener::plan(const Settings& settings,
   return plan;
 }
 
-// A socket that was passed, or whose port the system has chosen, belongs to the tunnel of its name;
-// any other to its address.
+// A socket that was passed in, or whose port the system chose, belongs to the tunnel's name; any
+// other socket belongs to its address.
 std::shared_ptr<TunnelListener::Tunnel> TunnelListener::tunnel_for(
     const TunnelSettings& wanted, ListeningSockets& sockets) const {
   for (const auto& tunnel : tunnels_) {

@@ -1,7 +1,7 @@
 // TunnelListener: accepts applications on all tunnels of one worker, and opens a session to the
-// tunnel's peer for each of them. Where a session's links come from is not its business. One for
-// each worker, on its thread; plan() and what only looks may also be called from elsewhere while
-// that thread waits or does not run yet.
+// tunnel's peer for each of them. It does not know where a session's links come from. One per
+// worker, on its thread; plan() and the const functions may also be called from another thread
+// while that thread waits or has not started.
 #pragma once
 
 #include <cstddef>
@@ -27,42 +27,42 @@ class TunnelListener {
     bool passed = false;  // see ListeningSocket
     bool started = false;
   };
-  // What settings come to: all that can go wrong was tried, and nothing of it is used yet.
+  // The checked outcome of new settings: everything that can fail was tried, and nothing is in use
+  // yet.
   struct Plan {
     struct PlannedTunnel {
       TunnelSettings settings;
-      std::shared_ptr<Tunnel> tunnel;  // one that there is, or a new one
+      std::shared_ptr<Tunnel> tunnel;  // an existing one, or a new one
     };
     std::size_t max_sessions = 0;
     std::vector<PlannedTunnel> tunnels;
   };
-  // What a session to a peer needs.
+  // What a session needs to reach its peer.
   struct Path {
     SessionDriver::Links links;
     std::string identity;  // ours, as the peer knows us
   };
-  // To the peer of this name, which is that of a tunnel.
+  // `peer` is the peer's name in a tunnel's settings.
   using PathTo = std::function<Path(const std::string& peer)>;
 
-  // The sessions are opened in `sessions`, where no others are opened, and which must outlive it.
+  // `sessions` must outlive this object, and only this object opens sessions in it.
   TunnelListener(WorkerContext& worker, SessionTable& sessions, PathTo path_to);
   TunnelListener(const TunnelListener&) = delete;
   TunnelListener& operator=(const TunnelListener&) = delete;
 
-  // Binds the listeners that there are not yet. Throws std::runtime_error with a sentence about
-  // what is wrong.
+  // Binds the listeners that do not exist yet. Throws std::runtime_error with a sentence about what
+  // is wrong.
   Plan plan(const Settings& settings, ListeningSockets& sockets) const;
-  // From now on these are the settings. Sessions stay as they are. The peers of the same settings
-  // are in use already.
+  // Uses these settings from now on; existing sessions stay as they are. Precondition: the peers of
+  // the same settings are already in use.
   void use(Plan plan);
 
   void start();
-  // Accepts nobody any more; the sessions that there are go on.
+  // Stops accepting applications; existing sessions go on.
   void drain();
 
-  // A session for an application whose connection is there already, as if a tunnel of these
-  // settings had accepted it. Null, with the connection reset, when there are as many sessions as
-  // there may be.
+  // Opens a session for an existing application connection, as if a tunnel with these settings had
+  // accepted it. At the limit of sessions: resets the connection and returns null.
   std::shared_ptr<SessionDriver> open(const TunnelSettings& tunnel, StreamSocket application);
 
   const std::vector<std::shared_ptr<Tunnel>>& tunnels() const { return tunnels_; }

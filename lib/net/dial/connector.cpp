@@ -17,7 +17,7 @@ namespace error = boost::asio::error;
 using boost::asio::ip::tcp;
 using Failure = EndpointRace::Failure;
 
-// More of them tell nobody anything.
+// More errors would not help a reader of the log.
 constexpr std::size_t kMostErrorsTold = 4;
 
 AddressFamily family_of(const StreamSocket::endpoint_type& endpoint) {
@@ -31,8 +31,8 @@ AddressFamily family_of(const StreamSocket::endpoint_type& endpoint) {
   }
 }
 
-// A host that answers "nobody listens here" will hardly have changed its mind in half a second;
-// whatever routers and kernels say of a network can be different in a moment.
+// A host that refuses a connection will hardly accept one half a second later; errors from routers
+// and kernels can be gone in a moment.
 Failure kind_of(boost::system::error_code error) {
   const bool hard = error == error::connection_refused ||
                     error == error::address_family_not_supported ||
@@ -48,15 +48,15 @@ bool is_link_local(const StreamSocket::endpoint_type& endpoint) {
   return address.address().is_v6() && address.address().to_v6().is_link_local();
 }
 
-// Between the loss of one address and the coming of the next, the kernel dials out from the only
-// one that is left, and nobody can answer there.
+// Between losing one address and getting the next, this machine has only a link-local address: the
+// kernel dials from that one, and no peer can answer it.
 bool goes_nowhere(const StreamSocket& socket, const StreamSocket::endpoint_type& endpoint) {
   boost::system::error_code unknown;
   const auto local = socket.local_endpoint(unknown);
   return !unknown && is_link_local(local) && !is_link_local(endpoint);
 }
 
-// This process's trouble, not the other side's. Without file descriptors a name cannot be resolved
+// A failure of this process, not of the peer. Without file descriptors a name cannot be resolved
 // either, which looks like a name server that does not answer.
 bool is_starvation(boost::system::error_code error) {
   return error == boost::system::errc::too_many_files_open ||
@@ -114,7 +114,7 @@ void Connector::stop() {
   handlers_ = {};
 }
 
-// All that is due now.
+// Does everything that is due now.
 void Connector::step() {
   if (over_) return;
   const auto self = shared_from_this();
@@ -129,7 +129,7 @@ void Connector::step() {
     begin(*start);
   if (race_->lost(now)) return lose();
   if (race_->struggles(now) && handlers_.struggling) {
-    // It may cancel this, and with that drop the handlers.
+    // A copy: the handler may cancel this connector, which drops the handlers.
     const auto tell = handlers_.struggling;
     tell(why());
     if (over_) return;
@@ -146,7 +146,7 @@ void Connector::arm() {
   });
 }
 
-// --- who takes part
+// --- participants
 
 std::size_t Connector::rank(std::size_t index, const StreamSocket::endpoint_type& endpoint) const {
   if (endpoint == learned_.last_good) return 0;
@@ -177,7 +177,7 @@ void Connector::enter_all(std::size_t index, const NameResolver::Addresses& addr
 void Connector::ask(Name& name) {
   if (name.asking) return;
   name.asking = true;
-  // A name that hangs does not keep this alive.
+  // A lookup that hangs does not keep this object alive.
   NameResolver::of(io_).resolve(
       addresses_[name.index].host,
       [weak = weak_from_this(), place = static_cast<std::size_t>(&name - names_.data())](
@@ -206,7 +206,7 @@ void Connector::answered(Name& name, boost::system::error_code error,
   step();
 }
 
-// The answers are late: what they were before has to do.
+// The name servers are slow: uses their earlier answers.
 void Connector::recall() {
   if (std::exchange(recalled_, true)) return;
   for (const Name& name : names_) {
@@ -244,8 +244,8 @@ void Connector::connected(RacerId id, boost::system::error_code error) {
   const auto found = racers_.find(id);
   if (found == racers_.end()) return;
   Racer& racer = found->second;
-  // Asio goes on watching whether a socket can be written to once it has waited for that, and then
-  // wakes every wait to be read one time for nothing.
+  // After a wait for writability Asio keeps watching for it, and later wakes every wait for reading
+  // once for nothing.
   if (!error && !register_anew(racer.socket, entrants_[racer.entrant].endpoint.protocol(), io_)) {
     error = error::no_memory;
   }
@@ -327,7 +327,7 @@ void Connector::finish(Outcome outcome) {
   done(std::move(outcome));
 }
 
-// The same words for the same state of things, so that whoever logs can see that it is no news.
+// Always the same words for the same state, so that repeated log lines can be recognized.
 std::string Connector::why() const {
   std::vector<std::string> reasons;
   std::string silent;

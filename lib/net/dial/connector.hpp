@@ -1,7 +1,7 @@
-// Connector opens one connection to whichever of several addresses is there first: it executes an
-// EndpointRace, with a socket, and the transport's own handshake, for each try. Names are resolved
-// anew at the start and all along. It reports one outcome, or none after cancel(). Kept alive by
-// its own waits, on the thread of its io_context.
+// Connector opens one connection to whichever of several addresses answers first: it executes an
+// EndpointRace, with a socket and the transport's own handshake for each try. Names are resolved at
+// the start and again throughout the race. It reports one outcome, or none after cancel(). Kept
+// alive by its own waits, on the thread of its io_context.
 #pragma once
 
 #include <cstddef>
@@ -30,8 +30,8 @@ class Connector : public std::enable_shared_from_this<Connector> {
   struct Won {
     std::unique_ptr<Transport> transport;  // its handshake is complete
     StreamSocket::endpoint_type endpoint;
-    std::string where;  // the same for people
-    Duration took{};    // to connect and to shake hands
+    std::string where;  // the endpoint, for people
+    Duration took{};    // to connect and complete the handshake
   };
   struct Lost {
     bool rejected = false;  // one side did not accept the other's identity
@@ -40,16 +40,16 @@ class Connector : public std::enable_shared_from_this<Connector> {
   };
   using Outcome = std::variant<Won, Lost>;
   struct Handlers {
-    // What a connected socket becomes.
+    // Turns a connected socket into a transport.
     std::function<std::unique_ptr<Transport>(StreamSocket)> wrap;
     // See EndpointRace::struggles(); may be left out.
     std::function<void(const std::string& why)> struggling;
-    // Called once, and never after cancel(). It outlives this object if need be.
+    // Called once, and never after cancel(). May outlive this object.
     std::function<void(Outcome)> done;
   };
 
-  // Each address is tried once without a `pace`, and afresh so often with it; `cache` must not be
-  // null.
+  // Without a `pace` each address is tried once; with it, each address is tried again at that
+  // interval. `cache` must not be null.
   Connector(boost::asio::io_context& io, std::vector<Address> addresses, Handlers handlers,
             std::shared_ptr<EndpointCache> cache, std::optional<Duration> pace);
 
@@ -59,17 +59,17 @@ class Connector : public std::enable_shared_from_this<Connector> {
  private:
   using RacerId = EndpointRace::RacerId;
 
-  // One of the addresses in the settings, if it is a name.
+  // An address in the settings that is a name.
   struct Name {
     std::size_t index = 0;  // in addresses_
     bool answered = false;
     bool asking = false;
-    std::string error;  // what the last answer was, if it was none
+    std::string error;  // of the last lookup, if it failed
   };
-  // An address that takes part.
+  // An address that takes part in the race.
   struct Entrant {
     StreamSocket::endpoint_type endpoint;
-    std::size_t index = 0;  // where in addresses_ it comes from
+    std::size_t index = 0;  // its position in addresses_
     std::string label;
     std::string error;  // how its last try failed
   };
@@ -103,16 +103,16 @@ class Connector : public std::enable_shared_from_this<Connector> {
   std::vector<Address> addresses_;
   Handlers handlers_;
   std::shared_ptr<EndpointCache> cache_;
-  EndpointCache::Learned learned_;  // as it was at the start
+  EndpointCache::Learned learned_;  // as of the start
   std::optional<Duration> pace_;
   std::vector<Name> names_;
-  std::optional<TimePoint> ask_at_;  // names once more
+  std::optional<TimePoint> ask_at_;  // when to resolve the names again
   bool recalled_ = false;
   std::optional<EndpointRace> race_;
   std::vector<Entrant> entrants_;  // by EndpointRace::AddressId
   std::map<RacerId, Racer> racers_;
   Timer timer_;
-  std::string rejection_;  // of the side that did not accept the other
+  std::string rejection_;  // why one side rejected the other
   bool starved_ = false;
   bool over_ = false;
 };

@@ -13,11 +13,11 @@
 namespace backedpipe {
 namespace {
 
-// A link that was there before has at least this long to answer a HELLO. It is one round trip, and
-// giving up costs a new connection: no reason to wait as long as for others.
+// A spare link has at least this long to answer a HELLO; less than other links, because the answer
+// takes one round trip and giving up costs only a new connection.
 constexpr Duration kReusePatience = std::chrono::milliseconds(500);
 
-// The session has had no link yet, so nothing is known against the links that there are.
+// The session has had no link yet, so that there is no reason to doubt the spare links.
 bool is_first_link(std::uint64_t generation) {
   return generation == 1;
 }
@@ -30,7 +30,7 @@ Dialler::Dialler(WorkerContext& worker, SessionTable& sessions)
 }
 
 Dialler::~Dialler() {
-  // Those that could not tell their server in time.
+  // The sessions that could not tell their server in time.
   sessions_.abandon_all();
   close_spares();
 }
@@ -62,7 +62,7 @@ void Dialler::use(Plan plan) {
   for (Plan::PlannedPeer& planned : plan.peers)
     use(std::move(planned));
   forget_retired();
-  // Peers that could not be reached may be where the settings now say.
+  // Peers that were unreachable may be reachable at their new addresses.
   if (started_) try_waiting();
 }
 
@@ -116,7 +116,7 @@ void Dialler::drain() {
   close_spares();
 }
 
-// --- what is there
+// --- look-ups
 
 const Dialler::Peer& Dialler::peer(const std::string& name) const {
   const auto found = peers_.find(name);
@@ -124,7 +124,7 @@ const Dialler::Peer& Dialler::peer(const std::string& name) const {
   return found->second;
 }
 
-// It is there for as long as it has a session.
+// The peer exists as long as it has a session.
 Dialler::Peer& Dialler::peer_of(const SessionDriver& driver) {
   const auto found = peers_.find(driver.labels().peer);
   invariant(found != peers_.end());
@@ -137,7 +137,7 @@ Dialler::Attempt* Dialler::find_attempt(const SessionId& session, std::uint64_t 
   return &found->second;
 }
 
-// Of an attempt that there is: it goes when its session ends.
+// Precondition: the attempt exists, and therefore its session: an attempt ends with its session.
 Dialler::Request Dialler::request_of(const SessionId& session, std::uint64_t generation) {
   auto driver = sessions_.find(session);
   invariant(driver != nullptr);
@@ -163,7 +163,7 @@ void Dialler::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_
       return;
     }
   } else {
-    // A link is lost or suspect: so may be the others that go the same way.
+    // A link was lost or is suspect: the spare links on the same path may be dead too.
     peer.gate->spares().clear();
   }
   peer.gate->request(session, worker_.io(),
@@ -173,13 +173,13 @@ void Dialler::connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_
 }
 
 void Dialler::give_up(SessionDriver& driver, std::uint64_t generation) {
-  // Not wanted any more because its link has answered after all: good news for the others.
+  // If the session's own link answered after all, the peer can be reached: the gate learns that.
   withdraw(peer_of(driver), driver.session().id(), generation,
            driver.session().link_healthy() ? SharedGate::Withdrawal::link_answers
                                            : SharedGate::Withdrawal::served);
 }
 
-// By the gate; perhaps about an attempt that was given up meanwhile.
+// Called by the gate, possibly for an attempt that was given up meanwhile.
 void Dialler::told(const SessionId& session, std::uint64_t generation,
                    std::optional<SharedGate::Dial> dial) {
   Attempt* const attempt = find_attempt(session, generation);
@@ -215,10 +215,10 @@ void Dialler::dial_failed(const Request& request, SharedGate::Dial dial,
                           const LinkDialer::Failed& failed) {
   const SessionId session = request.driver->session().id();
   SharedGate& gate = *request.peer.gate;
-  // A peer that rejects us is there.
+  // A peer that rejects us can be reached.
   if (failed.rejected && gate.answered(session, dial)) gate.rejected(failed.why);
   if (gate.failed(session, dial, failed.why)) {
-    // The session need not know: it is dialled for again when its turn comes.
+    // The session need not know: the gate dials for it again at its turn.
     Attempt* const attempt = find_attempt(session, request.generation);
     invariant(attempt != nullptr);
     attempt->dialer.reset();
@@ -228,8 +228,8 @@ void Dialler::dial_failed(const Request& request, SharedGate::Dial dial,
   request.driver->attempt_failed(request.generation, failed.rejected, failed.why);
 }
 
-// The session's HELLO goes over a link that there is. It may be dead without anybody knowing; then
-// the session's next attempt is dialled as usual.
+// Sends the session's HELLO over a spare link. That link may be dead without either side knowing;
+// the session's next attempt is then dialled as usual.
 void Dialler::reuse(std::unique_ptr<Transport> link, const SessionId& session,
                     std::uint64_t generation) {
   Attempt* const attempt = find_attempt(session, generation);
@@ -264,11 +264,11 @@ std::shared_ptr<LinkDialer> Dialler::dialer_for(const Peer& peer, Attempt& attem
   attempt.dialer = std::make_shared<LinkDialer>(worker_.io(), peer.settings.endpoints, peer.factory,
                                                 worker_.session_options().liveness.dead,
                                                 std::move(handlers), peer.gate->cache());
-  // It may be over, and gone from there, before its start has returned.
+  // A reference, because the dialer may end, and leave the attempt, before its start returns.
   return attempt.dialer;
 }
 
-// --- what is said to the server and what follows from its answer, however the link came about
+// --- HELLO and its answer, for dialled and for spare links
 
 std::optional<Hello> Dialler::hello(const Request& request) {
   auto hello = request.driver->begin_handshake(request.generation);
@@ -292,7 +292,7 @@ void Dialler::withdraw(const Request& request) {
            SharedGate::Withdrawal::served);
 }
 
-// Does nothing about an attempt of another generation.
+// Ignores an attempt of another generation.
 void Dialler::withdraw(Peer& peer, const SessionId& session, std::uint64_t generation,
                        SharedGate::Withdrawal why) {
   Attempt* const attempt = find_attempt(session, generation);
@@ -302,10 +302,10 @@ void Dialler::withdraw(Peer& peer, const SessionId& session, std::uint64_t gener
   peer.gate->withdraw(session, why);
 }
 
-// --- sessions and links that there are
+// --- existing sessions and links
 
 bool Dialler::reconnect(const std::shared_ptr<SessionDriver>& driver) {
-  // First, or the dial that the session begins now would be begun anew.
+  // First the gate: otherwise it would break off and repeat the dial that the session begins now.
   peer_of(*driver).gate->kick();
   return driver->reconnect();
 }
@@ -339,7 +339,7 @@ void Dialler::session_ended(SessionDriver& driver) {
   const auto attempt = attempts_.find(driver.session().id());
   if (attempt != attempts_.end()) give_up(driver, attempt->second.generation);
   if (!peer_of(driver).retired) return;
-  // Later: the caller that ends the session may be in the middle of using its peer.
+  // Later: the caller that ends the session may still be using its peer.
   boost::asio::post(worker_.io(), [this] { forget_retired(); });
 }
 

@@ -1,8 +1,8 @@
 // Dialler: dials the links of one worker's sessions to the peers in the settings, and keeps the
-// links that sessions leave behind for the next ones. Whether a peer can be reached is found out
-// for all of its sessions together, by its gate. The sessions are in a table that belongs to the
-// worker. One for each worker, on its thread; plan() and what only looks may also be called from
-// elsewhere while that thread waits or does not run yet.
+// links of cleanly ended sessions for later ones. A peer's gate finds out for all of its sessions
+// together whether the peer can be reached. The sessions are in a table that belongs to the worker.
+// One per worker, on its thread; plan() and the const functions may also be called from another
+// thread while that thread waits or has not started.
 #pragma once
 
 #include <cstddef>
@@ -30,13 +30,14 @@ class Dialler final : public LinkSupply, public LinkKeeper {
  public:
   struct Peer {
     PeerSettings settings;
-    bool retired = false;  // not in the settings any more; goes with the last of its sessions
+    bool retired = false;  // no longer in the settings; removed with its last session
     std::shared_ptr<const TransportFactory> factory;
     std::string identity;  // ours, as this peer knows us
     std::shared_ptr<SharedGate> gate;
-    std::uint64_t links_reused = 0;  // by this worker
+    std::uint64_t links_reused = 0;  // by this worker's sessions
   };
-  // What settings come to: all that can go wrong was tried, and nothing of it is used yet.
+  // The checked outcome of new settings: everything that can fail was tried, and nothing is in use
+  // yet.
   struct Plan {
     struct PlannedPeer {
       PeerSettings settings;
@@ -48,36 +49,36 @@ class Dialler final : public LinkSupply, public LinkKeeper {
   // By the peer's name.
   using SecurityOfPeers = std::map<std::string, LinkSecurity>;
 
-  // The sessions whose links it dials are those in `sessions`, which must outlive it.
+  // Dials the links of the sessions in `sessions`, which must outlive this object.
   Dialler(WorkerContext& worker, SessionTable& sessions);
-  // Lets go of the sessions, which refer to it.
+  // Abandons the sessions, which refer to this object.
   ~Dialler() override;
   Dialler(const Dialler&) = delete;
   Dialler& operator=(const Dialler&) = delete;
 
-  // How the peers in the settings are secured; read once for all workers. Throws
+  // Reads how the peers in the settings are secured, once for all workers. Throws
   // std::runtime_error with a sentence about what is wrong.
   static SecurityOfPeers read_security(const Settings& settings);
-  // `security` is that of the same settings.
+  // `security`: read from the same settings.
   Plan plan(const Settings& settings, const SecurityOfPeers& security) const;
-  // From now on these are the settings. Sessions and links stay as they are: a session whose peer
-  // is gone goes on being dialled for as before.
+  // Uses these settings from now on. Existing sessions and links stay as they are: a session whose
+  // peer was removed is still dialled for, as before.
   void use(Plan plan);
 
-  // New sessions are to come: links that are left are kept for them.
+  // New sessions may come: keeps links of ended sessions for them.
   void start();
-  // No new sessions come any more; those that there are go on being dialled for.
+  // No new sessions will come; existing ones are still dialled for.
   void drain();
 
-  // An operator's wish. As Session::reconnect(), and the session's peer is dialled at once.
+  // An operator's request. As Session::reconnect(), and dials the session's peer at once.
   bool reconnect(const std::shared_ptr<SessionDriver>& driver);
-  // Called once the gates have been kicked: whoever waits for a link tries at once. `addresses` are
-  // those that this machine has now; without them no link is doubted.
+  // Called after the gates were kicked: every session that waits for a link tries at once.
+  // `addresses`: this machine's current ones; without them no link is doubted.
   Doubted network_changed(const NetworkChange& change,
                           const std::optional<LocalAddresses>& addresses);
 
   const std::unordered_map<std::string, Peer>& peers() const { return peers_; }
-  // Of the settings, or of a session.
+  // Precondition: the peer is in the settings, or has a session.
   const Peer& peer(const std::string& name) const;
 
   void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
@@ -85,14 +86,13 @@ class Dialler final : public LinkSupply, public LinkKeeper {
   void released(std::unique_ptr<Transport> link, SessionDriver& driver) override;
 
  private:
-  // A session's way to its next link.
+  // A session's attempt at its next link.
   struct Attempt {
     std::uint64_t generation = 0;
-    std::shared_ptr<LinkDialer> dialer;  // none while it waits at the gate
-    std::optional<SharedGate::Dial>
-        dial;  // none while it waits, or on a link of an earlier session
+    std::shared_ptr<LinkDialer> dialer;    // null while the attempt waits at the gate
+    std::optional<SharedGate::Dial> dial;  // none while waiting at the gate, or on a spare link
   };
-  // The attempt that a dialler's outcome belongs to.
+  // The attempt to which a LinkDialer's outcome belongs.
   struct Request {
     Peer& peer;
     std::shared_ptr<SessionDriver> driver;

@@ -10,8 +10,9 @@
 namespace backedpipe {
 namespace {
 
-// A path that has just carried the transport's handshake and stays silent now is broken: the next
-// attempt is better than waiting. Several times what the handshake took, and not less than this.
+// A path that has just carried the transport's handshake and is now silent is broken: the next
+// attempt is better than waiting. The patience is a multiple of the handshake's duration, but at
+// least this.
 constexpr Duration kLeastPatience = std::chrono::seconds(1);
 constexpr int kPatienceFactor = 4;
 
@@ -83,7 +84,7 @@ void LinkDialer::connected(Connector::Outcome outcome) {
 
 void LinkDialer::greet(std::unique_ptr<Transport> link, Duration patience) {
   transport_ = std::move(link);
-  // It may cancel this dialer, and with that drop the handlers.
+  // A copy: the handler may cancel this dialer, which drops the handlers.
   const auto ask = handlers_.hello;
   const auto hello = ask();
   if (over_) return;
@@ -104,8 +105,8 @@ void LinkDialer::say_hello() {
     if (result.status == IoResult::Status::want_write) {
       return wait(result.status, &LinkDialer::say_hello);
     }
-    // A server that does not want us says so before it closes: there is more in reading that than
-    // in the failed write.
+    // A server that refuses us says so before it closes: its answer says more than the failed
+    // write.
     if (result.status != IoResult::Status::ok) return hear_answer();
     handshake_->sent(result.bytes);
   }
@@ -120,7 +121,7 @@ void LinkDialer::hear_answer() {
       return wait(result.status, &LinkDialer::hear_answer);
     }
     if (result.status != IoResult::Status::ok) {
-      // In TLS 1.3 the server's verdict on our key comes after our side of the handshake is
+      // In TLS 1.3 the server's verdict on our key arrives after our side of the handshake is
       // complete.
       const bool rejected = transport_->rejected();
       if (const std::string said = transport_->failure(); rejected && !said.empty()) {
@@ -134,7 +135,7 @@ void LinkDialer::hear_answer() {
     }
     ConstBytes input(buffer.data(), result.bytes);
     if (const auto received = handshake_->receive(input); !received) {
-      // Not a refusal of our identity: whoever is on the path can answer so.
+      // Not a rejection of our identity: anything on the path can answer like this.
       return fail(false, where_ + " does not speak this protocol: " + received.error().message());
     }
     if (!handshake_->complete()) continue;

@@ -1,7 +1,7 @@
 // LinkDialer makes one attempt at a link: a race of connections, each with its transport handshake,
-// over all addresses of the peer; then HELLO on the one that wins, and the server's answer; in ten
-// seconds altogether. It reports one outcome, or none after cancel(). Kept alive by its own waits,
-// on the thread of its io_context.
+// over all addresses of the peer; then HELLO on the winner, and the server's answer; ten seconds in
+// all. It reports one outcome, or none after cancel(). Kept alive by its own waits, on the thread
+// of its io_context.
 #pragma once
 
 #include <functional>
@@ -32,24 +32,24 @@ class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
   };
   using Outcome = std::variant<Welcomed, Refused, Failed>;
   struct Handlers {
-    // Asked when the transport is ready; nothing means that the attempt is not wanted any more, and
-    // ends it without an outcome.
+    // Called when the transport is ready. No HELLO means that the attempt is no longer wanted: it
+    // then ends without an outcome.
     std::function<std::optional<Hello>()> hello;
-    // Called at most once, and may be left out: a second has passed and no connection has come
-    // about, or every address has failed for now. The attempt goes on.
+    // Called at most once; may be left out. A second has passed without a connection, or every
+    // address has failed for now. The attempt goes on.
     std::function<void(const std::string& why)> struggling;
-    // Called once, and never after cancel(). It outlives this object if need be.
+    // Called once, and never after cancel(). May outlive this object.
     std::function<void(Outcome)> done;
   };
 
-  // Attempts that share a cache profit from each other; without one this attempt has its own. Every
-  // address that is silent is tried afresh each `pace`.
+  // Attempts that share a cache benefit from each other; without one this attempt has its own. A
+  // silent address is tried again at intervals of `pace`.
   LinkDialer(boost::asio::io_context& io, const std::vector<Endpoint>& endpoints,
              std::shared_ptr<const TransportFactory> factory, Duration dead, Handlers handlers,
              std::shared_ptr<EndpointCache> cache = nullptr, Duration pace = kRacePace);
 
   void start();
-  // Instead of start(): over a link that is there already, which has so long to answer.
+  // Instead of start(): uses an existing link, which has `patience` to answer.
   void start_on(std::unique_ptr<Transport> link, Duration patience);
   void cancel();
 
@@ -75,7 +75,7 @@ class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
   TimePoint deadline_{};  // of the whole attempt
   std::unique_ptr<Transport> transport_;
   std::optional<ClientHandshake> handshake_;
-  std::optional<StreamSocket::endpoint_type> endpoint_;  // that was dialled
+  std::optional<StreamSocket::endpoint_type> endpoint_;  // the endpoint that was dialled
   std::string where_;
   bool over_ = false;
 };

@@ -10,7 +10,7 @@ namespace backedpipe {
 Doubted doubt_links(const NetworkChange& change, const LocalAddresses& addresses,
                     const SessionTable& sessions) {
   Doubted doubted;
-  // A copy: what is done to one of them may end it.
+  // A copy: an action on a session may end it.
   const SessionTable::Sessions all = sessions.all();
   for (const auto& [id, driver] : all) {
     const auto local = driver->local_address();

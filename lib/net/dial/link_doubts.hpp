@@ -1,6 +1,6 @@
 // What a change of the network means for the links of one worker's sessions: each link is left
-// alone, asked whether it still answers, or no longer trusted. Liveness decides; this carries it
-// out, on the worker's thread.
+// alone, asked for an answer, or no longer trusted. Liveness decides; this file carries it out, on
+// the worker's thread.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +12,13 @@
 
 namespace backedpipe {
 
-// How many links are no longer trusted, and how many have to show that they answer.
+// How many links are no longer trusted, and how many were asked for an answer.
 struct Doubted {
   std::size_t distrusted_count = 0;
   std::size_t asked_count = 0;
 };
 
-// `addresses`: those that this machine has now.
+// `addresses`: this machine's current ones.
 Doubted doubt_links(const NetworkChange& change, const LocalAddresses& addresses,
                     const SessionTable& sessions);
 // One line for the log, about the links of all workers.

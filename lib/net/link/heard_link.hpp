@@ -1,5 +1,5 @@
-// HeardLink: a link over which a HELLO has come, and that has had no answer yet. Whoever holds it
-// gives it to the session that the HELLO names, or refuses it.
+// HeardLink: a link that has delivered a HELLO and got no answer yet. Its holder gives it to the
+// session that the HELLO names, or refuses it.
 #pragma once
 
 #include <memory>

@@ -18,7 +18,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// How long a server that stops goes on refusing new links with "shutting down".
+// How long a stopping server still refuses new links with "shutting down".
 constexpr auto kRefuseFor = milliseconds(250);
 // How long a client's sessions have to tell their servers.
 constexpr auto kCloseFor = milliseconds(1000);
@@ -26,8 +26,8 @@ constexpr auto kTombstoneSweep = std::chrono::seconds(10);
 constexpr auto kLookEvery = milliseconds(10);
 constexpr auto kLookForSessionsEvery = milliseconds(100);
 
-// Returns the names of the settings that differ and that take effect at the start only. Copies them
-// from `running` to `fresh`, so that `fresh` says what is in use.
+// Returns the names of the changed settings that need a restart. Copies their values from `running`
+// to `fresh`, so that `fresh` says what is in use.
 std::vector<std::string> keep_until_restart(const Settings& running, Settings& fresh) {
   std::vector<std::string> differ;
   const auto keep = [&differ](const char* name, const auto& old, auto& now) {
@@ -75,7 +75,7 @@ Node::Node(boost::asio::io_context& io, Settings settings, PassedSockets passed,
 }
 
 Node::~Node() {
-  // The threads end while everything that they refer to still exists.
+  // The threads must end while everything that they refer to still exists.
   workers_.stop();
 }
 
@@ -93,7 +93,7 @@ void Node::start() {
   ready_ = true;
 }
 
-// Only the dialling side reacts to it.
+// Only the dialling side reacts to network changes.
 void Node::watch_network() {
   if (settings_.tunnels.empty() || std::exchange(watching_network_, true)) return;
   monitor_.start([this](const NetworkChange& change) {
@@ -104,7 +104,7 @@ void Node::watch_network() {
   });
 }
 
-// Checks all settings and binds every listener before any of them is used. Throws.
+// Checks all settings and binds every listener before it uses any of them. Throws.
 void Node::use(const Settings& settings, ListeningSockets& sockets) {
   const Dialler::SecurityOfPeers of_peers = Dialler::read_security(settings);
   const LinkListeners::Securities of_listeners = LinkListeners::read_security(settings);
@@ -174,12 +174,12 @@ DrainOutcome Node::drain(std::optional<Duration> timeout) {
     worker.dialler.drain();
     worker.acceptor.drain();
   });
-  // Not at once, so that the caller gets the answer first.
+  // Later, so that the caller gets the answer first.
   look_whether_drained_later();
   return outcome;
 }
 
-// Sessions that have a link, and those that lost theirs so recently that they may get another.
+// Sessions with a link, and those that lost theirs so recently that they may get another.
 std::size_t Node::sessions_to_wait_for() {
   const TimePoint recently = steady_now() - settings_.liveness.dead;
   const auto counts = workers_.gather([recently](Worker& worker) {

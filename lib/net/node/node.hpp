@@ -30,8 +30,8 @@ class Node final : public Operations {
   using Reread = std::function<Settings()>;
 
   // Reads key and certificate files and binds every listener, so that every error shows before
-  // anything starts. Throws std::runtime_error with a sentence for people. Where a socket was
-  // passed for a listener, that one is used.
+  // anything starts. Throws std::runtime_error with a sentence for people. A socket that was passed
+  // for a listener is used for it.
   Node(boost::asio::io_context& io, Settings settings, PassedSockets passed, Reread reread);
   ~Node() override;
 
@@ -50,7 +50,7 @@ class Node final : public Operations {
   // server refuses new links as "shutting down", so that clients keep trying. Then calls `stopped`.
   void stop(std::function<void()> stopped);
 
-  // Calls `all_are` on this thread when every worker has answered; does not wait.
+  // Asks every worker, without waiting; `all_are` is called on this thread after the last answer.
   void ask(std::function<void()> all_are);
 
   struct SessionCounts {
@@ -77,7 +77,7 @@ class Node final : public Operations {
   std::unique_ptr<ControlServer> control_;
   Metrics metrics_;
   std::unique_ptr<HttpServer> http_;
-  bool ready_ = false;  // it has started and is not being stopped
+  bool ready_ = false;  // started, and not being stopped
   bool watching_network_ = false;
   std::optional<TimePoint> drain_until_;
   std::function<void()> drained_;

@@ -26,11 +26,12 @@
 namespace backedpipe {
 namespace {
 
-// A client that opens connections and forgets them must not use up the sessions' descriptors.
+// A client that opens many connections and leaves them open must not use up the sessions'
+// descriptors.
 constexpr std::size_t kMaxConnections = 64;
-// When the replies are this large, they are written before more lines are answered.
+// At this size the replies are written before more lines are answered.
 constexpr std::size_t kMaxReplyBytes = std::size_t{1} << 20;
-// The most that may wait for a slow reader of events.
+// At most this much waits for a slow reader of events.
 constexpr std::size_t kMaxEventBytes = std::size_t{256} << 10;
 
 void set_permissions(const ControlSettings& settings) {
@@ -41,7 +42,7 @@ void set_permissions(const ControlSettings& settings) {
   if (!settings.group.empty()) {
     const group* entry = ::getgrnam(settings.group.c_str());
     if (entry == nullptr) refuse("there is no group \"" + settings.group + "\"");
-    // A service that already runs with this group may not be allowed to call chown.
+    // A service that already runs with this group may be forbidden to call chown.
     struct stat status {};
     const bool has_group = ::stat(path.c_str(), &status) == 0 && status.st_gid == entry->gr_gid;
     if (!has_group && ::chown(path.c_str(), static_cast<uid_t>(-1), entry->gr_gid) != 0) {
@@ -55,8 +56,8 @@ void set_permissions(const ControlSettings& settings) {
 
 }  // namespace
 
-// Reads requests, writes the answers, and reads on only once they are written. Events that the
-// client has subscribed to go out in between.
+// Reads requests and writes the answers; reads on only after they are written. Subscribed events go
+// out in between.
 class ControlServer::Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(StreamSocket socket, ControlServer& server)
@@ -71,7 +72,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
         });
   }
 
-  // The daemon stops, and the server is about to be destroyed.
+  // The daemon is stopping, and the server is about to be destroyed.
   void close() {
     server_ = nullptr;
     boost::system::error_code ignored;
@@ -97,7 +98,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
     answer();
   }
 
-  // Answers the lines that have come, a bounded number of bytes at a time, then reads on.
+  // Answers the lines received so far, a bounded number of bytes at a time, then reads on.
   void answer() {
     std::string replies;
     while (replies.size() < kMaxReplyBytes) {
@@ -148,7 +149,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
   std::array<char, 4096> buffer_;
   LineBuffer lines_{kMaxRequestBytes};
   std::string out_;
-  std::string writing_;     // what is being written; out_ is what comes after it
+  std::string writing_;     // being written; out_ follows
   bool answering_ = false;  // replies are being written: read on after them
   bool more_ = false;       // lines wait to be answered
   bool subscribed_ = false;

@@ -1,6 +1,6 @@
-// ControlServer: the control socket. Reads one JSON-RPC request a line, and answers it with what it
-// gathers from the workers. The socket's permissions decide who may ask; no answer contains a
-// secret.
+// ControlServer: the control socket. Reads one JSON-RPC request per line, and answers with data
+// that it gathers from the workers. The socket's permissions decide which users may ask; no answer
+// contains a secret. Part of a Node, on the thread that directs it.
 #pragma once
 
 #include <chrono>
@@ -20,7 +20,7 @@ namespace backedpipe {
 
 class ControlServer final : public ControlTarget {
  public:
-  // Makes the socket with the permissions and the group that the settings ask for. Throws
+  // Makes the socket with the permissions and the group from the settings. Throws
   // std::runtime_error with a sentence about what is wrong.
   ControlServer(boost::asio::io_context& io, SharedState& shared, Workers& workers,
                 const ControlSettings& settings, Operations& operations);

@@ -18,13 +18,13 @@ namespace http = boost::beast::http;
 
 constexpr std::size_t kMaxConnections = 32;
 constexpr std::uint32_t kMaxHeaderBytes = 8192;
-// From the beginning of the wait for a request to the end of its answer. Longer than the usual
-// interval of a scrape, so that one connection serves all of them.
+// From the start of the wait for a request until its answer is sent. Longer than a usual scrape
+// interval, so that one connection serves all scrapes.
 constexpr auto kTimeout = std::chrono::seconds(30);
 
 }  // namespace
 
-// One request at a time. The timer keeps it alive no longer than the deadline.
+// One request at a time. Its timer keeps the connection alive until the deadline at most.
 class HttpServer::Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(StreamSocket socket, const Pages& pages)
@@ -94,8 +94,8 @@ class HttpServer::Connection : public std::enable_shared_from_this<Connection> {
                           const boost::system::error_code& error, std::size_t) {
                         if (self->pages_ == nullptr) return;
                         if (!error && keep_alive) return self->read();
-                        // If input were left unread, closing would reset the connection, and the
-                        // client could lose the answer.
+                        // Closing with unread input would reset the connection, and the client
+                        // could lose the answer.
                         boost::system::error_code ignored;
                         self->socket_.shutdown(boost::asio::socket_base::shutdown_send, ignored);
                         self->drain();
@@ -141,7 +141,7 @@ void HttpServer::start() {
 
 void HttpServer::accepted(StreamSocket socket) {
   connections_.remove_if([](const auto& weak) { return weak.expired(); });
-  // A client that opens connections and forgets them must not lock the monitoring out.
+  // A client that opens many connections and leaves them open must not lock monitoring out.
   if (connections_.size() >= kMaxConnections) {
     if (const auto oldest = connections_.front().lock()) oldest->close();
     connections_.pop_front();

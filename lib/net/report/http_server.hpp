@@ -1,6 +1,6 @@
-// HttpServer: answers GET and HEAD for a few fixed pages, for monitoring. Every client that reaches
-// its address may ask. No request can cost more than one connection of bounded size for a bounded
-// time. Part of a Node, on the thread that directs it.
+// HttpServer: answers GET and HEAD for a few fixed pages, for monitoring. Any client that reaches
+// its address may ask. A request costs at most one connection, of bounded size, for a bounded time.
+// Part of a Node, on the thread that directs it.
 #pragma once
 
 #include <functional>
@@ -22,7 +22,7 @@ class HttpServer {
     std::string content_type = "text/plain; charset=utf-8";
     std::string body;
   };
-  // The page at a path; nothing when there is none.
+  // The page at a path; nothing if no page has that path.
   using Pages = std::function<std::optional<Page>(std::string_view path)>;
 
   // Binds at once; throws std::runtime_error with a sentence that names the address.

@@ -15,7 +15,7 @@ using prometheus::MetricFamily;
 using prometheus::MetricType;
 using Labels = std::vector<ClientMetric::Label>;
 
-// From a link on the same desk to a night's suspend.
+// From a link on the same desk to a night in suspend.
 const prometheus::Histogram::BucketBoundaries kReconnectSeconds{
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 28800};
 
@@ -51,7 +51,7 @@ class Families {
   std::vector<MetricFamily> families_;
 };
 
-// The sums over all sessions of one role, those that have ended included.
+// The sums over all sessions of one role, including ended ones.
 struct Sum {
   std::uint64_t connected = 0;
   std::uint64_t away = 0;
@@ -169,7 +169,7 @@ void Metrics::count(const Event& event) {
 
 std::string Metrics::text() {
   const Report report = sum_of(workers_.gather(report_of));
-  // Events that the workers have counted by now must be counted here as well.
+  // The events that the workers have already counted must be counted here as well.
   shared_.events.deliver();
   const auto& sums = report.of;
   Families out;

@@ -1,5 +1,5 @@
-// Metrics: a daemon's counters and gauges in Prometheus' text format. It counts events where no
-// other part of the daemon does; the rest is gathered for each scrape. Part of a Node, on the
+// Metrics: a daemon's counters and gauges in Prometheus' text format. It counts the events that no
+// other part of the daemon counts; the rest is gathered for each scrape. Part of a Node, on the
 // thread that directs it.
 #pragma once
 

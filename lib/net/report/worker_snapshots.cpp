@@ -24,7 +24,7 @@ SessionSnapshot snapshot_of(const Worker& worker, const SessionDriver& driver) {
   snapshot.link = driver.link_address();
   snapshot.peer = session.role() == Role::client ? labels.peer : driver.log().link_address();
   snapshot.identity = labels.identity;
-  // To a user, waiting for the next attempt and being in the middle of one are the same thing.
+  // For users, waiting for the next attempt and making one are the same state.
   snapshot.state = session.role() == Role::client && pipe.state() == PipeState::disconnected
                        ? PipeState::reconnecting
                        : pipe.state();
@@ -42,7 +42,7 @@ SessionSnapshot snapshot_of(const Worker& worker, const SessionDriver& driver) {
   snapshot.last_error = driver.log().last_error();
   snapshot.suspect = session.suspect();
   if (snapshot.role == Role::client && snapshot.state != PipeState::connected) {
-    // What keeps it waiting is known to its peer only.
+    // Only the peer's gate knows why the session has no link.
     SharedGate::View gate = worker.dialler.peer(labels.peer).gate->view();
     if (gate.state == PeerState::down) snapshot.last_error = std::move(gate.last_error);
   }
@@ -74,7 +74,7 @@ PeerSnapshot snapshot_of(const std::string& name, const Dialler::Peer& peer) {
   return snapshot;
 }
 
-// Numbers of sessions by name. The names live as long as the sessions, or as the snapshot.
+// Numbers of sessions by name. A name lives as long as its session, or as the snapshot.
 using Tally = std::unordered_map<std::string_view, std::uint64_t>;
 
 void count(StatusSnapshot& status, const SessionDriver& driver) {
@@ -154,8 +154,8 @@ StatusSnapshot status_of(const Worker& worker) {
   return status;
 }
 
-// All workers have the same tunnels and listeners. A peer that is being removed is listed until no
-// worker has it any more.
+// All workers have the same tunnels and listeners. A removed peer is listed until no worker has it
+// any more.
 void add(StatusSnapshot& sum, const StatusSnapshot& part) {
   sum.connected += part.connected;
   sum.disconnected += part.disconnected;

@@ -27,7 +27,7 @@ SessionDriver::SessionDriver(WorkerContext& worker, const Links& links, SessionO
 
 void SessionDriver::connect_application(StreamSocket socket, FirstWord first_word) {
   if (!pump_.connect_application(application_, first_word)) {
-    // The session ended while its target was dialled. A close would tell the target of a clean end.
+    // The session ended while its target was dialled. Closing would show the target a clean end.
     return ApplicationSocket(std::move(socket)).reset();
   }
   application_.connect(std::move(socket));
@@ -54,7 +54,7 @@ void SessionDriver::abandon() {
   if (std::exchange(finished_, true)) return;
   timer_.cancel();
   if (links_.supply != nullptr) links_.supply->give_up(*this, session().pipe().generation());
-  // Pending waits may keep this object alive for longer than the worker's memory.
+  // Pending waits may keep this object alive after the worker's memory is gone.
   pump_.abandon();
   close_gracefully(std::move(link_));
 }
@@ -129,7 +129,7 @@ void SessionDriver::adopt(std::unique_ptr<Transport> link, std::uint64_t generat
   link_ = std::move(link);
   link_generation_ = generation;
   link_readiness_.renew();
-  // Reported now, because the link may be lost again before the pump that follows returns.
+  // Reported now, because the link may be lost again before the next pump returns.
   tell_state();
 }
 
@@ -181,7 +181,7 @@ void SessionDriver::execute(const SessionPump::Action& action) {
 }
 
 void SessionDriver::close_link(const SessionPump::Action& action) {
-  // A link that a newer one has replaced is closed already.
+  // The link was replaced by a newer one and is closed already.
   if (!link_ || action.generation != link_generation_) return;
   std::unique_ptr<Transport> link = std::move(link_);
   switch (action.fate) {

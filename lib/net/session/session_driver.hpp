@@ -22,13 +22,13 @@ namespace backedpipe {
 
 class SessionDriver;
 
-// Where a session gets its links from; for sessions whose links this daemon dials.
+// Where a session gets its links from, if this daemon dials them.
 class LinkSupply {
  public:
   virtual ~LinkSupply() = default;
-  // Dial a link of this generation. The outcome comes back by the driver's own functions.
+  // Dials a link of this generation. The outcome is reported to the driver's own functions.
   virtual void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) = 0;
-  // Stops the attempt of this generation, if it is still under way; no outcome follows.
+  // Stops the attempt of this generation if it is still under way; no outcome follows.
   virtual void give_up(SessionDriver& driver, std::uint64_t generation) = 0;
 };
 
@@ -36,7 +36,7 @@ class LinkSupply {
 class LinkKeeper {
  public:
   virtual ~LinkKeeper() = default;
-  // The session has come to a clean end on this link, which can carry another session.
+  // The session ended cleanly on this link, which can carry another session.
   virtual void released(std::unique_ptr<Transport> link, SessionDriver& driver) = 0;
 };
 
@@ -67,18 +67,18 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
 
   // Publishes the event that the session was opened.
   void announce() { log_.opened(); }
-  // The application's socket, which must be non-blocking. Until this call, bytes for the
-  // application wait in the pipe.
+  // Gives the session its application's socket, which must be non-blocking. Until then, bytes for
+  // the application wait in the pipe.
   void connect_application(StreamSocket socket, FirstWord first_word);
   // Dialling side: asks for the first link.
   void start();
-  // Requests of an operator or of the daemon; see Session.
+  // Requested by an operator or by the daemon; see Session.
   bool reconnect();
   void reset(Reason reason);
-  // The daemon stops and does not tell the peer: closes all sockets.
+  // The daemon stops: closes all sockets without telling the peer.
   void abandon();
 
-  // --- what is known of its link; see Session
+  // --- its link; see Session
 
   void distrust();
   void ask();
@@ -86,8 +86,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
 
   // --- dialling side: attempts
 
-  // The transport of an attempt is ready. The suspect link is read once more before the session
-  // gives it up: it may have answered.
+  // The transport of an attempt is ready. Before the session gives up its suspect link, that link
+  // is read once more: it may have answered.
   std::optional<Hello> begin_handshake(std::uint64_t generation);
   // `early` are bytes that came after the WELCOME.
   void welcomed(std::unique_ptr<Transport> link, const Welcome& welcome, ConstBytes early);
@@ -98,23 +98,23 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   // --- accepting side
 
   struct NotAttached {
-    std::unique_ptr<Transport> link;  // to be refused with the error
+    std::unique_ptr<Transport> link;  // the caller refuses it with the error
     boost::system::error_code error;
   };
-  // A HELLO that the registry has admitted came over `link`. Returns nothing when the session has
-  // taken the link.
+  // The registry admitted the HELLO that came over `link`. Returns nothing if the session took the
+  // link.
   [[nodiscard]] std::optional<NotAttached> attach(std::unique_ptr<Transport> link,
                                                   const Hello& hello, bool created,
                                                   ConstBytes early);
 
-  // --- what it is
+  // --- its state
 
   const Session& session() const { return pump_.session(); }
   const SessionLog& log() const { return log_; }
   const SessionLabels& labels() const { return log_.labels(); }
-  // The address of the current link; empty without one.
+  // The address of the current link; empty without a link.
   std::string link_address() const;
-  // The local address of the current link; nothing without one.
+  // The local address of the current link; nothing without a link.
   std::optional<boost::asio::ip::address> local_address() const;
 
  private:

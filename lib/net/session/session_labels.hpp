@@ -1,6 +1,5 @@
-// SessionLabels: what people want to know about a session besides its state, as far as many
-// sessions have it in common, and SharedLabels, which keeps each such set of names once. One
-// SharedLabels for each SessionTable, on its thread.
+// SessionLabels: the names that describe a session to people; many sessions have the same ones.
+// SharedLabels keeps each such set of names once. One SharedLabels per SessionTable, on its thread.
 #pragma once
 
 #include <compare>
@@ -25,7 +24,7 @@ class SharedLabels {
  public:
   using Labels = std::shared_ptr<const SessionLabels>;
 
-  // From time to time, when labels are added, those that no session has any more are removed.
+  // Also removes, from time to time, labels that no session uses any more.
   Labels of(SessionLabels labels) {
     if (const auto known = known_.find(labels); known != known_.end()) return *known;
     if (known_.size() >= sweep_at_) {

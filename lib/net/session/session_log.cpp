@@ -43,7 +43,7 @@ void SessionLog::refused(std::uint64_t generation, const Refused& refused) {
 }
 
 void SessionLog::attempt_failed(std::uint64_t generation, bool rejected, const std::string& why) {
-  // One line when a peer cannot be reached any more, not one for each attempt.
+  // One line when a peer becomes unreachable, not one per attempt.
   if (last_error_ != why) {
     const LogContext context(log_subject(generation, {}));
     spdlog::log(rejected ? spdlog::level::warn : spdlog::level::info,

@@ -1,6 +1,6 @@
-// SessionLog: the history of one session: its links and why they ended, how much it has carried,
-// its latest error. Snapshots read it, and it publishes every change as an event. Part of a
-// SessionDriver, on its worker's thread.
+// SessionLog: the history of one session: its links and why they ended, how many bytes it has
+// carried, its latest error. Snapshots read it, and it publishes every change as an event. Part of
+// a SessionDriver, on its worker's thread.
 #pragma once
 
 #include <chrono>
@@ -22,16 +22,16 @@ namespace backedpipe {
 
 class SessionLog {
  public:
-  // `pump` must outlive it. `application` is for people: the application's address on a client, the
-  // target's on a server.
+  // `pump` must outlive this object. `application` is for people: the application's address on a
+  // client, the target's on a server.
   SessionLog(const SessionPump& pump, EventFeed& events, SharedLabels::Labels labels,
              std::string application);
 
-  // --- what happens
+  // --- events
 
   void opened() { publish(Event::Kind::open); }
-  // Call this after anything that may have changed the session's state. `link` is its current link,
-  // or null.
+  // Must follow anything that may have changed the session's state. `link` is its current link, or
+  // null.
   struct Change {
     bool detached = false;
     bool attached = false;
@@ -39,15 +39,15 @@ class SessionLog {
   Change look(const Transport* link);
   void ended(Reason reason);
 
-  // An attempt has no link: the server refused it; it failed; it used a link of another session
-  // that did not work.
+  // An attempt ended without a link: the server refused it; it failed; it used a spare link that
+  // did not work.
   void refused(std::uint64_t generation, const Refused& refused);
   void attempt_failed(std::uint64_t generation, bool rejected, const std::string& why);
   void attempt_void(std::uint64_t generation, const std::string& why) const;
   void application_failed(const boost::system::error_code& error) const;
   void application_reset(Reason reason);
 
-  // --- what is known
+  // --- history
 
   const SessionLabels& labels() const { return *labels_; }
   const std::string& application() const { return application_; }
@@ -55,15 +55,15 @@ class SessionLog {
   const std::string& link_address() const { return history_.latest_address(); }
   std::uint64_t bytes_in() const { return pump_.bytes_in(); }    // delivered to the application
   std::uint64_t bytes_out() const { return pump_.bytes_out(); }  // read from the application
-  // Adds the bytes that it has carried.
+  // Adds the bytes that the session has carried.
   void add_to(SessionTotals& totals) const;
   WallTime created_at() const { return created_at_; }
   WallTime state_since() const { return state_since_; }
-  // Since when the session has had no link. Precondition: it has none.
+  // Since when the session has had no link. Precondition: it has no link now.
   TimePoint without_link_since() const { return away_since_.value_or(opened_at_); }
   const std::string& last_error() const { return last_error_; }
   const SessionHistory& history() const { return history_; }
-  // For log lines about this session; `generation` 0 for none.
+  // The subject for log lines about this session; `generation` 0 for none.
   LogSubject log_subject(std::uint64_t generation, std::string_view reason) const;
 
  private:

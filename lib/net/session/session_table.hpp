@@ -1,6 +1,6 @@
 // SessionTable: the sessions of one worker in one role: those whose links it dials, or those that
 // it has accepted. Owns their drivers, names and totals, and forgets a session once it has ended.
-// Two for each worker, on its thread.
+// Two per worker, on its thread.
 #pragma once
 
 #include <functional>
@@ -28,21 +28,21 @@ class SessionTable final : public SessionObserver {
   SessionTable(WorkerContext& worker, SessionDirectory* directory)
       : worker_(worker), directory_(directory) {}
 
-  // A new session, which is in the table until it ends. `links`: see SessionDriver.
+  // Adds a new session, which stays in the table until it ends. `links`: see SessionDriver.
   std::shared_ptr<SessionDriver> open(const SessionDriver::Links& links, Session::Identity identity,
                                       SessionLabels labels, std::string application);
-  // Called for each session that ends, when it is no longer in the table; in the order in which
-  // they were given.
+  // `ended` is called for each session that has ended, after it has left the table. Several
+  // handlers are called in the order in which they were added.
   void on_ended(Ended ended) { on_ended_.push_back(std::move(ended)); }
-  // Ends all sessions; the peers are told as far as they can be reached.
+  // Ends all sessions, and tells each peer that can be reached.
   void reset_all(Reason reason);
-  // Lets go of all sockets of all sessions, without telling the peers.
+  // Closes all sockets of all sessions, without telling the peers.
   void abandon_all();
 
   const Sessions& all() const { return sessions_; }
-  // Null when there is none.
+  // Null if the session is not in the table.
   std::shared_ptr<SessionDriver> find(const SessionId& id) const;
-  // Without the bytes of the sessions that are still in the table.
+  // Of ended sessions; the bytes of sessions still in the table are not included.
   const SessionTotals& totals() const { return totals_; }
 
   void attached(SessionDriver& driver) override;

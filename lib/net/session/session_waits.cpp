@@ -1,4 +1,4 @@
-// SessionDriver: what it waits for, as its pump says.
+// SessionDriver: its waits, as its pump requests them.
 #include <chrono>
 #include <utility>
 
@@ -66,7 +66,7 @@ void SessionDriver::wait_for_memory() {
 }
 
 void SessionDriver::arm_timer(std::optional<TimePoint> due) {
-  // A timer that fires early only looks and is set again: to postpone it is not worth the system
+  // A timer that fires early only looks and is set again: postponing it is not worth the system
   // calls.
   if (!due || (timer_at_ && *timer_at_ <= *due)) return;
   timer_at_ = due;

@@ -8,8 +8,8 @@
 namespace backedpipe {
 namespace {
 
-// Longer than listeners pause: the failure is over when nobody has reported it for this long. At
-// the edge of the limit accepting works and fails by turns, which is one failure.
+// Longer than listeners pause: the failure is over when no listener has reported it for this long.
+// At the limit of descriptors accepting works and fails by turns; that counts as one failure.
 constexpr auto kOverAfter = std::chrono::seconds(1);
 
 }  // namespace

@@ -1,6 +1,6 @@
-// AcceptFailures: what all listeners share when connections cannot be accepted, which concerns all
-// of them alike (out of file descriptors). Says so once, however many listeners find out and
-// however often they try again, and once when it is over. Used from any thread.
+// AcceptFailures: the failure to accept connections (out of file descriptors), which concerns all
+// listeners alike. Logs it once, however many listeners fail and however often they try again, and
+// logs its end once. One for the process; used from any thread.
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,6 @@
-// EndpointCache: what the attempts at one peer learn and the next one uses. In an outage the name
-// servers are away as well, and asking them can take many seconds; the peer's address is mostly
-// still the one it had. One for a peer, shared by the attempts of all workers.
+// EndpointCache: what attempts at one peer have learned, for the next one. In an outage the name
+// servers are unreachable as well, and asking them can take many seconds; the peer's address
+// usually has not changed. One per peer, shared by the attempts of all workers.
 #pragma once
 
 #include <atomic>
@@ -23,12 +23,12 @@ class EndpointCache {
   using Addresses = std::vector<boost::asio::ip::address>;
 
   struct Learned {
-    // Where the last link was made; goes first.
+    // Of the latest successful link; tried first.
     StreamSocket::endpoint_type last_good;
-    // Where a transport came about, but no link after it; goes last, so that a host which accepts
-    // everybody and says nothing does not win each race.
+    // A transport connected there, but no link followed; tried last, so that a host that accepts
+    // every connection and then stays silent does not win every race.
     StreamSocket::endpoint_type last_bad;
-    // How long the last one to get through took, the transport's handshake included.
+    // How long the latest successful connection took, including the transport's handshake.
     std::optional<Duration> took;
   };
 
@@ -40,7 +40,7 @@ class EndpointCache {
     const MutexLock lock(mutex_);
     learned_.took = took;
   }
-  // What a transport there was good for.
+  // Whether a transport to this endpoint led to a link.
   void note(const StreamSocket::endpoint_type& endpoint, bool good) {
     const MutexLock lock(mutex_);
     StreamSocket::endpoint_type& same = good ? learned_.last_good : learned_.last_bad;
@@ -49,7 +49,7 @@ class EndpointCache {
     if (other == endpoint) other = {};
   }
 
-  // What a name meant when it was last found out; empty if it never was.
+  // The latest known addresses of a name; empty if it was never resolved.
   Addresses addresses_of(const std::string& name) const {
     const MutexLock lock(mutex_);
     const auto known = addresses_of_.find(name);
@@ -60,7 +60,7 @@ class EndpointCache {
     addresses_of_[name] = addresses;
   }
 
-  // The peer is to be found elsewhere from now on.
+  // The peer's addresses in the settings have changed.
   void forget() {
     const MutexLock lock(mutex_);
     learned_ = {};

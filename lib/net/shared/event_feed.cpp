@@ -7,9 +7,9 @@
 namespace backedpipe {
 namespace {
 
-// After an event those of other threads wait so long to be told together: waking one for each of
-// thousands a second costs more than what it then does. Nobody notices it, and an event that comes
-// alone does not wait.
+// After a delivery, events from other threads wait this long to be delivered together: with
+// thousands a second, waking `home` for each would cost more than delivering it. The delay is too
+// short to notice, and a single event does not wait.
 constexpr auto kPause = std::chrono::milliseconds(2);
 
 }  // namespace
@@ -33,7 +33,7 @@ void EventFeed::deliver() {
     state_ = events.empty() ? State::asleep : State::pausing;
   }
   if (events.empty()) return;
-  // First: whatever a listener does, the next ones are heard.
+  // Before the listeners run, so that an exception in one cannot stop later deliveries.
   pause_.expires_after(kPause);
   pause_.async_wait([this](const boost::system::error_code& cancelled) {
     if (!cancelled) deliver();

@@ -1,6 +1,6 @@
-// EventFeed: tells the log, the control socket and the metrics what happens. One for the process;
-// whatever thread something happens on publishes it. What listens is there as long as the feed, and
-// longer than anything is published.
+// EventFeed: tells the log, the control socket and the metrics about events. One for the process;
+// events are published from any thread. Listeners must live as long as the feed, and outlive every
+// publisher.
 #pragma once
 
 #include <cstdint>
@@ -20,24 +20,24 @@ class EventFeed {
  public:
   using Listener = std::function<void(const Event&)>;
 
-  // `home` is where listen() is called and its listeners are.
+  // `home`: the thread that calls listen() and its listeners.
   explicit EventFeed(boost::asio::io_context& home) : home_(home), pause_(home) {}
 
-  // Hears each event a little later, on the thread of `home`, in the order in which they happened
-  // on their threads.
+  // The listener hears each event shortly after, on the thread of `home`; events from one thread
+  // keep their order.
   void listen(Listener listener) { listeners_.push_back(std::move(listener)); }
-  // Hears each event at once, on the thread on which it happens. Before anything is published.
+  // The listener hears each event at once, on the publishing thread. Add it before the first event.
   void listen_at_once(Listener listener) { at_once_.push_back(std::move(listener)); }
 
   void publish(Event event) EXCLUDES(mutex_);
-  // Has those that still wait heard now. On the thread of `home`.
+  // Delivers the waiting events now. Call on the thread of `home`.
   void deliver() EXCLUDES(mutex_);
 
  private:
   enum class State : std::uint8_t {
-    asleep,   // nothing waits to be heard
-    pausing,  // home looks in a moment
-    called,   // home looks as soon as it can
+    asleep,   // no events wait
+    pausing,  // home delivers after the pause
+    called,   // home delivers as soon as it can
   };
 
   boost::asio::io_context& home_;

@@ -1,6 +1,6 @@
-// Mutex and MutexLock: std::mutex with clang's thread-safety annotations, which "./dev lint" checks:
-// what is guarded is used with its lock held, and no lock is forgotten or taken twice. To other
-// compilers the annotations are nothing. See "Thread Safety Analysis" in clang's documentation.
+// Mutex and MutexLock: std::mutex with clang's thread-safety annotations. "./dev lint" checks that
+// guarded members are used with their lock held, and that no lock is forgotten or taken twice.
+// Other compilers ignore the annotations. See "Thread Safety Analysis" in clang's documentation.
 #pragma once
 
 #include <mutex>
@@ -11,15 +11,15 @@
 #define BACKEDPIPE_ANNOTATION(what)
 #endif
 
-// Of a class: it is a lock, or holds one for as long as it lives.
+// On a class: it is a lock, or holds one for its lifetime.
 #define CAPABILITY(name) BACKEDPIPE_ANNOTATION(capability(name))
 #define SCOPED_CAPABILITY BACKEDPIPE_ANNOTATION(scoped_lockable)
-// Of a member: it is used with this lock held.
+// On a member: it may be used only with this lock held.
 #define GUARDED_BY(lock) BACKEDPIPE_ANNOTATION(guarded_by(lock))
-// Of a function: its caller holds the lock, or does not hold it.
+// On a function: its caller must hold the lock, or must not hold it.
 #define REQUIRES(...) BACKEDPIPE_ANNOTATION(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...) BACKEDPIPE_ANNOTATION(locks_excluded(__VA_ARGS__))
-// Of a function: it takes the lock, or gives it back.
+// On a function: it acquires the lock, or releases it.
 #define ACQUIRE(...) BACKEDPIPE_ANNOTATION(acquire_capability(__VA_ARGS__))
 #define RELEASE(...) BACKEDPIPE_ANNOTATION(release_capability(__VA_ARGS__))
 
@@ -34,7 +34,7 @@ class CAPABILITY("mutex") Mutex {
   std::mutex mutex_;
 };
 
-// Holds the lock for as long as it lives.
+// Holds the lock for its lifetime.
 class SCOPED_CAPABILITY MutexLock {
  public:
   explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }

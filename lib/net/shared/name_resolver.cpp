@@ -18,7 +18,7 @@ namespace {
 
 namespace asio = boost::asio;
 
-// Names that hang at the same time; more of them wait.
+// The most lookups at the same time; more of them wait.
 constexpr std::size_t kMostThreads = 16;
 
 boost::system::error_code to_error(int code, int saved_errno) {
@@ -52,7 +52,7 @@ void append(NameResolver::Addresses& addresses, const sockaddr& from) {
   }
 }
 
-// Both families, whatever this machine has at the moment: a network that is just coming up would
+// Asks for both families, whatever this machine has now: a network that is just coming up would
 // hide one of them, and an address without a route costs nothing.
 boost::system::error_code look_up(const std::string& name, NameResolver::Addresses& addresses) {
   addrinfo hints{};
@@ -75,7 +75,7 @@ asio::execution_context::id NameResolver::id;
 
 struct NameResolver::Home {
   Mutex mutex;
-  asio::io_context* io GUARDED_BY(mutex) = nullptr;  // null once it is going away
+  asio::io_context* io GUARDED_BY(mutex) = nullptr;  // null once the io_context is going away
 };
 
 NameResolver::NameResolver(asio::io_context& io)

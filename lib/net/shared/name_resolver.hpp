@@ -1,8 +1,7 @@
-// NameResolver asks the system for the addresses of names. Each question has a thread of its own:
-// getaddrinfo() cannot be cancelled and takes many seconds when the network is away, and Asio's
-// resolver, with its one thread, would keep everybody else's names waiting for it. Whoever asks for
-// a name that is being asked for shares the answer. One per io_context, found with of(); used on
-// the thread that runs it.
+// NameResolver asks the system for the addresses of names. Each lookup has a thread of its own:
+// getaddrinfo() cannot be cancelled and takes many seconds during an outage, and one slow name
+// would hold up all others on the single thread of Asio's resolver. Simultaneous requests for one
+// name share a lookup. One per io_context, found with of(); used on its thread.
 #pragma once
 
 #include <deque>
@@ -32,11 +31,11 @@ class NameResolver final : public boost::asio::execution_context::service {
     return boost::asio::use_service<NameResolver>(io);
   }
 
-  // `answer` is called later, never from here. A question does not keep the io_context running.
+  // `answer` is always called later. A lookup does not keep the io_context running.
   void resolve(const std::string& name, Answer answer);
 
  private:
-  // Outlives this when a thread is still asking.
+  // Outlives this object while a thread is still in a lookup.
   struct Home;
 
   void shutdown() override;
@@ -46,7 +45,7 @@ class NameResolver final : public boost::asio::execution_context::service {
 
   std::shared_ptr<Home> home_;
   std::unordered_map<std::string, std::vector<Answer>> waiting_;
-  std::deque<std::string> queue_;  // names in `waiting_` for which there was no thread left
+  std::deque<std::string> queue_;  // names in `waiting_` that wait for a thread
   std::size_t asking_ = 0;
 };
 

@@ -1,5 +1,5 @@
-// PeerGates: the gate of each peer by name, made when the first worker asks for it and there for as
-// long as one needs it.
+// PeerGates: the gate of each peer, by name. A gate is made when the first worker asks for it and
+// exists as long as any worker needs it. One for the process, used from any thread.
 #pragma once
 
 #include <map>
@@ -29,7 +29,7 @@ class PeerGates {
     return gate;
   }
 
-  // The network is not what it was; see PeerGate.
+  // The network has changed; see PeerGate.
   void kick_all() {
     const MutexLock lock(mutex_);
     for (const auto& [name, known] : gates_) {

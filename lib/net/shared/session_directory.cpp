@@ -26,7 +26,7 @@ SessionDirectory::Ruling SessionDirectory::rule(const Hello& hello, std::string_
     const auto evicted = holders_.find(*decision.to_evict);
     invariant(evicted != holders_.end());
     evicted->second->expire(*decision.to_evict);
-    // Now, whenever it has ended there: its place is taken.
+    // Ended here at once, because its place is taken; its worker ends it later.
     registry_.end(*decision.to_evict, Reason::expired, now);
     holders_.erase(evicted);
   }

@@ -1,7 +1,6 @@
-// SessionDirectory: what the workers of a daemon know together about the sessions that they have
-// accepted: which there are, on which worker each lives, and which handshakes are under way. One for
-// the process, used from any thread. It is asked a few times in the life of a link, never about its
-// bytes.
+// SessionDirectory: what all workers of a daemon know about its accepted sessions: which exist, on
+// which worker each lives, and which handshakes are under way. One for the process, used from any
+// thread. It is asked a few times per link, never about its bytes.
 #pragma once
 
 #include <cstddef>
@@ -19,14 +18,14 @@ namespace backedpipe {
 
 class SessionDirectory {
  public:
-  // The answers to a HELLO.
+  // The possible rulings on a HELLO.
   struct Refuse {
     Reason reason;
   };
   struct Resume {
-    SessionHolder& holder;  // the session lives there
+    SessionHolder& holder;  // the worker of the session
   };
-  struct Open {};  // the session lives with the one who asked
+  struct Open {};  // the session lives on the worker that asked
   using Ruling = std::variant<Refuse, Resume, Open>;
 
   SessionDirectory() : registry_({}), admission_(1) {}
@@ -34,10 +33,9 @@ class SessionDirectory {
   // See SessionRegistry and Admission.
   void limit(const RegistryOptions& options, std::size_t max_handshakes);
 
-  // Decides about a HELLO that `asker` has heard. A session that is opened lives there and is in the
-  // directory at once: of two HELLOs that come at the same time one opens and one resumes. If
-  // another session ends to make room for it, that one's holder is told. With `draining` nothing is
-  // opened.
+  // Rules on a HELLO that `asker` has received. A new session lives there and is in the directory
+  // at once: of two simultaneous HELLOs one opens and one resumes. If another session has to end to
+  // make room, its holder is told. With `draining` no session is opened.
   Ruling rule(const Hello& hello, std::string_view identity, Reason service_verdict,
               SessionHolder& asker, bool draining, TimePoint now);
   // See SessionRegistry.
@@ -47,10 +45,10 @@ class SessionDirectory {
   void end(const SessionId& id, Reason reason, TimePoint now);
   void tick(TimePoint now);
 
-  // A handshake with `source` begins on `asker`; see Admission. If another one has to make room for
-  // it, that one's holder is told.
+  // A handshake with `source` begins on `asker`; see Admission. If another handshake has to make
+  // room, its holder is told.
   Admission::Ticket enter(const std::string& source, SessionHolder& asker);
-  // The handshake is over. The ticket of one that had to make room is fine.
+  // The handshake is over. The ticket may be of a handshake that had to make room.
   void leave(Admission::Ticket ticket);
 
  private:

@@ -1,6 +1,6 @@
-// SessionHolder: a worker that has sessions, as the other workers see it. What they ask of it may be
-// asked on any thread and is done a little later on its own. Owned by its worker, and there for as
-// long as any worker runs.
+// SessionHolder: a worker with sessions, as other workers see it. Requests may come from any thread
+// and are carried out later on the worker's own thread. Owned by its worker, and lives as long as
+// any worker runs.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -16,19 +16,19 @@ class SessionHolder {
   SessionHolder(const SessionHolder&) = delete;
   SessionHolder& operator=(const SessionHolder&) = delete;
 
-  // The session that the HELLO names lives here, so the link lives here too from now on. False: the
-  // link could not be moved and is lost.
+  // The session of this HELLO lives here: moves the link to this worker. False: the link could not
+  // be moved and is lost.
   bool take_over(HeardLink link);
-  // This session has lost its place to another one.
+  // Another session has taken this session's place.
   void expire(const SessionId& session);
-  // This handshake has lost its place to another one.
+  // Another handshake has taken this handshake's place.
   void make_room_for(Admission::Ticket ticket);
 
  protected:
   ~SessionHolder() = default;
 
  private:
-  // What was asked, on the worker's own thread. By then it may no longer apply.
+  // The requests, on the worker's own thread. By then a request may no longer apply.
   virtual void take_over_here(HeardLink link) = 0;
   virtual void expire_here(const SessionId& session) = 0;
   virtual void make_room_here(Admission::Ticket ticket) = 0;

@@ -58,7 +58,7 @@ bool SharedGate::failed(const SessionId& session, Dial dial, const std::string& 
   const MutexLock lock(mutex_);
   const auto asker = askers_.find(session);
   if (asker == askers_.end()) return false;
-  // Of a dial that was broken off meanwhile: the session is waiting already.
+  // The dial was broken off meanwhile: the session already waits at the gate.
   if (asker->second.dial != dial) return true;
   const bool waits = gate_.failed(session, why, steady_now());
   if (waits) {
@@ -97,7 +97,7 @@ bool SharedGate::is_current(const SessionId& session, Dial dial) const {
   return found != askers_.end() && found->second.dial == dial;
 }
 
-// What follows from a change. With the lock held: posts keep the order of the decisions.
+// Carries out what the gate decided. The lock is held, so that posts keep the order of decisions.
 void SharedGate::settle() {
   while (const auto action = gate_.next_action(steady_now())) {
     const auto asker = askers_.find(action->session);
@@ -111,7 +111,7 @@ void SharedGate::settle() {
   arm();
 }
 
-// One event when a peer goes away and one when it is back, whatever number of sessions it has.
+// One event when a peer becomes unreachable and one when it is back, for all of its sessions.
 void SharedGate::tell() {
   const PeerGate::State before = std::exchange(known_, gate_.state());
   if (known_ == before) return;

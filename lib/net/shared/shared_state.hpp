@@ -1,5 +1,5 @@
-// SharedState: what the workers of a process have in common. Everything in it may be used from all of
-// their threads; it outlives them.
+// SharedState: what the workers of a process share. All of it may be used from any of their
+// threads; it outlives them.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@
 namespace backedpipe {
 
 struct SharedState {
-  // `home` is the thread that does no work for sessions unless it is the only one.
+  // `home`: the thread that serves no sessions, unless it is the only one.
   SharedState(boost::asio::io_context& home, std::size_t memory_bytes)
       : events(home),
         accept_failures(home),

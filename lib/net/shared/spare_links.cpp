@@ -11,8 +11,8 @@
 namespace backedpipe {
 namespace {
 
-// How soon those that the peer has closed go. To wait for that on each link would cost every
-// session that takes one a call of the system and a turn of another thread.
+// How often links that the peer has closed are removed. Waiting for the close on each link would
+// cost every session that takes one a system call and a turn of another thread.
 constexpr auto kLookEvery = std::chrono::seconds(1);
 
 bool is_of(Transport& link, boost::asio::io_context& io) {
@@ -40,7 +40,7 @@ std::unique_ptr<Transport> SpareLinks::take(const std::shared_ptr<const Transpor
   return nullptr;
 }
 
-// One of the same thread needs not be told of anew, and its state may still be in the cache there.
+// Prefers a link of the same thread: it need not be moved, and its state may still be in the cache.
 std::unique_ptr<Transport> SpareLinks::take_newest(boost::asio::io_context& io) {
   auto newest = std::find_if(spares_.rbegin(), spares_.rend(),
                              [&io](const Spare& spare) { return is_of(*spare.link, io); });

@@ -1,7 +1,6 @@
-// SpareLinks: links to one peer whose session has come to a clean end, kept for a while for the
-// sessions to come, which then need no new connection and no handshake of the transport. One for
-// all workers: which of them a session comes to is chance. Used from any thread, once or twice in
-// the life of a session.
+// SpareLinks: links to one peer whose session has ended cleanly, kept for a while: a later session
+// on one needs no new connection and no transport handshake. One for all workers, since any of them
+// may get the next session. Used from any thread, once or twice per session.
 #pragma once
 
 #include <cstddef>
@@ -19,21 +18,22 @@ namespace backedpipe {
 
 class SpareLinks : public std::enable_shared_from_this<SpareLinks> {
  public:
-  // For how long the side that dials keeps one. The side that accepts waits longer, so that a HELLO
-  // seldom crosses its close.
+  // How long the dialling side keeps a link. The accepting side waits longer, so that a HELLO
+  // rarely crosses the close.
   static constexpr Duration kKeep = std::chrono::seconds(30);
   static constexpr Duration kAwait = std::chrono::seconds(45);
 
-  // The timer runs on `home`. Empty before any of the threads whose links it has been given ends.
+  // The timer runs on `home`. Call clear() before a thread whose links are kept here ends.
   explicit SpareLinks(boost::asio::io_context& home) : home_(home), timer_(home) {}
 
-  // Closes it when there are `most` already. Nobody waits on its socket.
+  // Closes the link if `most` are kept already. Precondition: nothing waits on its socket.
   void put(std::unique_ptr<Transport> link, std::size_t most);
-  // The one that was in use last, if possible on `io`'s thread, the caller's; from now on it is of
-  // that. Null when there is none that is of this factory (see Transport::made_by) and looks alive.
+  // The most recently used link, preferably one on `io`'s thread, which is the caller's; the link
+  // is moved to that thread. Null if no link both was made by this factory (see
+  // Transport::made_by) and looks alive.
   std::unique_ptr<Transport> take(const std::shared_ptr<const TransportFactory>& factory,
                                   boost::asio::io_context& io);
-  // What was known of the peer or of the network is not true any more.
+  // What was known about the peer or the network no longer holds.
   void clear();
 
   std::size_t size() const;
@@ -51,8 +51,8 @@ class SpareLinks : public std::enable_shared_from_this<SpareLinks> {
   boost::asio::io_context& home_;
   mutable Mutex mutex_;
   std::vector<Spare> spares_ GUARDED_BY(mutex_);  // the oldest first
-  bool looking_ GUARDED_BY(mutex_) = false;       // from time to time
-  Timer timer_;                                   // home's only
+  bool looking_ GUARDED_BY(mutex_) = false;       // the periodic check is running
+  Timer timer_;                                   // used on home's thread only
 };
 
 }  // namespace backedpipe

@@ -1,5 +1,5 @@
-// DiallingSide: the part of a session that only the dialling side has: when to dial, and what the
-// server knows of the session. Part of a Session.
+// DiallingSide: the state that only a dialling session has: when to dial, and what the server knows
+// of the session. Part of a Session.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,11 @@
 namespace backedpipe {
 
 struct DiallingSide {
-  // Whether the server knows of the session. Only ever rises.
+  // Whether the server knows of the session. Only ever increases.
   enum class ServerKnows : std::uint8_t {
     no,       // no HELLO has been sent
-    perhaps,  // one has been sent, and not answered
-    yes,      // it has answered with WELCOME
+    perhaps,  // a HELLO has been sent and not answered
+    yes,      // the server has answered with WELCOME
   };
 
   Reconnector reconnector;

@@ -1,5 +1,5 @@
-// The two ends between which a SessionPump moves bytes: an application's connection and a link. On
-// sockets in the daemon, on queues with faults in the simulation.
+// The two ends between which a SessionPump moves bytes: an application's connection and a link.
+// Sockets in the daemon, queues with faults in the simulation.
 #pragma once
 
 #include <span>
@@ -17,15 +17,15 @@ class ApplicationEnd {
 
   // Fills `pieces` from the front.
   virtual IoResult read(std::span<const MutableBytes> pieces) = 0;
-  // Gives the application the front of `pieces`.
+  // Writes the front of `pieces` to the application.
   virtual IoResult write(std::span<const ConstBytes> pieces) = 0;
-  // The error that the connection has, if any; taken, so that nobody hears of it again.
+  // Takes the pending error of the connection, if any; the next call does not return it again.
   virtual boost::system::error_code take_error() = 0;
-  // Half-close: the application reads the end of the stream, and may go on writing.
+  // Half-close: the application reads the end of the stream, and may still write.
   virtual void finish() = 0;
-  // Both directions have ended in good order.
+  // Precondition: both directions have ended in order.
   virtual void close() = 0;
-  // The application must not take what it got for all there was.
+  // Tells the application that it has not received everything.
   virtual void reset() = 0;
 };
 
@@ -35,7 +35,7 @@ class LinkEnd : public TcpWitness {
   virtual IoResult read(std::span<const MutableBytes> pieces) = 0;
   // Sends from the front of `pieces`. After want_write the same bytes must be offered again.
   virtual IoResult write(std::span<const ConstBytes> pieces) = 0;
-  // The last read took all that there was.
+  // The last read took everything that was available.
   virtual bool drained() const = 0;
 };
 

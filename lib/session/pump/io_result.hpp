@@ -1,4 +1,4 @@
-// IoResult: the outcome of one attempt to read from or write to something that does not block.
+// IoResult: the outcome of one attempt at a non-blocking read or write.
 #pragma once
 
 #include <cstddef>
@@ -21,12 +21,12 @@ struct IoResult {
   };
   Status status = Status::ok;
   std::size_t bytes = 0;
-  // The socket took or gave less than asked: trying again at once would move nothing.
+  // The socket took or gave less than asked: another attempt now would move nothing.
   bool drained = false;
   boost::system::error_code error{};
 };
 
-// At most this many pieces go into one attempt.
+// The most pieces in one attempt.
 inline constexpr std::size_t kMaxPieces = 64;
 
 template <typename Piece>

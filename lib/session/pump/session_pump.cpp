@@ -9,20 +9,21 @@
 namespace backedpipe {
 namespace {
 
-// The size of one read decides how fast a bulk transfer is, but costs whoever reads a byte: it
+// Large reads make a bulk transfer fast, but have a cost even when they return one byte: the size
 // grows as long as reads fill it.
 constexpr std::uint32_t kLeastReadBytes = std::uint32_t{64} << 10;
 constexpr std::uint32_t kMostReadBytes = std::uint32_t{1} << 20;
 constexpr std::size_t kReadPieces = kMostReadBytes / SegmentPool::kDefaultSegmentBytes + 1;
-// How much is read from an application ahead of what a healthy link has taken: more would only grow
-// cold in memory, and make the application believe that its bytes are on their way.
+// How far reading from an application runs ahead of sending on a healthy link. More would only go
+// cold in memory, and the application would believe that its bytes are on their way.
 constexpr std::size_t kReadAheadBytes = std::size_t{1} << 20;
-// The rest of a DATA frame goes straight into the ring. After it one read takes only this much: the
-// head of the next frame and a few small ones. The rest of that one is then read in the same way.
+// The rest of a DATA frame is read straight into the ring. The read after that takes only this
+// much: the head of the next frame and a few small frames. The rest of the next frame is then again
+// read straight into the ring.
 constexpr std::size_t kReadBytesAfterFrame = std::size_t{16} << 10;
-// One read from a link while memory is short: what finds no room is kept in the backlog.
+// The size of a read from a link when memory is short; bytes without room go to the backlog.
 constexpr std::size_t kReadBytesWhenScarce = std::size_t{16} << 10;
-// A bulk session lets others have their turn after this many rounds.
+// A bulk session yields to other sessions after this many rounds.
 constexpr int kRoundsPerTurn = 2;
 
 }  // namespace
@@ -43,7 +44,7 @@ bool SessionPump::connect_application(ApplicationEnd& end, FirstWord first_word)
   if (over_ || session_.application_done()) return false;
   application_ = &end;
   application_ready_ = {.read = first_word == FirstWord::expected};
-  // The session may have been restored.
+  // In a restored session the application may already have finished.
   application_finished_ = session_.pipe().writer().finished();
   return true;
 }
@@ -59,8 +60,7 @@ void SessionPump::application_broken() {
   hear_of_reset();
 }
 
-// What has broken cannot be read any more for want of room: the error is all that is to be had of
-// it.
+// Without room a broken connection cannot be read: only its error can be taken.
 bool SessionPump::hear_of_reset() {
   if (!application_gone_ || application_can_write()) return false;
   const auto error = application_->take_error();
@@ -68,7 +68,7 @@ bool SessionPump::hear_of_reset() {
   return static_cast<bool>(error);
 }
 
-// There is room for what the application writes, and it may still write.
+// The application may still write, and there is room for its bytes.
 bool SessionPump::application_can_write() const {
   const BackedWriter& writer = session_.pipe().writer();
   const bool far_ahead = session_.link_healthy() && !application_gone_ &&
@@ -151,7 +151,7 @@ void SessionPump::application_failed(boost::system::error_code error) {
 void SessionPump::reset_application(Reason reason) {
   actions_.push_back({.kind = Action::Kind::application_reset, .reason = reason});
   if (application_ == nullptr) return;
-  // What came before the reset is the application's, as far as it takes it now.
+  // The application may have the bytes from before the reset, as many as it takes now.
   std::array<ConstBytes, kMaxPieces> pieces;
   if (const std::size_t count = session_.deliverable(pieces); count > 0) {
     bytes_in_ += application_->write(std::span<const ConstBytes>(pieces).first(count)).bytes;
@@ -175,7 +175,7 @@ Result<void> SessionPump::attach(LinkEnd& link, const Hello& hello, bool created
                                  TimePoint now) {
   const auto welcome = session_.attach(hello, created, now);
   if (!welcome) return welcome.error();
-  // The session's own action about the older link then finds that it is gone.
+  // Later, the session's own action for the older link finds no link to close.
   drop_link(LinkFate::abrupt);
   adopt(link, hello.generation, early);
   preface_ = encode(*welcome);
@@ -226,7 +226,7 @@ bool SessionPump::write_link(TimePoint now) {
 }
 
 bool SessionPump::read_link(TimePoint now) {
-  // What comes after the end may be the HELLO of another session.
+  // The bytes after the end may be the HELLO of another session.
   if (link_ == nullptr || session_.over()) return false;
   if (!backlog_.empty()) {
     const std::vector<std::byte> waiting = std::exchange(backlog_, {});
@@ -264,8 +264,8 @@ bool SessionPump::read_link(TimePoint now) {
   }
 }
 
-// Gives the bytes to the session, which has `placed` ones before them; keeps what it has no memory
-// for. True if it took any.
+// Gives `bytes` to the session, in which `placed` bytes before them are already stored; keeps the
+// bytes that find no memory. True if the session took any.
 bool SessionPump::feed_link(ConstBytes bytes, std::size_t placed, TimePoint now) {
   const std::size_t taken = session_.receive(link_generation_, bytes, now, placed);
   if (taken < bytes.size()) {
@@ -286,8 +286,8 @@ void SessionPump::link_failed(LinkError::Component component, boost::system::err
 SessionPump::Interests SessionPump::pump(TimePoint now) {
   if (over_) return {};
   out_of_memory_ = false;
-  // Before the link is judged: after a pause of this process, what proves that it is alive waits
-  // here.
+  // Before the link is judged: after a pause of this process, the bytes that prove it alive may be
+  // waiting here.
   read_link(now);
   session_.tick(now, link_);
   bool progress = true;
@@ -341,8 +341,8 @@ SessionPump::Interests SessionPump::interests(bool again, TimePoint now) const {
     wanted.application_read = application_can_write() && !application_ready_.read;
     wanted.application_write =
         !session_.pipe().reader().ring().empty() && !application_ready_.write;
-    // An application that resets its connection is noticed also while nothing is read from it. Once
-    // broken it stays so, and waiting for that would end at once, again and again.
+    // An application's reset must be noticed even while nothing is read from it. A connection stays
+    // broken, and waiting for its error again would end at once, every time.
     wanted.application_error = !application_gone_;
   }
   if (link_ != nullptr) {

@@ -1,12 +1,13 @@
 // SessionPump: moves the bytes of one session between its application, the Session and its link, in
-// the one right order. It holds what belongs to no single part: the reply that goes out before any
-// frame, bytes from the link that found no memory, how much to read at once, and what each end is
-// known to be able to do. No I/O of its own, no clock: the ends are interfaces, time is an argument.
+// the only correct order. It owns the state between these parts: the reply that goes out before any
+// frame, bytes from the link that found no memory, the read sizes, and the readiness of each end.
+// It does no I/O and has no clock: the ends are interfaces, time is an argument.
 //
-// Whoever runs it reports what happened (an end is ready, a link is there, time has passed), calls
-// pump(), executes the actions, and waits for what pump() returned.
+// The owner reports events (an end is ready, a link is there, time has passed), calls pump(),
+// executes the actions, and waits as pump() returned.
 //
-// Owned by a SessionDriver, on its worker's thread; by the simulation, which drives the same one.
+// Owned by a SessionDriver, on its worker's thread, or by the simulation, which runs this same
+// class.
 #pragma once
 
 #include <cstddef>
@@ -25,21 +26,21 @@ class SessionPump {
  public:
   enum class Direction : std::uint8_t { read, write };
 
-  // What becomes of a link that the session lets go of.
+  // What happens to a link that the session releases.
   enum class LinkFate : std::uint8_t {
-    abrupt,    // it is closed at once; what is still on its way out may be lost
-    graceful,  // what was written last still has to arrive
-    reuse,     // nothing is under way on it: it can carry another session
+    abrupt,    // close at once; bytes on their way out may be lost
+    graceful,  // close so that the last bytes written still arrive
+    reuse,     // nothing is under way: the link can carry another session
   };
 
-  // What is to be done, or has been done and is to be told, in this order.
+  // Execute these in order. The ones marked "told" are already done.
   struct Action {
     enum class Kind : std::uint8_t {
       connect,             // dial a link of this generation
       stop_attempt,        // the attempt of this generation is no longer wanted
-      close_link,          // the pump has let go of the link of this generation
-      application_failed,  // told: its connection broke, and has been reset
-      application_reset,   // told: it has been reset for this reason, if it was there
+      close_link,          // the pump has released the link of this generation
+      application_failed,  // told: its connection broke and was reset
+      application_reset,   // told: it was reset for this reason, if it was connected
       ended,               // the session is over; the last action
     };
     Kind kind;
@@ -56,69 +57,68 @@ class SessionPump {
     bool application_error = false;  // a wait to read covers it
     bool link_read = false;
     bool link_write = false;
-    bool memory = false;  // some of the pool has been given back
-    bool again = false;   // nothing: there is more to do, but others come first
+    bool memory = false;  // until the pool has free segments again
+    bool again = false;   // do not wait: call again after the other sessions
     std::optional<TimePoint> until;
   };
 
-  // Whether an application has something to read as soon as it is there.
+  // Whether an application is likely to have sent bytes by the time it is connected.
   enum class FirstWord : std::uint8_t { expected, unlikely };
 
-  // `seed` feeds the backoff's jitter. `scratch` is room for one read from a link, of at least
-  // kLeastScratchBytes, whose content need not last; pumps of one thread share it.
+  // `seed` feeds the backoff's jitter. `scratch` has room for one read from a link, at least
+  // kLeastScratchBytes; its content is not kept, and the pumps of one thread share it.
   SessionPump(Session::Identity identity, SegmentPool& pool, const SessionOptions& options,
               std::uint64_t seed, MutableBytes scratch, TimePoint now);
 
   static constexpr std::size_t kLeastScratchBytes = std::size_t{16} << 10;
 
-  // What changes the session without moving bytes is called on it directly; pump() follows.
+  // For calls that change the session without moving bytes; pump() must follow.
   Session& session() { return session_; }
   const Session& session() const { return session_; }
 
   // --- the application
 
-  // Its connection is there; until then bytes for it wait in the pipe. False: it comes too late, and
-  // has to be reset by the caller. `end` outlives its use: until it was closed or reset.
+  // The application is connected; until then bytes for it wait in the pipe. False: it comes too
+  // late, and the caller has to reset it. `end` must stay valid until it is closed or reset.
   [[nodiscard]] bool connect_application(ApplicationEnd& end, FirstWord first_word);
   bool application_open() const { return application_ != nullptr; }
   void application_ready(Direction direction);
-  // Something is wrong with its connection, or both its directions have ended. Where there is room,
-  // the data before the error is read first.
+  // The connection has an error, or both its directions have ended. If there is room, the data
+  // before the error is read first.
   void application_broken();
 
-  // --- links. `link` outlives its use: until its close_link action.
+  // --- links. `link` must stay valid until its close_link action.
 
   // Dialling side: see Session::begin_handshake.
   std::optional<Hello> begin_handshake(std::uint64_t generation, TimePoint now);
   // Dialling side: the server has welcomed this attempt. `early` came after the WELCOME. False: the
-  // attempt was given up meanwhile, and the link stays the caller's.
+  // attempt was given up meanwhile, and the caller keeps the link.
   [[nodiscard]] bool welcomed(LinkEnd& link, const Welcome& welcome, ConstBytes early,
                               TimePoint now);
-  // Accepting side: a HELLO that the registry has let through. The older link, if there is one, is
-  // let go of first. Errors, which leave the link with the caller: see Session::attach.
+  // Accepting side: a HELLO that the registry admitted. An older link is released first. After an
+  // error the caller keeps the link; errors: see Session::attach.
   Result<void> attach(LinkEnd& link, const Hello& hello, bool created, ConstBytes early,
                       TimePoint now);
   // See Session::distrust.
   void distrust(TimePoint now) { session_.distrust(now, link_); }
-  // Of another link than the current one: ignored.
+  // Ignored for any link but the current one.
   void link_ready(std::uint64_t generation, Direction direction);
 
   // --- work
 
-  // Does all that can be done now, up to a fair share.
+  // Does all the work that can be done now, up to a fair share.
   Interests pump(TimePoint now);
   std::optional<Action> next_action();
-  // Lets go of everything without a word to anybody: the application is reset. The link stays the
-  // caller's.
+  // Stops without telling the peer; the application is reset. The caller keeps the link.
   void abandon();
   bool over() const { return over_; }
 
-  // Bytes given to the application, and taken from it.
+  // Bytes delivered to the application, and read from it.
   std::uint64_t bytes_in() const { return bytes_in_; }
   std::uint64_t bytes_out() const { return bytes_out_; }
 
  private:
-  // What an end can do as far as is known. What it cannot do is waited for.
+  // What an end is known to be able to do; pump() asks to wait for the rest.
   struct Ready {
     bool read = true;
     bool write = true;
@@ -148,8 +148,8 @@ class SessionPump {
 
   ApplicationEnd* application_ = nullptr;
   Ready application_ready_;
-  bool application_finished_ = false;  // it will write nothing more
-  bool application_gone_ = false;      // what it has written is there, and nothing more will be
+  bool application_finished_ = false;  // its end of stream has been read
+  bool application_gone_ = false;      // its connection is broken: nothing more will arrive
   std::uint32_t application_read_bytes_;
 
   LinkEnd* link_ = nullptr;
@@ -158,7 +158,7 @@ class SessionPump {
   std::vector<std::byte> preface_;  // the WELCOME, before any frame
   std::vector<std::byte> backlog_;  // read from the link when memory was short
 
-  std::vector<Action> actions_;  // few, and none most of the time: then it holds no memory
+  std::vector<Action> actions_;  // few, usually none, and then without memory
   bool out_of_memory_ = false;
   bool over_ = false;
   std::uint64_t bytes_in_ = 0;
