@@ -21,6 +21,8 @@ inline constexpr KnownSeed kKnownSeeds[] = {
     {25961,
      "a reset discarded what was received, and then passed the end of the stream on as if nothing "
      "were missing"},
+    {40276, "a candidate was given up in the name of a link that had been lost since"},
+    {44774, "a candidate was dialled beside a link that had been lost since"},
 };
 
 }  // namespace backedpipe::sim

@@ -265,6 +265,21 @@ TEST_F(Pump, ALinkThatEndsIsTriedAnew) {
   EXPECT_FALSE(pump_.session().pipe().last_error()->error) << "it has ended, without an error";
 }
 
+TEST_F(Pump, AnActionIsDoneBeforeTheStateChangesAgain) {
+  welcome(link_);
+  pump_.pump(kStart);
+  pump_.distrust(at(seconds(2)));
+  link_.socket.incoming = {data_frame(0, "a"), data_frame(1, "b")};
+  link_.socket.then = IoResult{.status = Status::failed, .error = reset_by_peer()};
+  pump_.link_ready(1, Direction::read);
+  const auto wanted = pump_.pump(at(seconds(2)));
+  EXPECT_TRUE(pump_.session().suspect()) << "the link is there when another is dialled beside it";
+  EXPECT_EQ(actions(), "connect 2");
+  EXPECT_TRUE(wanted.again);
+  pump_.pump(at(seconds(2)));
+  EXPECT_EQ(actions(), "close 1 abruptly") << "the candidate goes on";
+}
+
 TEST_F(Pump, EveryActionComesOnce) {
   pump_.session().start(kStart);
   pump_.pump(kStart);

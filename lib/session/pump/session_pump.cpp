@@ -298,6 +298,8 @@ SessionPump::Interests SessionPump::pump(TimePoint now) {
     progress |= write_application(now);
     run_actions();
     if (over_) return {};
+    // What was decided is done before anything else can change the state that it was decided in.
+    if (!actions_.empty()) break;
   }
   return interests(progress, now);
 }
