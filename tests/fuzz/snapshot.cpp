@@ -115,9 +115,11 @@ std::vector<std::byte> some_frame(const BackedPipe& pipe, FuzzInput& input) {
   return bytes;
 }
 
-std::size_t offered_bytes(BackedPipe& pipe, TimePoint now) {
+// Of a BackedPipe or a Session.
+template <typename Stream>
+std::size_t offered_bytes(Stream& stream, TimePoint now) {
   std::array<ConstBytes, 16> pieces;
-  const std::size_t used = pipe.outgoing(now, pieces);
+  const std::size_t used = stream.outgoing(now, pieces);
   std::size_t size = 0;
   for (std::size_t i = 0; i < used; ++i)
     size += pieces[i].size();
@@ -176,11 +178,12 @@ void run_actions(Session& session) {
 void go_on(Session& session, const Memory& memory, FuzzInput& input) {
   TimePoint now{};
   session.start(now);
-  while (!input.empty() && !session.ended()) {
+  while (!input.empty() && !session.over()) {
     const BackedPipe& pipe = session.pipe();
     switch (input.byte() % 12) {
       case 0:
-        if (const auto hello = session.hello(pipe.candidate().value_or(pipe.generation()), now)) {
+        if (const auto hello = session.begin_handshake(pipe.candidate().value_or(pipe.generation()),
+                                                       now, nullptr)) {
           require(hello->position.delivered <= hello->position.received, "delivered is received");
           session.welcomed(Welcome{.session = session.id(),
                                    .generation = hello->generation,
@@ -204,7 +207,7 @@ void go_on(Session& session, const Memory& memory, FuzzInput& input) {
         break;
       case 3:
         session.sent(pipe.generation(),
-                     std::min<std::size_t>(offered_bytes(session.pipe(), now), input.number(2)));
+                     std::min<std::size_t>(offered_bytes(session, now), input.number(2)));
         break;
       case 4: {
         const std::size_t count = std::min<std::size_t>(pipe.reader().ring().size(), input.byte());
@@ -217,10 +220,10 @@ void go_on(Session& session, const Memory& memory, FuzzInput& input) {
         break;
       case 6:
         now += std::chrono::milliseconds(input.number(2));
-        session.tick(now);
+        session.tick(now, nullptr);
         break;
       case 7:
-        session.distrust(now);
+        session.distrust(now, nullptr);
         break;
       case 8:
         session.ask(now);
@@ -267,13 +270,13 @@ void run(FuzzInput input) {
   std::vector<std::byte> snapshot;
   if ((kind & 2) != 0) {
     Memory memory;
+    BackedPipe pipe = new_pipe(memory.pool);
+    fill(pipe, input);
     if (is_session) {
-      Session session = new_session(memory.pool);
-      fill(session.pipe(), input);
-      snapshot = session.snapshot();
+      SessionRecord record = new_session(memory.pool).record();
+      record.pipe = pipe.record();
+      snapshot = encode(record, pipe.held().bytes());
     } else {
-      BackedPipe pipe = new_pipe(memory.pool);
-      fill(pipe, input);
       snapshot = pipe.snapshot();
     }
     replace_some(snapshot, input);

@@ -100,7 +100,7 @@ void session_hello_welcome(benchmark::State& state) {
                    now);
     client.start(now);
     const auto dial = client.next_action();
-    const auto hello = client.hello(dial->generation, now);
+    const auto hello = client.begin_handshake(dial->generation, now, nullptr);
     const auto welcome = server.attach(*hello, true, now);
     if (!welcome) state.SkipWithError("the server did not attach");
     client.welcomed(*welcome, now);
