@@ -44,8 +44,6 @@ bool SessionPump::connect_application(ApplicationEnd& end, FirstWord first_word)
   if (over_ || session_.application_done()) return false;
   application_ = &end;
   application_ready_ = {.read = first_word == FirstWord::expected};
-  // In a restored session the application may already have finished.
-  application_finished_ = session_.pipe().writer().finished();
   return true;
 }
 
@@ -73,7 +71,7 @@ bool SessionPump::application_can_write() const {
   const BackedWriter& writer = session_.pipe().writer();
   const bool far_ahead = session_.link_healthy() && !application_gone_ &&
                          writer.end() - writer.sent() >= kReadAheadBytes;
-  return !application_finished_ && !session_.pipe().resetting() && !far_ahead &&
+  return !writer.finished() && !session_.pipe().resetting() && !far_ahead &&
          writer.ring().size() < writer.ring().capacity();
 }
 
@@ -105,7 +103,6 @@ bool SessionPump::read_application() {
       adapt_read_size(result.bytes);
       return true;
     case IoResult::Status::closed:
-      application_finished_ = true;
       session_.finish();
       return true;
     case IoResult::Status::failed:

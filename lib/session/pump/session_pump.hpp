@@ -148,8 +148,7 @@ class SessionPump {
 
   ApplicationEnd* application_ = nullptr;
   Ready application_ready_;
-  bool application_finished_ = false;  // its end of stream has been read
-  bool application_gone_ = false;      // its connection is broken: nothing more will arrive
+  bool application_gone_ = false;  // its connection is broken: nothing more will arrive
   std::uint32_t application_read_bytes_;
 
   LinkEnd* link_ = nullptr;
