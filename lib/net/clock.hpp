@@ -1,5 +1,4 @@
-// The monotonic clock. The layers above read it once for each event and pass the time on as an
-// argument.
+// The monotonic clock. The layers above read it for each event and pass the time on as an argument.
 #pragma once
 
 #include <chrono>

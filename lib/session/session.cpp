@@ -39,9 +39,9 @@ Session::Session(Identity identity, SegmentPool& pool, const SessionOptions& opt
                  std::uint64_t seed, TimePoint now)
     : identity_(std::move(identity)),
       resume_timeout_(options.resume_timeout),
-      reuse_links_(options.reuse_links),
       pipe_(pool, options.pipe),
       liveness_(options.liveness),
+      reuse_links_(options.reuse_links),
       detached_since_(now) {
   if (identity_.role == Role::client) {
     dialling_.emplace(DiallingSide{.reconnector = Reconnector(options.backoff, seed)});

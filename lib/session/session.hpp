@@ -226,16 +226,16 @@ class Session {
 
   Identity identity_;
   Duration resume_timeout_;
-  bool reuse_links_;
   BackedPipe pipe_;
   Liveness liveness_;
   std::optional<DiallingSide> dialling_;
+  bool reuse_links_;
   Phase phase_ = Phase::opening;
+  bool application_reset_ = false;  // the application was told, or asked for the reset
   CurrentLink link_;
   std::vector<Action> actions_;  // few, usually none, and then without memory
   std::optional<TimePoint> detached_since_;
   std::uint64_t links_ = 0;
-  bool application_reset_ = false;  // the application was told, or asked for the reset
 };
 
 }  // namespace backedpipe

@@ -45,7 +45,6 @@ Fleet::Fleet(std::uint64_t seed, std::ostream* trace)
       random_(seed),
       start_(TimePoint{} + seconds(1000)),
       now_(start_),
-      scratch_(SessionPump::kLeastScratchBytes),
       gate_(BackoffOptions{}, random_.next()) {
   make_plan();
 }

@@ -98,7 +98,9 @@ class Fleet {
   struct Memory {
     Memory() : arena(std::size_t{64} << 10), pool(arena, 4096) {}
     std::vector<std::byte> arena;
+    std::vector<std::byte> scratch = std::vector<std::byte>(SessionPump::kLeastScratchBytes);
     SegmentPool pool;
+    SessionPump::Memory of_pumps{pool, scratch};
   };
 
   // --- time
@@ -171,7 +173,6 @@ class Fleet {
   unsigned overloaded_percent_ = 0;
   SessionOptions options_;
   Memory memory_[2];
-  std::vector<std::byte> scratch_;
   std::vector<Member> members_;
 
   PeerGate gate_;

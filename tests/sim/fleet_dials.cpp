@@ -171,7 +171,7 @@ void Fleet::hear_hello(const DialPointer& dial, const Hello& hello, const WirePo
     if (!hello.open) return reply(Refused{Reason::unknown_session, {}});
     member.pump[1] = std::make_unique<SessionPump>(
         Session::Identity{.id = member.id, .role = Role::server, .service = hello.service},
-        memory_[1].pool, options_, random_.next(), scratch_, now_);
+        memory_[1].of_pumps, options_, random_.next(), now_);
   }
   auto link = make_link(*this, number, Side::server, wire);
   const auto attached = member.pump[1]->attach(*link, hello, hello.open, {}, now_);

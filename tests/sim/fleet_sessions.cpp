@@ -29,8 +29,8 @@ Fleet::WirePointer Fleet::wire_of(const Member& member, Side side) const {
 void Fleet::open(std::size_t number) {
   Member& member = members_[number];
   member.pump[0] = std::make_unique<SessionPump>(
-      Session::Identity{.id = member.id, .role = Role::client, .service = "echo"}, memory_[0].pool,
-      options_, random_.next(), scratch_, now_);
+      Session::Identity{.id = member.id, .role = Role::client, .service = "echo"},
+      memory_[0].of_pumps, options_, random_.next(), now_);
   member.pump[0]->session().start(now_);
   touch(number);
 }

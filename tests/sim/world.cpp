@@ -13,7 +13,6 @@ World::World(std::uint64_t seed, std::ostream* trace)
       plan_(make_plan(random_)),
       start_(TimePoint(std::chrono::hours(1))),
       now_(start_),
-      scratch_(SessionPump::kLeastScratchBytes),
       waits_last_(random_.chance(50)),
       second_began_(start_) {
   client_memory_ = std::make_unique<Memory>(plan_.client_arena_bytes, plan_.segment_bytes);

@@ -91,7 +91,9 @@ class World {
     explicit Memory(std::size_t bytes, std::size_t segment_bytes)
         : arena(bytes), pool(arena, segment_bytes) {}
     std::vector<std::byte> arena;
+    std::vector<std::byte> scratch = std::vector<std::byte>(SessionPump::kLeastScratchBytes);
     SegmentPool pool;
+    SessionPump::Memory of_pumps{pool, scratch};
     bool freed = false;  // since a pump began to wait for memory
   };
 
@@ -185,7 +187,6 @@ class World {
 
   std::unique_ptr<Memory> client_memory_;
   std::unique_ptr<Memory> server_memory_;
-  std::vector<std::byte> scratch_;
   // True: as in a real event loop, a wait stays in place after the pump has lost interest, and a
   // postponed timer still fires early. False: only the latest interests count.
   bool waits_last_;

@@ -15,8 +15,8 @@ using Direction = SessionPump::Direction;
 
 std::unique_ptr<SessionPump> World::make_pump(Session::Identity identity, Memory& memory,
                                               const SessionOptions& options) {
-  return std::make_unique<SessionPump>(std::move(identity), memory.pool, options, random_.next(),
-                                       scratch_, now_);
+  return std::make_unique<SessionPump>(std::move(identity), memory.of_pumps, options,
+                                       random_.next(), now_);
 }
 
 // True if there may be more to do at this time.

@@ -91,8 +91,9 @@ class Pump : public testing::Test {
   explicit Pump(Role role = Role::client, std::size_t segment_count = 64)
       : pool_(segment_count),
         scratch_(SessionPump::kLeastScratchBytes),
-        pump_(Session::Identity{.id = kId, .role = role, .service = "ssh"}, *pool_, small_options(),
-              1, scratch_, kStart) {
+        memory_{*pool_, scratch_},
+        pump_(Session::Identity{.id = kId, .role = role, .service = "ssh"}, memory_,
+              small_options(), 1, kStart) {
     application_.socket.calls = link_.socket.calls = &calls_;
     application_.socket.name = "application";
     link_.socket.name = "link";
@@ -154,6 +155,7 @@ class Pump : public testing::Test {
 
   ArenaPool pool_;
   std::vector<std::byte> scratch_;
+  SessionPump::Memory memory_;
   SessionPump pump_;
   FakeApplication application_;
   FakeLink link_;
@@ -444,7 +446,7 @@ TEST_F(Pump, ReadsNothingFromAnApplicationThatHadFinishedBeforeARestart) {
   application_.socket.then = IoResult{.status = Status::closed, .drained = true};
   pump_.pump(kStart);
   const auto state = pump_.session().snapshot();
-  SessionPump restored(Session::Identity{}, *pool_, small_options(), 1, scratch_, kStart);
+  SessionPump restored(Session::Identity{}, memory_, small_options(), 1, kStart);
   ASSERT_TRUE(restored.session().restore(state).has_value());
   FakeApplication same;
   ASSERT_TRUE(restored.connect_application(same, SessionPump::FirstWord::expected));

@@ -17,8 +17,8 @@ SessionDriver::SessionDriver(WorkerContext& worker, const Links& links, SessionO
     : worker_(worker),
       links_(links),
       observer_(observer),
-      pump_(std::move(identity), worker.pool(), worker.session_options(), worker.random(),
-            worker.scratch(), steady_now()),
+      pump_(std::move(identity), worker.pump_memory(), worker.session_options(), worker.random(),
+            steady_now()),
       log_(pump_, worker.events(), std::move(labels), std::move(application)),
       application_(worker.io()),
       timer_(worker.io()) {}
@@ -145,7 +145,7 @@ std::optional<boost::asio::ip::address> SessionDriver::local_address() const {
 
 void SessionDriver::pump() {
   if (finished_) return;
-  const SessionPump::Interests wanted = pump_.pump(steady_now());
+  const SessionPump::Interests wanted = pump_.pump(&steady_now);
   while (const auto action = pump_.next_action()) {
     execute(*action);
     if (finished_) return;

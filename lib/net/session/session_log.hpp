@@ -79,14 +79,14 @@ class SessionLog {
   SharedLabels::Labels labels_;
   std::string application_;
 
-  PipeState seen_state_ = PipeState::disconnected;
   std::uint64_t seen_generation_ = 0;
+  PipeState seen_state_ = PipeState::disconnected;
+  bool replaced_ = false;  // a newer link has replaced its latest one
   TimePoint opened_at_;
   WallTime created_at_;
   WallTime state_since_;
   TimePoint attached_since_{};
   std::optional<TimePoint> away_since_;
-  bool replaced_ = false;  // a newer link has replaced its latest one
   SessionHistory history_;
   std::string last_error_;
 };

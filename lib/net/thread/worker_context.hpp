@@ -12,7 +12,7 @@
 #include "net/memory/memory_waiters.hpp"
 #include "net/shared/shared_state.hpp"
 #include "pipe/segment_pool.hpp"
-#include "session/session.hpp"
+#include "session/pump/session_pump.hpp"
 
 namespace backedpipe {
 
@@ -30,7 +30,8 @@ class WorkerContext {
         memory_waiters_(io, pool_),
         memory_trimmer_(io, pool_, &AnonymousArena::discard),
         session_options_(options),
-        scratch_(kScratchBytes) {}
+        scratch_(kScratchBytes),
+        pump_memory_{pool_, scratch_} {}
 
   boost::asio::io_context& io() { return io_; }
   SharedState& shared() { return shared_; }
@@ -43,8 +44,7 @@ class WorkerContext {
   // For the sessions that begin from now on.
   void use(const SessionOptions& options) { session_options_ = options; }
 
-  // For one read from a link; its content lasts until the handler returns.
-  MutableBytes scratch() { return scratch_; }
+  SessionPump::Memory& pump_memory() { return pump_memory_; }
 
   // From the kernel, many at a time. Cannot be predicted, so session ids may be made of it.
   std::uint64_t random();
@@ -61,6 +61,7 @@ class WorkerContext {
   MemoryTrimmer memory_trimmer_;
   SessionOptions session_options_;
   std::vector<std::byte> scratch_;
+  SessionPump::Memory pump_memory_;
   std::array<std::uint64_t, 32> random_{};
   std::size_t random_left_ = 0;
 };

@@ -28,14 +28,12 @@ constexpr int kRoundsPerTurn = 2;
 
 }  // namespace
 
-SessionPump::SessionPump(Session::Identity identity, SegmentPool& pool,
-                         const SessionOptions& options, std::uint64_t seed, MutableBytes scratch,
-                         TimePoint now)
-    : pool_(pool),
-      scratch_(scratch),
-      session_(std::move(identity), pool, options, seed, now),
+SessionPump::SessionPump(Session::Identity identity, Memory& memory, const SessionOptions& options,
+                         std::uint64_t seed, TimePoint now)
+    : memory_(memory),
+      session_(std::move(identity), memory.pool, options, seed, now),
       application_read_bytes_(kLeastReadBytes) {
-  invariant(scratch_.size() >= kLeastScratchBytes);
+  invariant(memory_.scratch.size() >= kLeastScratchBytes);
 }
 
 // --- the application
@@ -88,7 +86,7 @@ bool SessionPump::read_application() {
   if (hear_of_reset()) return true;
   if (!application_ready_.read || !application_can_write()) return false;
   std::array<MutableBytes, kReadPieces> pieces;
-  const std::size_t most = pool_.scarce() ? kLeastReadBytes : application_read_bytes_;
+  const std::size_t most = memory_.pool.scarce() ? kLeastReadBytes : application_read_bytes_;
   const std::size_t count = session_.prepare(most, pieces);
   if (count == 0) {
     out_of_memory_ = true;
@@ -113,7 +111,7 @@ bool SessionPump::read_application() {
   }
 }
 
-bool SessionPump::write_application(TimePoint now) {
+bool SessionPump::write_application(TimeSource now) {
   if (application_ == nullptr) return false;
   bool progress = false;
   std::array<ConstBytes, kMaxPieces> pieces;
@@ -127,13 +125,13 @@ bool SessionPump::write_application(TimePoint now) {
     }
     if (result.bytes > 0) {
       bytes_in_ += result.bytes;
-      session_.delivered(result.bytes, now);
+      session_.delivered(result.bytes, now());
       progress = true;
     }
   }
   if (session_.pipe().end_due()) {
     application_->finish();
-    session_.end_delivered(now);
+    session_.end_delivered(now());
     progress = true;
   }
   return progress;
@@ -175,7 +173,7 @@ Result<void> SessionPump::attach(LinkEnd& link, const Hello& hello, bool created
   // Later, the session's own action for the older link finds no link to close.
   drop_link(LinkFate::abrupt);
   adopt(link, hello.generation, early);
-  preface_ = encode(*welcome);
+  aside().preface = encode(*welcome);
   return {};
 }
 
@@ -183,14 +181,23 @@ void SessionPump::adopt(LinkEnd& link, std::uint64_t generation, ConstBytes earl
   link_ = &link;
   link_generation_ = generation;
   link_ready_ = {.read = !link.drained()};
-  backlog_.assign(early.begin(), early.end());
+  aside_.reset();
+  if (!early.empty()) aside().backlog.assign(early.begin(), early.end());
+}
+
+SessionPump::Aside& SessionPump::aside() {
+  if (!aside_) aside_ = std::make_unique<Aside>();
+  return *aside_;
+}
+
+void SessionPump::tidy_aside() {
+  if (aside_->preface.empty() && aside_->backlog.empty()) aside_.reset();
 }
 
 void SessionPump::drop_link(LinkFate fate) {
   if (link_ == nullptr) return;
   link_ = nullptr;
-  preface_ = {};
-  backlog_ = {};
+  aside_.reset();
   actions_.push_back(
       {.kind = Action::Kind::close_link, .generation = link_generation_, .fate = fate});
 }
@@ -200,43 +207,45 @@ void SessionPump::link_ready(std::uint64_t generation, Direction direction) {
   (direction == Direction::read ? link_ready_.read : link_ready_.write) = true;
 }
 
-bool SessionPump::write_link(TimePoint now) {
+bool SessionPump::write_link(TimeSource now) {
   if (link_ == nullptr || !link_ready_.write) return false;
   std::array<ConstBytes, kMaxPieces> pieces;
   std::size_t count = 0;
-  if (!preface_.empty()) pieces[count++] = preface_;
-  count += session_.outgoing(now, std::span(pieces).subspan(count));
+  if (!preface().empty()) pieces[count++] = preface();
+  count += session_.outgoing(now(), std::span(pieces).subspan(count));
   if (count == 0) return false;
   const IoResult result = link_->write(std::span<const ConstBytes>(pieces).first(count));
   if (result.status == IoResult::Status::failed) {
-    link_failed(LinkError::Component::writer, result.error, now);
+    link_failed(LinkError::Component::writer, result.error, now());
     return true;
   }
   if (result.drained) link_ready_.write = false;
-  const std::size_t opening = std::min(result.bytes, preface_.size());
+  const std::size_t opening = std::min(result.bytes, preface().size());
   if (opening > 0) {
-    preface_.erase(preface_.begin(), preface_.begin() + static_cast<std::ptrdiff_t>(opening));
-    if (preface_.empty()) preface_.shrink_to_fit();
+    const auto begin = aside_->preface.begin();
+    aside_->preface.erase(begin, begin + static_cast<std::ptrdiff_t>(opening));
+    tidy_aside();
   }
   session_.sent(link_generation_, result.bytes - opening);
   return result.bytes > 0;
 }
 
-bool SessionPump::read_link(TimePoint now) {
+bool SessionPump::read_link(TimeSource now) {
   // The bytes after the end may be the HELLO of another session.
   if (link_ == nullptr || session_.over()) return false;
-  if (!backlog_.empty()) {
-    const std::vector<std::byte> waiting = std::exchange(backlog_, {});
-    return feed_link(waiting, 0, now);
+  if (has_backlog()) {
+    const std::vector<std::byte> waiting = std::exchange(aside_->backlog, {});
+    tidy_aside();
+    return feed_link(waiting, 0, now());
   }
   if (!link_ready_.read) return false;
-  const bool scarce = pool_.scarce();
+  const bool scarce = memory_.pool.scarce();
   std::array<MutableBytes, kReadPieces + 1> pieces;
   std::size_t count =
       session_.prepare_receive(link_generation_, scarce ? kReadBytesWhenScarce : kMostReadBytes,
                                std::span(pieces).first(kReadPieces));
   const std::size_t prepared = total_bytes(std::span<const MutableBytes>(pieces).first(count));
-  MutableBytes room = scratch_;
+  MutableBytes room = memory_.scratch;
   if (prepared > 0) {
     room = room.first(kReadBytesAfterFrame);
   } else if (scarce) {
@@ -246,15 +255,15 @@ bool SessionPump::read_link(TimePoint now) {
   const IoResult result = link_->read(std::span<const MutableBytes>(pieces).first(count));
   if (result.drained) link_ready_.read = false;
   const std::size_t placed = std::min(result.bytes, prepared);
-  const bool fed = feed_link(room.first(result.bytes - placed), placed, now);
+  const bool fed = feed_link(room.first(result.bytes - placed), placed, now());
   switch (result.status) {
     case IoResult::Status::ok:
       return fed;
     case IoResult::Status::closed:
-      link_failed(LinkError::Component::reader, {}, now);
+      link_failed(LinkError::Component::reader, {}, now());
       return true;
     case IoResult::Status::failed:
-      link_failed(LinkError::Component::reader, result.error, now);
+      link_failed(LinkError::Component::reader, result.error, now());
       return true;
     default:
       return false;
@@ -266,7 +275,7 @@ bool SessionPump::read_link(TimePoint now) {
 bool SessionPump::feed_link(ConstBytes bytes, std::size_t placed, TimePoint now) {
   const std::size_t taken = session_.receive(link_generation_, bytes, now, placed);
   if (taken < bytes.size()) {
-    backlog_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(taken), bytes.end());
+    aside().backlog.assign(bytes.begin() + static_cast<std::ptrdiff_t>(taken), bytes.end());
     out_of_memory_ = true;
   }
   return taken + placed > 0;
@@ -280,13 +289,13 @@ void SessionPump::link_failed(LinkError::Component component, boost::system::err
 
 // --- work
 
-SessionPump::Interests SessionPump::pump(TimePoint now) {
+SessionPump::Interests SessionPump::pump(TimeSource now) {
   if (over_) return {};
   out_of_memory_ = false;
   // Before the link is judged: after a pause of this process, the bytes that prove it alive may be
   // waiting here.
   read_link(now);
-  session_.tick(now, link_);
+  session_.tick(now(), link_);
   bool progress = true;
   for (int round = 0; progress && round < kRoundsPerTurn; ++round) {
     progress = read_application();
@@ -298,7 +307,7 @@ SessionPump::Interests SessionPump::pump(TimePoint now) {
     // What was decided is done before anything else can change the state that it was decided in.
     if (!actions_.empty()) break;
   }
-  return interests(progress, now);
+  return interests(progress, now());
 }
 
 void SessionPump::run_actions() {
@@ -330,7 +339,7 @@ void SessionPump::run_actions() {
 }
 
 SessionPump::LinkFate SessionPump::link_fate() const {
-  if (session_.link_reusable() && backlog_.empty() && preface_.empty()) return LinkFate::reuse;
+  if (session_.link_reusable() && !aside_) return LinkFate::reuse;
   return session_.end_on_its_way() ? LinkFate::graceful : LinkFate::abrupt;
 }
 
@@ -346,7 +355,7 @@ SessionPump::Interests SessionPump::interests(bool again, TimePoint now) const {
   }
   if (link_ != nullptr) {
     // A link is read whatever the application does.
-    wanted.link_read = !link_ready_.read && backlog_.empty();
+    wanted.link_read = !link_ready_.read && !has_backlog();
     wanted.link_write = !link_ready_.write;
   }
   wanted.memory = out_of_memory_;
@@ -367,8 +376,7 @@ void SessionPump::abandon() {
   over_ = true;
   if (application_ != nullptr) std::exchange(application_, nullptr)->reset();
   link_ = nullptr;
-  preface_ = {};
-  backlog_ = {};
+  aside_.reset();
   actions_ = {};
   session_.abandon();
 }

@@ -1,7 +1,8 @@
 // SessionPump: moves the bytes of one session between its application, the Session and its link, in
 // the only correct order. It owns the state between these parts: the reply that goes out before any
 // frame, bytes from the link that found no memory, the read sizes, and the readiness of each end.
-// It does no I/O and has no clock: the ends are interfaces, time is an argument.
+// It does no I/O and has no clock: the ends are interfaces, time is an argument. pump() takes a
+// source of it: moving megabytes takes longer than a short path's round trip.
 //
 // The owner reports events (an end is ready, a link is there, time has passed), calls pump(),
 // executes the actions, and waits as pump() returned.
@@ -12,7 +13,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <boost/system/error_code.hpp>
@@ -65,12 +68,17 @@ class SessionPump {
   // Whether an application is likely to have sent bytes by the time it is connected.
   enum class FirstWord : std::uint8_t { expected, unlikely };
 
-  // `seed` feeds the backoff's jitter. `scratch` has room for one read from a link, at least
-  // kLeastScratchBytes; its content is not kept, and the pumps of one thread share it.
-  SessionPump(Session::Identity identity, SegmentPool& pool, const SessionOptions& options,
-              std::uint64_t seed, MutableBytes scratch, TimePoint now);
-
+  // What the pumps of one thread share.
+  struct Memory {
+    SegmentPool& pool;
+    // Room for one read from a link, at least kLeastScratchBytes. Its content is not kept.
+    std::span<std::byte> scratch;
+  };
   static constexpr std::size_t kLeastScratchBytes = std::size_t{16} << 10;
+
+  // `memory` must outlive the pump. `seed` feeds the backoff's jitter.
+  SessionPump(Session::Identity identity, Memory& memory, const SessionOptions& options,
+              std::uint64_t seed, TimePoint now);
 
   // For calls that change the session without moving bytes; pump() must follow.
   Session& session() { return session_; }
@@ -107,7 +115,7 @@ class SessionPump {
   // --- work
 
   // Does all the work that can be done now, up to a fair share.
-  Interests pump(TimePoint now);
+  Interests pump(TimeSource now);
   std::optional<Action> next_action();
   // Stops without telling the peer; the application is reset. The caller keeps the link.
   void abandon();
@@ -127,9 +135,9 @@ class SessionPump {
   bool application_can_write() const;
   bool hear_of_reset();
   bool read_application();
-  bool write_application(TimePoint now);
-  bool read_link(TimePoint now);
-  bool write_link(TimePoint now);
+  bool write_application(TimeSource now);
+  bool read_link(TimeSource now);
+  bool write_link(TimeSource now);
   bool feed_link(ConstBytes bytes, std::size_t placed, TimePoint now);
   void adapt_read_size(std::size_t read_bytes);
 
@@ -142,24 +150,32 @@ class SessionPump {
   LinkFate link_fate() const;
   Interests interests(bool again, TimePoint now) const;
 
-  SegmentPool& pool_;
-  MutableBytes scratch_;
+  // Bytes of the link that the session does not hold.
+  struct Aside {
+    std::vector<std::byte> preface;  // to be sent: the WELCOME, before any frame
+    std::vector<std::byte> backlog;  // received when memory was short
+  };
+  ConstBytes preface() const { return aside_ ? ConstBytes(aside_->preface) : ConstBytes(); }
+  bool has_backlog() const { return aside_ && !aside_->backlog.empty(); }
+  Aside& aside();
+  void tidy_aside();
+
+  Memory& memory_;
   Session session_;
 
   ApplicationEnd* application_ = nullptr;
-  Ready application_ready_;
-  bool application_gone_ = false;  // its connection is broken: nothing more will arrive
-  std::uint32_t application_read_bytes_;
-
   LinkEnd* link_ = nullptr;
   std::uint64_t link_generation_ = 0;
-  Ready link_ready_;
-  std::vector<std::byte> preface_;  // the WELCOME, before any frame
-  std::vector<std::byte> backlog_;  // read from the link when memory was short
+  std::unique_ptr<Aside> aside_;  // usually none
 
-  std::vector<Action> actions_;  // few, usually none, and then without memory
+  std::uint32_t application_read_bytes_;
+  Ready application_ready_;
+  Ready link_ready_;
+  bool application_gone_ = false;  // its connection is broken: nothing more will arrive
   bool out_of_memory_ = false;
   bool over_ = false;
+
+  std::vector<Action> actions_;  // few, usually none, and then without memory
   std::uint64_t bytes_in_ = 0;
   std::uint64_t bytes_out_ = 0;
 };
