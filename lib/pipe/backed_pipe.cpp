@@ -222,7 +222,10 @@ Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, std::
   if (const auto known = writer_.acknowledge(frame.acknowledgement); !known) {
     return violation(Reason::future_sequence);
   }
-  if (writer_.acknowledged() > acknowledged) round_trips_.data_flows(now);
+  if (writer_.acknowledged() > acknowledged) {
+    link_.answered = true;
+    round_trips_.data_flows(now);
+  }
   switch (frame.type) {
     case FrameType::data: {
       // The data is dropped, but its framing and acknowledgements count until the RESET is sent.
@@ -249,7 +252,7 @@ Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, std::
       link_.pong_due = frame.value;
       break;
     case FrameType::pong:
-      round_trips_.pong_received(frame.value, now);
+      if (round_trips_.pong_received(frame.value, now)) link_.answered = true;
       break;
     case FrameType::reset:
       reset_received_ = frame.reason();

@@ -136,6 +136,9 @@ class BackedPipe {
   std::optional<TimePoint> deadline() const { return link_.acknowledge_at; }
   void tick(TimePoint now);
 
+  // Something that was sent on the current link has been answered: a PING with its PONG, or data
+  // with an acknowledgement.
+  bool answered() const { return link_.answered; }
   // Asks for a PONG, unless one is already owed.
   void ping(TimePoint now);
   std::optional<TimePoint> last_received_at() const { return last_received_at_; }
@@ -152,6 +155,7 @@ class BackedPipe {
   // See RoundTrips.
   std::optional<Duration> round_trip() const { return round_trips_.smoothed(); }
   std::optional<Duration> least_round_trip() const { return round_trips_.least_of_latest(); }
+  Duration handshake() const { return round_trips_.handshake(); }
   std::optional<RoundTrip> way() const { return round_trips_.path(); }
 
   // --- the end

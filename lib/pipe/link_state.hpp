@@ -34,6 +34,7 @@ struct LinkState {
   std::optional<std::uint64_t> pong_due{};      // the token of the latest PING
   bool acknowledge_now = false;
   bool window_due = false;  // state it even if it has not moved by a quarter
+  bool answered = false;    // see BackedPipe::answered
   bool received_data_last = false;
   bool reset_sent = false;
   EndTold end_told = EndTold::not_yet;

@@ -40,11 +40,13 @@ void RoundTrips::attached(std::optional<Duration> handshake, TimePoint now) {
   if (handshake && *handshake < kUnusual) {
     measured(*handshake, now);
   } else {
+    handshake_ = handshake.value_or(Duration{});
     ask(now);
   }
 }
 
 void RoundTrips::link_lost() {
+  handshake_ = {};
   asked_at_.reset();
   sent_at_.reset();
   measured_at_.reset();
@@ -55,11 +57,12 @@ std::uint64_t RoundTrips::ping_sent(TimePoint now) {
   return ++token_;
 }
 
-void RoundTrips::pong_received(std::uint64_t token, TimePoint now) {
-  if (!sent_at_ || token != token_) return;
+bool RoundTrips::pong_received(std::uint64_t token, TimePoint now) {
+  if (!sent_at_ || token != token_) return false;
   measured(now - *sent_at_, now);
   asked_at_.reset();
   sent_at_.reset();
+  return true;
 }
 
 void RoundTrips::measured(Duration sample, TimePoint now) {
@@ -81,6 +84,7 @@ void RoundTrips::measured(Duration sample, TimePoint now) {
   }
   least_ = std::min(least_, sample);
   measured_at_ = now;
+  handshake_ = {};
 }
 
 }  // namespace backedpipe

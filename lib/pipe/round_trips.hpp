@@ -34,12 +34,15 @@ class RoundTrips {
   bool ping_due() const { return asked_at_ && !sent_at_; }
   // The PING that is due has been put into a frame; returns its token.
   std::uint64_t ping_sent(TimePoint now);
-  // Only the answer to the latest PING counts.
-  void pong_received(std::uint64_t token, TimePoint now);
+  // Only the answer to the latest PING counts, and gives true.
+  bool pong_received(std::uint64_t token, TimePoint now);
 
   // Since when a PONG is owed, also if the PING has not been sent yet.
   std::optional<TimePoint> asked_at() const { return asked_at_; }
   std::optional<Duration> smoothed() const { return smoothed_; }
+  // How long the current link's handshake took to be answered, until a measurement on that link
+  // says more; zero if unknown.
+  Duration handshake() const { return handshake_; }
   // The least of the latest three measurements: a single one may include an outage.
   std::optional<Duration> least_of_latest() const;
   // What the receive window goes by.
@@ -48,6 +51,7 @@ class RoundTrips {
  private:
   void measured(Duration sample, TimePoint now);
 
+  Duration handshake_{};
   std::uint64_t token_ = 0;  // never repeats within a session, so a late PONG is recognised
   std::optional<TimePoint> asked_at_;
   std::optional<TimePoint> sent_at_;

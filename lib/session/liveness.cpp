@@ -11,6 +11,8 @@ constexpr Duration kTwoTimeouts = std::chrono::milliseconds(600);
 constexpr int kRoundTrips = 4;
 // For a link whose round trip alone takes long.
 constexpr int kSlowRoundTrips = 3;
+// Before a round trip is measured, the handshake's answer is a hint.
+constexpr int kAnswers = 2;
 // On a path as short as this, the least patience is enough for any queue, and a relay's round trip
 // could not be told from the peer's.
 constexpr Duration kShortWay = std::chrono::milliseconds(10);
@@ -23,20 +25,25 @@ constexpr Duration kLeastOverdue = std::chrono::milliseconds(100);
 TimePoint Liveness::ask_at(const BackedPipe& pipe) const {
   const TimePoint received = *pipe.last_received_at();
   const Duration soon = std::min(options_.ping, std::min(patience(pipe), options_.suspect) / 3);
-  const TimePoint idle = received + (pipe.received_data_last() ? soon : options_.ping);
+  const bool more_is_due = pipe.received_data_last() || !pipe.answered();
+  const TimePoint idle = received + (more_is_due ? soon : options_.ping);
   if (const auto since = pipe.unanswered_since()) return std::min(idle, *since + soon);
   return idle;
 }
 
-std::optional<TimePoint> Liveness::suspect_at(const BackedPipe& pipe) const {
-  const auto owed_since = earlier(pipe.ping_asked_at(), pipe.unanswered_since());
-  if (!owed_since) return std::nullopt;
-  return std::max({*owed_since, *pipe.last_received_at(), pipe.tcp_answered_at()}) + patience(pipe);
+// Precondition: a PING was asked for.
+TimePoint Liveness::suspect_at(const BackedPipe& pipe, std::uint32_t fruitless) const {
+  const TimePoint owed_since = *earlier(pipe.ping_asked_at(), pipe.unanswered_since());
+  Duration patient = patience(pipe);
+  for (; fruitless > 1 && patient < options_.dead; --fruitless)
+    patient *= 2;
+  return std::max({owed_since, *pipe.last_received_at(), pipe.tcp_answered_at()}) + patient;
 }
 
 Duration Liveness::patience(const BackedPipe& pipe) const {
   auto smoothed = pipe.round_trip();
-  if (!smoothed) return options_.suspect;
+  const Duration handshake = kAnswers * pipe.handshake();
+  if (!smoothed) return std::max(options_.suspect, handshake);
   Duration least = *pipe.least_round_trip();
   // Bytes that came while a PING was unanswered show that the answer takes at least this long: a
   // queue has grown since the last measurement.
@@ -46,25 +53,28 @@ Duration Liveness::patience(const BackedPipe& pipe) const {
     smoothed = std::max(*smoothed, so_far);
   }
   // On a path with full buffers an answer takes seconds, and twice as long when one segment is
-  // lost. The limit is for a round trip that was measured across an outage.
-  const Duration slow = std::min<Duration>(kSlowRoundTrips * *smoothed, 2 * options_.suspect);
-  if (slow > options_.suspect) return slow;
-  return std::clamp<Duration>(kTwoTimeouts + kRoundTrips * least, options_.suspect / 4,
-                              options_.suspect);
+  // lost. The limit is for a round trip that was measured across an outage; hardly three of them.
+  const Duration slow = std::max(
+      std::min<Duration>(kSlowRoundTrips * *smoothed, 2 * options_.suspect), 3 * least / 2);
+  const Duration usual = std::clamp<Duration>(kTwoTimeouts + kRoundTrips * least,
+                                              options_.suspect / 4, options_.suspect);
+  return std::max(slow > options_.suspect ? slow : usual, handshake);
 }
 
-Liveness::Verdict Liveness::judge(const BackedPipe& pipe, TimePoint now) const {
+Liveness::Verdict Liveness::judge(const BackedPipe& pipe, TimePoint now,
+                                  std::uint32_t fruitless) const {
   if (pipe.state() != PipeState::connected) return Verdict::alive;
   if (now >= *pipe.last_received_at() + options_.dead) return Verdict::dead;
   // A link is not suspected before it has been asked.
   if (!pipe.ping_asked_at()) return now >= ask_at(pipe) ? Verdict::ask : Verdict::alive;
-  return now >= *suspect_at(pipe) ? Verdict::suspect : Verdict::alive;
+  return now >= suspect_at(pipe, fruitless) ? Verdict::suspect : Verdict::alive;
 }
 
-std::optional<TimePoint> Liveness::deadline(const BackedPipe& pipe, TimePoint now) const {
+std::optional<TimePoint> Liveness::deadline(const BackedPipe& pipe, TimePoint now,
+                                            std::uint32_t fruitless) const {
   if (pipe.state() != PipeState::connected) return std::nullopt;
   const TimePoint dead = *pipe.last_received_at() + options_.dead;
-  const TimePoint next = pipe.ping_asked_at() ? *suspect_at(pipe) : ask_at(pipe);
+  const TimePoint next = pipe.ping_asked_at() ? suspect_at(pipe, fruitless) : ask_at(pipe);
   return next > now ? std::min(next, dead) : dead;
 }
 

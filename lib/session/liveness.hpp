@@ -3,14 +3,18 @@
 //
 //   nothing received for      while                    verdict
 //   `ping`                                             ask (PING)
-//   a third of the patience   in the middle of data    ask
+//   a third of the patience   in the middle of data,   ask
+//                             or on a link that has yet to answer
 //   the patience              something is owed        suspect: try another link beside this one
 //   `dead`                                             dead: close it
 //
 // The patience follows the round trip of the link: two of TCP's retransmission timeouts, but at
 // least a quarter of `suspect` and at most all of it; 750 ms to 3 s by default. A link whose round
-// trip takes more than a third of `suspect` gets more, at most twice `suspect`. Until a round trip
-// is known, the patience is `suspect`.
+// trip takes more than a third of `suspect` gets more: three round trips, at most twice `suspect`,
+// or one and a half of the least of the latest three. Until a round trip is known, the patience is
+// `suspect`, or twice what the handshake took. Links that die young, one after the other, before
+// data has passed on any of them, are given twice as much each time after the second: whatever is
+// wrong, TCP may find a way out of it.
 //
 // A link is "in the middle of data" when data is out unanswered, or when data came last. "Owed" are
 // a PONG, even while a full socket holds up the PING, and the answer to data that is out. A peer
@@ -78,10 +82,12 @@ class Liveness {
 
   explicit Liveness(const LivenessOptions& options) : options_(options) {}
 
-  // Judges the pipe's current link; alive when it has none.
-  Verdict judge(const BackedPipe& pipe, TimePoint now) const;
+  // Judges the pipe's current link; alive when it has none. `fruitless`: how many links before it
+  // have died young in a row.
+  Verdict judge(const BackedPipe& pipe, TimePoint now, std::uint32_t fruitless = 0) const;
   // When the verdict may change next if nothing is received until then.
-  std::optional<TimePoint> deadline(const BackedPipe& pipe, TimePoint now) const;
+  std::optional<TimePoint> deadline(const BackedPipe& pipe, TimePoint now,
+                                    std::uint32_t fruitless = 0) const;
   // Whether TCP's answer counts: it came from the peer, not from a relay on the path, and the path
   // is so long that the patience may be too short.
   static bool believes(const BackedPipe& pipe, const TcpAnswer& answer);
@@ -96,7 +102,7 @@ class Liveness {
 
  private:
   TimePoint ask_at(const BackedPipe& pipe) const;
-  std::optional<TimePoint> suspect_at(const BackedPipe& pipe) const;
+  TimePoint suspect_at(const BackedPipe& pipe, std::uint32_t fruitless) const;
   Duration patience(const BackedPipe& pipe) const;
 
   LivenessOptions options_;

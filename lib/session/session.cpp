@@ -44,7 +44,7 @@ Session::Session(Identity identity, SegmentPool& pool, const SessionOptions& opt
       reuse_links_(options.reuse_links),
       detached_since_(now) {
   if (identity_.role == Role::client) {
-    dialling_.emplace(DiallingSide{.reconnector = Reconnector(options.backoff, seed)});
+    dialling_.emplace(DiallingSide{.reconnector = Reconnector(seed)});
   }
 }
 
@@ -109,7 +109,7 @@ Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now)
 
 void Session::on_attached(bool reuse_agreed, TimePoint now) {
   ++links_;
-  link_ = {.attached_at = now, .reuse_agreed = reuse_agreed};
+  link_ = {.attached_at = now, .reuse_agreed = reuse_agreed, .progress_before = progress()};
   detached_since_.reset();
   if (dials()) dialling_->reconnector.stop();
   if (phase_ == Phase::opening) enter(Phase::open);
@@ -126,8 +126,7 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
   if (over() || pipe_.state() != PipeState::connected || generation != pipe_.generation()) {
     return bytes.size();
   }
-  const std::uint64_t received = pipe_.reader().received_sequence();
-  const std::uint64_t acknowledged = pipe_.writer().acknowledged();
+  const std::uint64_t progress_before = progress();
   const auto asked_at = pipe_.ping_asked_at();
   const auto taken = pipe_.receive(generation, bytes, now, placed);
   if (taken) {
@@ -138,9 +137,9 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
     if (answered || pipe_.reset_received()) trust_again();
     // Only data and acknowledgements are progress. Otherwise a server that closes each link after a
     // PING could make its client dial without a pause.
-    if (dials() && (pipe_.reader().received_sequence() > received ||
-                    pipe_.writer().acknowledged() > acknowledged)) {
+    if (dials() && progress() > progress_before) {
       dialling_->reconnector.useful();
+      if (fruitful()) dialling_->fruitless_links = 0;
     }
     if (pipe_.reset_received()) on_reset_received();
     settle();
@@ -165,6 +164,7 @@ void Session::link_lost(const LinkError& error, TimePoint now) {
       *pipe_.last_received_at() > link_.attached_at && now >= link_.attached_at + kLasting;
   // A suspect link has a candidate, or a pause before the next one: either goes on.
   const bool wanted = link_.suspect;
+  if (error.error == boost::system::errc::timed_out) fell_silent(now);
   on_detached(now);
   if (dials()) {
     if (reason_of(error.error)) {
@@ -259,7 +259,8 @@ void Session::abandon() {
 
 std::optional<TimePoint> Session::deadline(TimePoint now) const {
   if (over()) return std::nullopt;
-  std::optional<TimePoint> due = earlier(pipe_.deadline(), liveness_.deadline(pipe_, now));
+  std::optional<TimePoint> due =
+      earlier(pipe_.deadline(), liveness_.deadline(pipe_, now, fruitless_links()));
   if (wants_attempt()) due = earlier(due, next_attempt());
   if (detached_since_) due = earlier(due, *detached_since_ + resume_timeout_);
   return due;
@@ -280,8 +281,8 @@ void Session::advance(TimePoint now) {
   }
   pipe_.tick(now);
   // If the call is late, the PING and the suspicion may be due together.
-  if (liveness_.judge(pipe_, now) == Liveness::Verdict::ask) pipe_.ping(now);
-  switch (liveness_.judge(pipe_, now)) {
+  if (liveness_.judge(pipe_, now, fruitless_links()) == Liveness::Verdict::ask) pipe_.ping(now);
+  switch (liveness_.judge(pipe_, now, fruitless_links())) {
     case Liveness::Verdict::alive:
     case Liveness::Verdict::ask:
       break;

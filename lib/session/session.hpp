@@ -42,7 +42,6 @@ namespace backedpipe {
 struct SessionOptions {
   PipeOptions pipe;
   LivenessOptions liveness;
-  BackoffOptions backoff;
   Duration resume_timeout = std::chrono::hours(24);
   bool reuse_links = true;  // after a clean end, the link may carry another session
 };
@@ -181,6 +180,9 @@ class Session {
   bool link_healthy() const { return pipe_.state() == PipeState::connected && !suspect(); }
   // How many links the session has had.
   std::uint64_t links() const { return links_; }
+  // How many links in a row, on the dialling side, have fallen silent while they were young, before
+  // as much data had passed as one large packet holds. A path that swallows those does that.
+  std::uint32_t fruitless_links() const { return dials() ? dialling_->fruitless_links : 0; }
   // When the next attempt is due; nothing on the accepting side, or when none is wanted.
   std::optional<TimePoint> next_attempt() const;
   std::optional<TimePoint> detached_since() const { return detached_since_; }
@@ -201,7 +203,8 @@ class Session {
     TimePoint attached_at{};
     bool suspect = false;
     bool reuse_agreed = false;
-    bool reusable = false;  // another session may use the link after this one ends
+    bool reusable = false;              // another session may use the link after this one ends
+    std::uint64_t progress_before = 0;  // progress() when it was attached
   };
 
   bool dials() const { return dialling_.has_value(); }
@@ -209,6 +212,12 @@ class Session {
   void enter(Phase phase);
   void on_attached(bool reuse_agreed, TimePoint now);
   void on_detached(TimePoint now);
+  void fell_silent(TimePoint now);
+  // Bytes that have passed, both ways together.
+  std::uint64_t progress() const {
+    return pipe_.reader().received_sequence() + pipe_.writer().acknowledged();
+  }
+  bool fruitful() const;
   void on_reset_received();
   bool doubts(TimePoint now) const;
   void ask_tcp(TimePoint now, TcpWitness* tcp);

@@ -1,6 +1,7 @@
 // The dialling side of Session: its attempts, and a candidate beside a suspect link.
 #include <utility>
 
+#include "session/dial/segment_limit.hpp"
 #include "session/session.hpp"
 
 namespace backedpipe {
@@ -8,6 +9,9 @@ namespace {
 
 using Kind = Session::Action::Kind;
 using ServerKnows = DiallingSide::ServerKnows;
+
+// A link that falls silent later than this worked for a while. Longer than any silent link lives.
+constexpr Duration kYoung = std::chrono::seconds(20);
 
 }  // namespace
 
@@ -49,6 +53,7 @@ std::optional<Hello> Session::begin_handshake(std::uint64_t generation, TimePoin
   if (pipe_.candidate() == generation) {
     actions_.push_back({Kind::close_link, pipe_.generation()});
     pipe_.promote_candidate();
+    fell_silent(now);
     on_detached(now);
   }
   if (pipe_.state() != PipeState::reconnecting || generation != pipe_.generation()) {
@@ -148,6 +153,8 @@ std::optional<TimePoint> Session::next_attempt() const {
 
 void Session::distrust(TimePoint now, TcpWitness* tcp) {
   if (over() || pipe_.state() != PipeState::connected) return;
+  // The next link probably takes another path.
+  if (dials()) dialling_->fruitless_links = 0;
   // What TCP has reported until now proves nothing about the link from now on.
   if (tcp != nullptr) tcp->tcp_answer(now);
   pipe_.ping(now);
@@ -162,7 +169,7 @@ void Session::ask(TimePoint now) {
 // A PING has been unanswered for so long that the link is about to be suspected.
 bool Session::doubts(TimePoint now) const {
   return !over() && !suspect() && pipe_.ping_asked_at() &&
-         liveness_.judge(pipe_, now) == Liveness::Verdict::suspect;
+         liveness_.judge(pipe_, now, fruitless_links()) == Liveness::Verdict::suspect;
 }
 
 // Asks TCP whether the link makes progress although no bytes come from it.
@@ -171,12 +178,22 @@ void Session::ask_tcp(TimePoint now, TcpWitness* tcp) {
   const auto answer = tcp->tcp_answer(now);
   if (!answer || !Liveness::believes(pipe_, *answer)) return;
   pipe_.tcp_answered(answer->at);
-  if (liveness_.judge(pipe_, now) == Liveness::Verdict::alive) trust_again();
+  if (liveness_.judge(pipe_, now, fruitless_links()) == Liveness::Verdict::alive) trust_again();
 }
 
 void Session::become_suspect(TimePoint now) {
   if (std::exchange(link_.suspect, true)) return;
   if (dials()) dialling_->reconnector.want_now(now);
+}
+
+// The current link has carried at least what one large packet holds.
+bool Session::fruitful() const {
+  return progress() - link_.progress_before >= kSmallSegmentBytes;
+}
+
+// The current link is given up because nothing comes from it.
+void Session::fell_silent(TimePoint now) {
+  if (dials() && !fruitful() && now < link_.attached_at + kYoung) ++dialling_->fruitless_links;
 }
 
 // The link has answered: the suspicion was wrong, and cost only a dial.

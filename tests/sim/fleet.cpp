@@ -45,7 +45,7 @@ Fleet::Fleet(std::uint64_t seed, std::ostream* trace)
       random_(seed),
       start_(TimePoint{} + seconds(1000)),
       now_(start_),
-      gate_(BackoffOptions{}, random_.next()) {
+      gate_(random_.next()) {
   make_plan();
 }
 
@@ -149,8 +149,10 @@ void Fleet::end(const Period& ended) {
   if (ended.kick) kick();
   // A session waiting at the gate needs a try and its turn: at the pace of one try, or of the
   // backoff without a kick; and a slot may be held by a HELLO that gets no answer.
-  const bool patient = down_ && now_ - down_since_ >= minutes(4);
-  const Duration pause = ended.kick ? Duration(milliseconds(500)) : seconds(patient ? 10 : 2);
+  const Duration down_for = down_ ? now_ - down_since_ : Duration{};
+  const Duration pause = ended.kick || down_for < seconds(55) ? Duration(milliseconds(500))
+                         : down_for < minutes(4)              ? Duration(seconds(2))
+                                                              : Duration(seconds(10));
   const Duration turn = 8 * latency_;
   const auto rounds = static_cast<std::int64_t>(members_.size() / PeerGate::kMostDials + 2);
   const TimePoint healed_at = now_;

@@ -1,4 +1,5 @@
 // Fleet: what must hold.
+#include <algorithm>
 #include <utility>
 
 #include "fleet.hpp"
@@ -12,10 +13,12 @@ void Fleet::check_gate() {
   require(dialling_ <= PeerGate::kMostDials, "at most 64 dials", std::to_string(dialling_));
   if (gate_.state() != PeerGate::State::down) return;
   require(unanswered_ <= 1, "one probe while the peer is down", std::to_string(unanswered_));
-  // First the steps of the backoff, then at most one a second, plus the probes of hurried sessions.
+  // First the steps of the backoff, then at most four a second, and one after the first minute,
+  // plus the probes of hurried sessions.
   const auto whole = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::seconds>(now_ - down_since_).count());
-  require(probes_ <= 8 + whole + 1 + probes_excused_, "probes keep their pace",
+  const std::uint64_t paced = 4 * std::min<std::uint64_t>(whole + 1, 60) + whole;
+  require(probes_ <= 8 + paced + probes_excused_, "probes keep their pace",
           std::to_string(probes_) + " in " + std::to_string(whole) + " s");
 }
 

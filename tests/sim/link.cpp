@@ -94,7 +94,7 @@ std::optional<TcpAnswer> Link::tcp_answer(Side at, TimePoint now) {
   std::optional<TimePoint> heard;
   for (; out.next_acknowledged < out.arrivals.size(); ++out.next_acknowledged) {
     const TimePoint acknowledged = out.arrivals[out.next_acknowledged].at + options_.latency;
-    if (acknowledged > now) break;
+    if (acknowledged > now || out.arrivals[out.next_acknowledged].end > out.lost_from) break;
     heard = acknowledged;
   }
   if (!heard) return std::nullopt;
@@ -113,7 +113,7 @@ void Link::close(Side by, TimePoint now) {
   advance(out, now);
   // With a FIN after the data, or with a RST that may overtake the data.
   if (random_.chance(30)) {
-    out.lost_from = random_.between(out.arrived, out.bytes.size());
+    out.lost_from = std::min(out.lost_from, random_.between(out.arrived, out.bytes.size()));
     out.drops_unread = random_.chance(50);
   }
   out.over_at = std::max({out.last_at, now + options_.latency, out.frozen_until});
@@ -134,6 +134,11 @@ void Link::cut_after(Side side, const CutAfter& cut) {
   Channel& channel = from(side);
   channel.cut_at = channel.bytes.size() + cut.count;
   channel.cut = cut;
+}
+
+void Link::swallow(Side side) {
+  Channel& channel = from(side);
+  channel.lost_from = std::min(channel.lost_from, channel.bytes.size());
 }
 
 void Link::freeze(Side side, TimePoint now, TimePoint until) {

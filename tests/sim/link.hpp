@@ -71,6 +71,9 @@ class Link {
     std::optional<Duration> server_notices_after;
   };
   void cut_after(Side from, const CutAfter& cut);
+  // What `from` sends from now on never arrives, and nobody is told: a packet that is too large for
+  // the path, which TCP repeats for ever.
+  void swallow(Side from);
   // Bytes that `from` sends arrive no earlier than `until`.
   void freeze(Side from, TimePoint now, TimePoint until);
 

@@ -111,6 +111,7 @@ IoResult SimLink::write(std::span<const ConstBytes> pieces) {
                                    : boost::system::errc::broken_pipe);
   }
   check_offered(pieces);
+  if (wire_->swallows_over && offered > *wire_->swallows_over) wire_->link.swallow(side_);
   IoResult result;
   bool blocked = false;
   for (ConstBytes left : pieces) {

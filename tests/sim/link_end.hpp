@@ -31,6 +31,7 @@ struct Wire {
   std::array<WireTap, 2> taps;  // of what each side puts on it
   Application* server_application = nullptr;
   bool reusable_for_server = false;
+  std::optional<std::size_t> swallows_over;  // see Plan
 };
 
 class SimLink final : public LinkEnd {

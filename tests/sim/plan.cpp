@@ -11,6 +11,8 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
+// What goes out together with a WELCOME is not larger.
+constexpr std::size_t kLeastSwallowed = 256;
 constexpr unsigned kFaultKinds = static_cast<unsigned>(Fault::Kind::restart_server_forgetful) + 1;
 
 Script make_script(Random& random, std::size_t window_bytes) {
@@ -101,8 +103,12 @@ const char* name(Fault::Kind kind) {
   return kNames[static_cast<std::size_t>(kind)];
 }
 
-Plan make_plan(Random& random) {
+Plan make_plan(Random& random, std::uint64_t seed) {
   Plan plan;
+  // From numbers of its own, so that every other world stays as it was.
+  if (Random path(~seed); path.chance(8)) {
+    plan.swallows_over = path.between(kLeastSwallowed, 4 * kLeastSwallowed);
+  }
   plan.link.latency =
       random.chance(20) ? Duration(0) : random.between(microseconds(10), milliseconds(150));
   plan.link.bytes_per_second = random.between(2'000, random.scale(4'000, 10'000'000));

@@ -58,10 +58,14 @@ struct Plan {
   enum class Target : std::uint8_t { accepts, refuses_at_once, refuses_later };
   Target target = Target::accepts;
   Duration target_takes{};
+  // From the beginning to the end, the path swallows what is written in larger pieces than this,
+  // unless the client has limited the link's segments.
+  std::optional<std::size_t> swallows_over;
   std::vector<Fault> faults;  // by time
   Duration healed_at{};       // no fault from here on
 };
 
-Plan make_plan(Random& random);
+// `seed`: of the same world.
+Plan make_plan(Random& random, std::uint64_t seed);
 
 }  // namespace backedpipe::sim

@@ -10,7 +10,7 @@ namespace backedpipe::sim {
 World::World(std::uint64_t seed, std::ostream* trace)
     : trace_(trace),
       random_(seed),
-      plan_(make_plan(random_)),
+      plan_(make_plan(random_, seed)),
       start_(TimePoint(std::chrono::hours(1))),
       now_(start_),
       waits_last_(random_.chance(50)),
@@ -41,6 +41,9 @@ void World::say(const std::string& text) {
 
 void World::run() {
   if (trace_ != nullptr) {
+    if (plan_.swallows_over) {
+      say("plan: the path swallows what is larger than " + std::to_string(*plan_.swallows_over));
+    }
     for (const Fault& fault : plan_.faults) {
       say(std::string("plan: ") + name(fault.kind) + " at " +
           std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(fault.at).count()) +

@@ -23,6 +23,7 @@
 #include "plan.hpp"
 #include "random.hpp"
 #include "session/accept/registry.hpp"
+#include "session/dial/segment_limit.hpp"
 #include "session/handshake.hpp"
 #include "session/pump/session_pump.hpp"
 
@@ -100,6 +101,7 @@ class World {
   // The client's attempt at its next link.
   struct Attempt {
     std::uint64_t generation = 0;
+    std::optional<std::uint16_t> segment_limit;
     TimePoint gives_up_at{};
     std::optional<TimePoint> refused_at;
     std::optional<TimePoint> connects_at;
@@ -193,6 +195,7 @@ class World {
   std::vector<std::unique_ptr<Application>> applications_;  // every application ever made
   End client_;
   std::optional<Attempt> attempt_;
+  SegmentLimit segment_limit_;  // what the client has learned of the path
   std::unique_ptr<SessionRegistry> registry_;
   std::vector<std::unique_ptr<End>> sessions_;  // the server's
   std::vector<std::unique_ptr<Accepted>> accepted_;

@@ -12,6 +12,7 @@ void World::dial(std::uint64_t generation) {
   require(generation > client_.attached_generation, "generations grow", "an old one is dialled");
   Attempt attempt;
   attempt.generation = generation;
+  attempt.segment_limit = segment_limit_.for_dial(client_.session().fruitless_links(), now_);
   attempt.gives_up_at = now_ + kHandshakeTimeout;
   if (now_ < blackhole_until_ || now_ < dials_hang_until_) {
     say("client: dials generation " + std::to_string(generation) + ", which hangs");
@@ -57,6 +58,7 @@ void World::connect_attempt() {
   run(client_);
   require(!client_.link, "one link at a time", "the older link was not closed");
   attempt_->wire = std::make_shared<Wire>(plan_.link, random_, ++wires_);
+  if (!attempt_->segment_limit) attempt_->wire->swallows_over = plan_.swallows_over;
   attempt_->handshake = std::make_unique<ClientHandshake>(*hello);
   Link& link = attempt_->wire->link;
   auto accepted = std::make_unique<Accepted>();

@@ -181,6 +181,7 @@ void World::restart_client() {
   if (attempt_) abandon_attempt();
   restart(client_, *memory, plan_.client);
   client_memory_ = std::move(memory);
+  segment_limit_ = {};
   client_.session().start(now_);
   run(client_);
 }

@@ -4,6 +4,7 @@ import pathlib
 import socket
 import time
 
+from support.certificates import Authority
 from support.daemon import Daemon, keygen, stop_all, write_config, write_private
 from support.flows import process_flow, socket_flow
 from support.ports import endpoint
@@ -17,11 +18,15 @@ LOOPBACK = "127.0.0.1"
 
 
 class NetworkStage:
-    """`hosts` are the names or addresses by which the client knows the server; by default its one address."""
+    """`hosts` are the names or addresses by which the client knows the server; by default its one address.
 
-    def __init__(self, directory, network, *, hosts=None, client_settings=None, stream_target=None):
+    Links are secured by a pre-shared key, or with security="tls" by certificates.
+    """
+
+    def __init__(self, directory, network, *, hosts=None, client_settings=None, stream_target=None, security="psk"):
         self.directory = pathlib.Path(directory)
         self.network = network
+        self.security = security
         self.sshd = self.server = self.client = self._listener = None
         self._ended = []  # run at the end, last first
         try:
@@ -37,19 +42,30 @@ class NetworkStage:
             raise
 
     def _start_daemons(self, hosts, stream_target, client_settings):
-        key = keygen(IDENTITY)
-        for name in ("client.key", "server.keys"):
-            write_private(self.directory / name, key)
+        near, far = self._link_security(hosts)
         self.server = self._daemon("server", self.network.server, {
-            "accept": [{"listen": endpoint(self.network.any_address, LINK_PORT), "key_file": "server.keys",
+            "accept": [{"listen": endpoint(self.network.any_address, LINK_PORT), **far,
                         "allow": {IDENTITY: ["ssh", "stream"]}}],
             "services": {"ssh": {"target": endpoint(*self.sshd.address)},
                          "stream": {"target": endpoint(*stream_target)}}})
         self.client = self._daemon("client", self.network.client, {
-            "peers": {"far": {"endpoints": [endpoint(host, LINK_PORT) for host in hosts], "key_file": "client.key"}},
+            "peers": {"far": {"endpoints": [endpoint(host, LINK_PORT) for host in hosts], **near}},
             "tunnels": [{"name": name, "listen": endpoint(LOOPBACK, port), "peer": "far", "service": name}
                         for name, port in (("ssh", SSH_TUNNEL), ("stream", STREAM_TUNNEL))],
             **client_settings})
+
+    def _link_security(self, hosts):
+        """The settings of the client's peer and of the server's listener."""
+        if self.security == "tls":
+            authority = Authority(self.directory / "authority")
+            authority.client(self.directory / "near", IDENTITY)
+            authority.server(self.directory / "far", ",".join(f"IP:{host}" for host in hosts))
+            return tuple({"security": "tls", "ca_file": str(authority.certificate), "cert_file": f"{side}.pem",
+                          "key_file": f"{side}.key"} for side in ("near", "far"))
+        key = keygen(IDENTITY)
+        for name in ("client.key", "server.keys"):
+            write_private(self.directory / name, key)
+        return {"key_file": "client.key"}, {"key_file": "server.keys"}
 
     def _daemon(self, name, namespace, settings):
         control = self.directory / f"{name}.sock"

@@ -165,6 +165,20 @@ class RoutedNetwork:
     def heal(self):
         self.router.nft("delete table inet blackhole")
 
+    def swallow_larger_than(self, size):
+        """The router drops larger packets, in bytes with all headers, and says nothing about it."""
+        # Otherwise the hosts leave it to the network card, which is not there, to cut what they send into packets.
+        for place, link in ((self.client, "c0"), (self.server, "s0")):
+            place.configure(f"link set {link} gso_max_segs 1")
+        self.router.nft(f"""
+table inet narrow {{
+  chain through {{
+    type filter hook forward priority 0
+    meta length > {size} drop
+  }}
+}}
+""")
+
     def drop_address(self, address):
         """The router drops everything to and from one address."""
         protocol = {4: "ip", 6: "ip6"}[self.family]

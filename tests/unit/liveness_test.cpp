@@ -168,6 +168,34 @@ TEST_F(LivenessOfALink, ARoundTripAcrossAnOutageDoesNotMakeItBlindForTheNext) {
   EXPECT_EQ(at_time(seconds(96)), Verdict::suspect);
 }
 
+// Measured three times, it is no outage.
+TEST_F(LivenessOfALink, AVerySlowPathHasTimeForOneAndAHalfRoundTrips) {
+  set_round_trip(seconds(8));
+  EXPECT_EQ(patience(at(seconds(24))), seconds(12));
+}
+
+TEST_F(LivenessOfALink, UntilItIsMeasuredTheHandshakeSaysHowSlowThePathIs) {
+  BackedPipe fresh(*pool_, kSmallPipe);
+  ASSERT_TRUE(fresh.attach(1, peer_at(0), at(seconds(0)), seconds(5)).has_value());
+  EXPECT_EQ(liveness_.deadline(fresh, at(seconds(0))), at(seconds(10)));
+  const auto pings = only(FrameType::ping, take_frames(fresh, at(seconds(0))));
+  ASSERT_TRUE(receive(fresh, frame_text(FrameType::pong, 0, pings.at(0).value), at(milliseconds(5)))
+                  .has_value());
+  fresh.ping(at(seconds(1)));
+  EXPECT_EQ(liveness_.deadline(fresh, at(seconds(1))), at(milliseconds(1750)));
+}
+
+TEST_F(LivenessOfALink, EachFruitlessLinkAfterTheSecondDoublesThePatience) {
+  pipe_.ping(at(seconds(5)));
+  const auto patience_after = [this](std::uint32_t fruitless) {
+    return *liveness_.deadline(pipe_, at(seconds(5)), fruitless) - at(seconds(5));
+  };
+  EXPECT_EQ(patience_after(1), milliseconds(750));
+  EXPECT_EQ(patience_after(2), milliseconds(1500));
+  EXPECT_EQ(patience_after(4), seconds(6));
+  EXPECT_EQ(patience_after(1'000'000), seconds(10)) << "when it is dead";
+}
+
 // The socket is full, so that not even the question goes out.
 TEST_F(LivenessOfALink, APingThatTheLinkDoesNotTakeMakesItSuspectAllTheSame) {
   pipe_.ping(at(seconds(5)));

@@ -9,7 +9,7 @@ TEST_F(ClientSession, AQuickAnswerMeasuresTheRoundTrip) {
   attach(peer_at(0), kStart, milliseconds(20));
   EXPECT_EQ(client_->pipe().round_trip(), milliseconds(20));
   EXPECT_EQ(only(FrameType::ping, client_.say_frames()).size(), 0U);
-  EXPECT_EQ(client_->deadline(kStart), at(seconds(5))) << "nothing is owed";
+  EXPECT_EQ(client_->deadline(kStart), at(milliseconds(250))) << "the link has yet to answer";
 }
 
 TEST_F(ClientSession, ASlowAnswerMayHaveWaitedForAProcess) {
@@ -47,6 +47,84 @@ TEST_F(ClientSession, AsksAnIdleLinkSuspectsItAndLetsItGo) {
   EXPECT_EQ(client_.actions(), "close 1") << "the candidate is the attempt that goes on";
   EXPECT_EQ(client_->pipe().state(), PipeState::reconnecting);
   EXPECT_EQ(client_->pipe().generation(), 2U);
+}
+
+// --- a client: links that carry nothing
+
+class ClientOnABadPath : public ClientSession {
+ protected:
+  void SetUp() override {
+    attach();
+    generation_ = 1;
+  }
+
+  // Nothing comes on the current link until it is given up for the next one, which is attached.
+  // Returns how long that took.
+  Duration link_dies() {
+    const TimePoint before = now_;
+    client_.say(now_);
+    while (client_.actions().empty()) {
+      now_ = *client_->deadline(now_);
+      client_->tick(now_, nullptr);
+      client_.say(now_);
+    }
+    EXPECT_TRUE(client_->begin_handshake(++generation_, now_, nullptr));
+    client_.actions();
+    welcome(generation_, peer_at(0), now_);
+    return now_ - before;
+  }
+
+  void receives(std::size_t bytes) {
+    constexpr std::size_t kPiece = 10;
+    for (std::size_t i = 0; i < bytes; i += kPiece) {
+      const std::string piece = stream_text(received_, kPiece);
+      client_.hear(data_frame(received_, piece), now_);
+      ASSERT_EQ(client_.read(now_), piece);
+      received_ += kPiece;
+    }
+  }
+
+  TimePoint now_ = kStart;
+  std::uint64_t generation_ = 0;
+  std::uint64_t received_ = 0;
+};
+
+TEST_F(ClientOnABadPath, CountsLinksThatDieYoungAndReplacesThemEverMoreSlowly) {
+  const Duration first = link_dies();
+  EXPECT_EQ(client_->fruitless_links(), 1U);
+  EXPECT_EQ(link_dies(), first) << "one may be bad luck";
+  EXPECT_EQ(client_->fruitless_links(), 2U);
+  const Duration third = link_dies();
+  EXPECT_GT(third, first);
+  EXPECT_GT(link_dies(), third);
+  EXPECT_EQ(client_->fruitless_links(), 4U);
+}
+
+TEST_F(ClientOnABadPath, ALargePacketsWorthOfDataSaysThatThePathWorks) {
+  link_dies();
+  receives(1000);
+  link_dies();
+  EXPECT_EQ(client_->fruitless_links(), 2U) << "small packets pass";
+  receives(1220);
+  EXPECT_EQ(client_->fruitless_links(), 0U);
+}
+
+TEST_F(ClientOnABadPath, ALinkThatHasLastedIsNotYoung) {
+  for (int i = 1; i <= 5; ++i) {
+    now_ = at(i * seconds(5));
+    client_->tick(now_, nullptr);
+    const auto pings = only(FrameType::ping, client_.say_frames(now_));
+    for (const SeenFrame& ping : pings)
+      client_.hear(frame_text(FrameType::pong, 0, ping.value), now_);
+  }
+  link_dies();
+  EXPECT_EQ(client_->fruitless_links(), 0U);
+}
+
+TEST_F(ClientOnABadPath, AChangedNetworkIsAnotherPath) {
+  link_dies();
+  client_->distrust(now_, nullptr);
+  EXPECT_EQ(client_->fruitless_links(), 0U);
 }
 
 // --- a client: make before break

@@ -23,7 +23,8 @@ struct FakeSocket {
   std::deque<std::string> incoming;   // one element per read
   std::optional<IoResult> then = {};  // after the last element; nothing: a read would block
   std::string written;
-  std::size_t takes = SIZE_MAX;  // in all; then a write would block
+  std::vector<std::size_t> writes;  // bytes, by each write
+  std::size_t takes = SIZE_MAX;     // in all; then a write would block
   std::vector<std::string>* calls = nullptr;
   std::string name;
   std::size_t read_calls = 0;
@@ -58,6 +59,7 @@ struct FakeSocket {
       written += text_of(piece.first(count));
     }
     const std::size_t moved = written.size() - before;
+    writes.push_back(moved);
     const bool drained = moved < total_bytes(pieces);
     if (moved == 0) return {.status = Status::want_write, .drained = true};
     return {.status = Status::ok, .bytes = moved, .drained = drained};
@@ -532,6 +534,25 @@ TEST_F(AcceptingPump, AnswersBeforeAnyFrame) {
   EXPECT_EQ(welcome.generation, 1U);
   EXPECT_TRUE(welcome.created);
   EXPECT_EQ(payload_of(frames_in(frames)), "banner");
+}
+
+// The path may swallow large packets, and the WELCOME with them.
+TEST_F(AcceptingPump, SendsNoLargePacketBeforeTheAnswerHasGoneOut) {
+  ASSERT_TRUE(attach(link_, 1));
+  connect();
+  application_.socket.incoming = {std::string(400, 'x')};
+  pump_.pump(kStart);
+  ASSERT_GE(link_.socket.writes.size(), 2U);
+  EXPECT_LE(link_.socket.writes[0], 256U);
+  EXPECT_EQ(payload_of(frames_in(split(link_).second)), std::string(400, 'x'));
+}
+
+TEST_F(AcceptingPump, SendsTheAnswerAndSmallFramesTogether) {
+  ASSERT_TRUE(attach(link_, 1));
+  connect();
+  application_.socket.incoming = {"banner"};
+  pump_.pump(kStart);
+  EXPECT_EQ(link_.socket.writes.size(), 1U);
 }
 
 TEST_F(AcceptingPump, ANewerLinkReplacesTheOlder) {

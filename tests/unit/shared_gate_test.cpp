@@ -42,8 +42,7 @@ class SharedGateTest : public testing::Test {
   boost::asio::io_context first_worker_;
   boost::asio::io_context second_worker_;
   EventFeed events_{home_};
-  std::shared_ptr<SharedGate> gate_ =
-      std::make_shared<SharedGate>(home_, events_, "office", BackoffOptions{}, 1);
+  std::shared_ptr<SharedGate> gate_ = std::make_shared<SharedGate>(home_, events_, "office", 1);
   Told first_;
   Told second_;
 };

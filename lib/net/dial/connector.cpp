@@ -8,7 +8,9 @@
 #include <boost/asio/local/stream_protocol.hpp>
 
 #include "net/clock.hpp"
+#include "net/socket/link_socket.hpp"
 #include "pipe/invariant.hpp"
+#include "session/dial/segment_limit.hpp"
 
 namespace backedpipe {
 namespace {
@@ -41,11 +43,21 @@ Failure kind_of(boost::system::error_code error) {
   return hard ? Failure::hard : Failure::soft;
 }
 
-bool is_link_local(const StreamSocket::endpoint_type& endpoint) {
-  if (family_of(endpoint) != AddressFamily::ipv6) return false;
+// Precondition: not local.
+boost::asio::ip::address address_of(const StreamSocket::endpoint_type& endpoint) {
   tcp::endpoint address;
   std::memcpy(address.data(), endpoint.data(), std::min(endpoint.size(), address.capacity()));
-  return address.address().is_v6() && address.address().to_v6().is_link_local();
+  return address.address();
+}
+
+bool is_link_local(const StreamSocket::endpoint_type& endpoint) {
+  return family_of(endpoint) == AddressFamily::ipv6 && address_of(endpoint).is_v6() &&
+         address_of(endpoint).to_v6().is_link_local();
+}
+
+// Packets that never leave this machine are not too large for anything.
+bool is_loopback(const StreamSocket::endpoint_type& endpoint) {
+  return family_of(endpoint) == AddressFamily::local || address_of(endpoint).is_loopback();
 }
 
 // Between losing one address and getting the next, this machine has only a link-local address: the
@@ -67,12 +79,14 @@ bool is_starvation(boost::system::error_code error) {
 }  // namespace
 
 Connector::Connector(boost::asio::io_context& io, std::vector<Address> addresses, Handlers handlers,
-                     std::shared_ptr<EndpointCache> cache, std::optional<Duration> pace)
+                     std::shared_ptr<EndpointCache> cache, std::optional<Duration> pace,
+                     std::optional<std::uint16_t> segment_limit)
     : io_(io),
       addresses_(std::move(addresses)),
       handlers_(std::move(handlers)),
       cache_(std::move(cache)),
       pace_(pace),
+      segment_limit_(segment_limit),
       timer_(io) {}
 
 void Connector::start() {
@@ -217,9 +231,19 @@ void Connector::recall() {
 
 // --- tries
 
+// An older try has connected, and its transport's handshake does not come to an end. Certificates
+// fill whole segments, which the path may swallow.
+bool Connector::handshake_stalls(std::size_t entrant) const {
+  return std::any_of(racers_.begin(), racers_.end(), [entrant](const auto& racer) {
+    return racer.second.entrant == entrant && racer.second.transport != nullptr;
+  });
+}
+
 void Connector::begin(const EndpointRace::Start& start) {
   if (start.instead_of) racers_.erase(*start.instead_of);
   cache_->count_dial();
+  const auto segment_limit =
+      handshake_stalls(start.address) ? std::optional(kSmallSegmentBytes) : segment_limit_;
   Racer& racer =
       racers_.emplace(start.racer, Racer{start.address, steady_now(), StreamSocket(io_), nullptr})
           .first->second;
@@ -227,6 +251,7 @@ void Connector::begin(const EndpointRace::Start& start) {
   boost::system::error_code failed;
   racer.socket.open(endpoint.protocol(), failed);
   if (failed) return connected(start.racer, failed);
+  if (segment_limit && !is_loopback(endpoint)) limit_segments(racer.socket, *segment_limit);
   racer.socket.async_connect(endpoint, [self = shared_from_this(),
                                         id = start.racer](const boost::system::error_code& error) {
     if (self->over_) return;

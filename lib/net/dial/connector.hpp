@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -49,9 +50,11 @@ class Connector : public std::enable_shared_from_this<Connector> {
   };
 
   // Without a `pace` each address is tried once; with it, each address is tried again at that
-  // interval. `cache` must not be null.
+  // interval. `cache` must not be null. `segment_limit`: see SegmentLimit; none for addresses of
+  // this machine.
   Connector(boost::asio::io_context& io, std::vector<Address> addresses, Handlers handlers,
-            std::shared_ptr<EndpointCache> cache, std::optional<Duration> pace);
+            std::shared_ptr<EndpointCache> cache, std::optional<Duration> pace,
+            std::optional<std::uint16_t> segment_limit = {});
 
   void start();
   void cancel();
@@ -89,6 +92,7 @@ class Connector : public std::enable_shared_from_this<Connector> {
                 const NameResolver::Addresses& addresses);
   void recall();
   void begin(const EndpointRace::Start& start);
+  bool handshake_stalls(std::size_t entrant) const;
   void connected(RacerId id, boost::system::error_code error);
   void shake_hands(RacerId id);
   void win(RacerId id);
@@ -105,6 +109,7 @@ class Connector : public std::enable_shared_from_this<Connector> {
   std::shared_ptr<EndpointCache> cache_;
   EndpointCache::Learned learned_;  // as of the start
   std::optional<Duration> pace_;
+  std::optional<std::uint16_t> segment_limit_;
   std::vector<Name> names_;
   std::optional<TimePoint> ask_at_;  // when to resolve the names again
   bool recalled_ = false;

@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
+#include "net/clock.hpp"
 #include "pipe/invariant.hpp"
 
 namespace backedpipe {
@@ -71,8 +72,7 @@ void Dialler::use(Plan::PlannedPeer planned) {
   const std::string& name = at->first;
   Peer& peer = at->second;
   if (is_new) {
-    peer.gate =
-        worker_.shared().gates.of(name, worker_.session_options().backoff, worker_.random());
+    peer.gate = worker_.shared().gates.of(name, worker_.random());
   }
   if (worker_.is_first() && planned.settings.security == Security::none &&
       (is_new || peer.settings.security != Security::none)) {
@@ -208,7 +208,19 @@ void Dialler::dial(const Request& request, Attempt& attempt, SharedGate::Dial di
       dial_failed(request, dial, std::get<LinkDialer::Failed>(outcome));
     }
   };
-  dialer_for(request.peer, attempt, std::move(handlers))->start();
+  dialer_for(request.peer, attempt, std::move(handlers))->start(segment_limit(request));
+}
+
+std::optional<std::uint16_t> Dialler::segment_limit(const Request& request) {
+  const std::uint32_t fruitless = request.driver->session().fruitless_links();
+  const auto limit = request.peer.gate->cache()->segment_limit(fruitless, steady_now());
+  if (limit && fruitless > 0) {
+    spdlog::warn(
+        "peer {}: {} links in a row have died before any data passed: the path may swallow large "
+        "packets; dialling with TCP segments of at most {} bytes",
+        request.peer.settings.name, fruitless, *limit);
+  }
+  return limit;
 }
 
 void Dialler::dial_failed(const Request& request, SharedGate::Dial dial,
@@ -248,9 +260,11 @@ void Dialler::reuse(std::unique_ptr<Transport> link, const SessionId& session,
       reuse_failed(request, std::get<LinkDialer::Failed>(outcome).why);
     }
   };
-  const auto took = request.peer.gate->cache()->learned().took;
+  const EndpointCache& cache = *request.peer.gate->cache();
+  const Duration connection = 2 * cache.learned().took.value_or(Duration{});
   dialer_for(request.peer, *attempt, std::move(handlers))
-      ->start_on(std::move(link), std::max(kReusePatience, 2 * took.value_or(Duration{})));
+      ->start_on(std::move(link),
+                 std::max({kReusePatience, connection, cache.answer_patience_learned()}));
 }
 
 void Dialler::reuse_failed(const Request& request, const std::string& why) {
@@ -312,6 +326,8 @@ bool Dialler::reconnect(const std::shared_ptr<SessionDriver>& driver) {
 
 Doubted Dialler::network_changed(const NetworkChange& change,
                                  const std::optional<LocalAddresses>& addresses) {
+  for (const auto& [name, peer] : peers_)
+    peer.gate->cache()->forget_segment_limit();
   try_waiting();
   return addresses ? doubt_links(change, *addresses, sessions_) : Doubted();
 }

@@ -111,6 +111,7 @@ class Dialler final : public LinkSupply, public LinkKeeper {
   void told(const SessionId& session, std::uint64_t generation,
             std::optional<SharedGate::Dial> dial);
   void dial(const Request& request, Attempt& attempt, SharedGate::Dial dial);
+  std::optional<std::uint16_t> segment_limit(const Request& request);
   void dial_failed(const Request& request, SharedGate::Dial dial, const LinkDialer::Failed& failed);
   void reuse(std::unique_ptr<Transport> link, const SessionId& session, std::uint64_t generation);
   void reuse_failed(const Request& request, const std::string& why);

@@ -10,12 +10,6 @@
 namespace backedpipe {
 namespace {
 
-// A path that has just carried the transport's handshake and is now silent is broken: the next
-// attempt is better than waiting. The patience is a multiple of the handshake's duration, but at
-// least this.
-constexpr Duration kLeastPatience = std::chrono::seconds(1);
-constexpr int kPatienceFactor = 4;
-
 std::vector<Address> to_addresses(const std::vector<Endpoint>& endpoints) {
   std::vector<Address> addresses;
   addresses.reserve(endpoints.size());
@@ -39,8 +33,7 @@ LinkDialer::LinkDialer(boost::asio::io_context& io, const std::vector<Endpoint>&
       pace_(pace),
       timer_(io) {}
 
-void LinkDialer::start() {
-  deadline_ = steady_now() + kHandshakeTimeout;
+void LinkDialer::start(std::optional<std::uint16_t> segment_limit) {
   Connector::Handlers handlers;
   handlers.wrap = [self = shared_from_this()](StreamSocket socket) {
     prepare_link_socket(socket, self->dead_);
@@ -50,12 +43,12 @@ void LinkDialer::start() {
   handlers.done = [self = shared_from_this()](Connector::Outcome outcome) {
     self->connected(std::move(outcome));
   };
-  connector_ = std::make_shared<Connector>(io_, addresses_, std::move(handlers), cache_, pace_);
+  connector_ = std::make_shared<Connector>(io_, addresses_, std::move(handlers), cache_, pace_,
+                                           segment_limit);
   connector_->start();
 }
 
 void LinkDialer::start_on(std::unique_ptr<Transport> link, Duration patience) {
-  deadline_ = steady_now() + kHandshakeTimeout;
   where_ = "the link of an earlier session";
   greet(std::move(link), patience);
 }
@@ -79,7 +72,7 @@ void LinkDialer::connected(Connector::Outcome outcome) {
   auto& won = std::get<Connector::Won>(outcome);
   endpoint_ = won.endpoint;
   where_ = std::move(won.where);
-  greet(std::move(won.transport), std::max<Duration>(kLeastPatience, kPatienceFactor * won.took));
+  greet(std::move(won.transport), cache_->answer_patience(won.took));
 }
 
 void LinkDialer::greet(std::unique_ptr<Transport> link, Duration patience) {
@@ -90,10 +83,13 @@ void LinkDialer::greet(std::unique_ptr<Transport> link, Duration patience) {
   if (over_) return;
   if (!hello) return stop();
   handshake_.emplace(*hello);
-  timer_.expires_at(std::chrono::time_point_cast<std::chrono::steady_clock::duration>(
-      std::min(deadline_, steady_now() + patience)));
-  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-    if (!error) self->fail(false, "timeout: " + self->where_ + " does not answer our HELLO");
+  hello_at_ = steady_now();
+  timer_.expires_at(
+      std::chrono::time_point_cast<std::chrono::steady_clock::duration>(hello_at_ + patience));
+  timer_.async_wait([self = shared_from_this(), patience](const boost::system::error_code& error) {
+    if (error || self->over_) return;
+    if (self->endpoint_) self->cache_->note_no_answer(patience);
+    self->fail(false, "timeout: " + self->where_ + " does not answer our HELLO");
   });
   say_hello();
 }
@@ -140,6 +136,7 @@ void LinkDialer::hear_answer() {
     }
     if (!handshake_->complete()) continue;
     if (endpoint_) cache_->note(*endpoint_, true);
+    cache_->note_answer(steady_now() - hello_at_);
     if (const Refused* refused = handshake_->refused()) return finish(*refused);
     return finish(Welcomed{std::move(transport_), *handshake_->welcome(), input});
   }

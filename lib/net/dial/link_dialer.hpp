@@ -1,9 +1,10 @@
 // LinkDialer makes one attempt at a link: a race of connections, each with its transport handshake,
-// over all addresses of the peer; then HELLO on the winner, and the server's answer; ten seconds in
-// all. It reports one outcome, or none after cancel(). Kept alive by its own waits, on the thread
+// over all addresses of the peer, ten seconds at most; then HELLO on the winner, and the server's
+// answer, for which AnswerPatience says how long it waits. It reports one outcome, or none after cancel(). Kept alive by its own waits, on the thread
 // of its io_context.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -48,7 +49,8 @@ class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
              std::shared_ptr<const TransportFactory> factory, Duration dead, Handlers handlers,
              std::shared_ptr<EndpointCache> cache = nullptr, Duration pace = kRacePace);
 
-  void start();
+  // `segment_limit`: see SegmentLimit; none for addresses of this machine.
+  void start(std::optional<std::uint16_t> segment_limit = {});
   // Instead of start(): uses an existing link, which has `patience` to answer.
   void start_on(std::unique_ptr<Transport> link, Duration patience);
   void cancel();
@@ -72,7 +74,7 @@ class LinkDialer : public std::enable_shared_from_this<LinkDialer> {
   Duration pace_;
   std::shared_ptr<Connector> connector_;
   Timer timer_;
-  TimePoint deadline_{};  // of the whole attempt
+  TimePoint hello_at_{};
   std::unique_ptr<Transport> transport_;
   std::optional<ClientHandshake> handshake_;
   std::optional<StreamSocket::endpoint_type> endpoint_;  // the endpoint that was dialled

@@ -15,6 +15,8 @@
 #include "net/shared/mutex.hpp"
 #include "net/socket/stream.hpp"
 #include "pipe/time.hpp"
+#include "session/dial/answer_patience.hpp"
+#include "session/dial/segment_limit.hpp"
 
 namespace backedpipe {
 
@@ -49,6 +51,35 @@ class EndpointCache {
     if (other == endpoint) other = {};
   }
 
+  // See AnswerPatience.
+  Duration answer_patience(Duration took) const {
+    const MutexLock lock(mutex_);
+    return patience_.after(took);
+  }
+  Duration answer_patience_learned() const {
+    const MutexLock lock(mutex_);
+    return patience_.learned();
+  }
+  void note_answer(Duration waited) {
+    const MutexLock lock(mutex_);
+    patience_.answered(waited);
+  }
+  void note_no_answer(Duration waited) {
+    const MutexLock lock(mutex_);
+    patience_.ran_out(waited);
+  }
+
+  // See SegmentLimit.
+  std::optional<std::uint16_t> segment_limit(std::uint32_t fruitless, TimePoint now) {
+    const MutexLock lock(mutex_);
+    return segment_limit_.for_dial(fruitless, now);
+  }
+  // The network has changed.
+  void forget_segment_limit() {
+    const MutexLock lock(mutex_);
+    segment_limit_.forget();
+  }
+
   // The latest known addresses of a name; empty if it was never resolved.
   Addresses addresses_of(const std::string& name) const {
     const MutexLock lock(mutex_);
@@ -64,6 +95,8 @@ class EndpointCache {
   void forget() {
     const MutexLock lock(mutex_);
     learned_ = {};
+    patience_ = {};
+    segment_limit_.forget();
     addresses_of_.clear();
   }
 
@@ -74,6 +107,8 @@ class EndpointCache {
  private:
   mutable Mutex mutex_;
   Learned learned_ GUARDED_BY(mutex_);
+  AnswerPatience patience_ GUARDED_BY(mutex_);
+  SegmentLimit segment_limit_ GUARDED_BY(mutex_);
   std::unordered_map<std::string, Addresses> addresses_of_ GUARDED_BY(mutex_);
   std::atomic<std::uint64_t> dials_{0};
 };

@@ -17,13 +17,12 @@ class PeerGates {
  public:
   PeerGates(boost::asio::io_context& home, EventFeed& events) : home_(home), events_(events) {}
 
-  std::shared_ptr<SharedGate> of(const std::string& peer, const BackoffOptions& backoff,
-                                 std::uint64_t seed) {
+  std::shared_ptr<SharedGate> of(const std::string& peer, std::uint64_t seed) {
     const MutexLock lock(mutex_);
     std::weak_ptr<SharedGate>& known = gates_[peer];
     std::shared_ptr<SharedGate> gate = known.lock();
     if (!gate) {
-      gate = std::make_shared<SharedGate>(home_, events_, peer, backoff, seed);
+      gate = std::make_shared<SharedGate>(home_, events_, peer, seed);
       known = gate;
     }
     return gate;

@@ -10,12 +10,12 @@
 namespace backedpipe {
 
 SharedGate::SharedGate(boost::asio::io_context& home, EventFeed& events, std::string peer,
-                       const BackoffOptions& backoff, std::uint64_t seed)
+                       std::uint64_t seed)
     : home_(home),
       events_(events),
       peer_(std::move(peer)),
       spares_(std::make_shared<SpareLinks>(home)),
-      gate_(backoff, seed),
+      gate_(seed),
       timer_(home) {}
 
 void SharedGate::request(const SessionId& session, boost::asio::io_context& io, Told told) {

@@ -47,7 +47,7 @@ class SharedGate : public std::enable_shared_from_this<SharedGate> {
 
   // The timer runs on `home`. Publishes when the peer becomes unreachable and when it is back.
   SharedGate(boost::asio::io_context& home, EventFeed& events, std::string peer,
-             const BackoffOptions& backoff, std::uint64_t seed);
+             std::uint64_t seed);
 
   // --- see PeerGate
 

@@ -2,6 +2,8 @@
 // left out, and the link works without it.
 #pragma once
 
+#include <cstdint>
+
 #include "net/socket/stream.hpp"
 #include "pipe/time.hpp"
 
@@ -14,5 +16,9 @@ namespace backedpipe {
 //   acknowledgement does not wait until megabytes have left.
 // - A few keystrokes lost in an outage are retransmitted soon after it (TCP_THIN_LINEAR_TIMEOUTS).
 void prepare_link_socket(StreamSocket& socket, Duration dead);
+
+// Neither direction uses larger TCP segments than this (TCP_MAXSEG). Precondition: not connected
+// yet.
+void limit_segments(StreamSocket& socket, std::uint16_t bytes);
 
 }  // namespace backedpipe

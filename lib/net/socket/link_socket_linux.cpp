@@ -28,4 +28,8 @@ void prepare_link_socket(StreamSocket& socket, Duration dead) {
   set(socket, TCP_THIN_LINEAR_TIMEOUTS, 1);
 }
 
+void limit_segments(StreamSocket& socket, std::uint16_t bytes) {
+  set(socket, TCP_MAXSEG, bytes);
+}
+
 }  // namespace backedpipe

@@ -19,6 +19,8 @@ struct DiallingSide {
 
   Reconnector reconnector;
   ServerKnows server_knows = ServerKnows::no;
+  // See Session::fruitless_links.
+  std::uint32_t fruitless_links = 0;
   TimePoint hello_at{};  // of the latest HELLO
 };
 

@@ -14,8 +14,7 @@ constexpr Duration kMostPatience = std::chrono::seconds(4);
 
 }  // namespace
 
-PeerGate::PeerGate(const BackoffOptions& backoff, std::uint64_t seed)
-    : backoff_(backoff), reconnector_(backoff, seed), patience_(kLeastPatience) {}
+PeerGate::PeerGate(std::uint64_t seed) : reconnector_(seed), patience_(kLeastPatience) {}
 
 // --- what the sessions want
 
@@ -31,7 +30,7 @@ void PeerGate::withdraw(const SessionId& session) {
   const auto entry = found->second;
   // The next session probes instead, but sessions that come and go must not cause a storm of dials.
   if (state_ == State::down && entry->dialling && !entry->answered) {
-    probe_at_ = entry->began + backoff_.first;
+    probe_at_ = entry->began + Reconnector::kFirstPause;
   }
   (entry->dialling ? dialling_ : waiting_).erase(entry);
   entries_.erase(found);

@@ -52,7 +52,7 @@ class PeerGate {
   };
 
   // `seed` feeds the jitter of the probes' backoff.
-  PeerGate(const BackoffOptions& backoff, std::uint64_t seed);
+  explicit PeerGate(std::uint64_t seed);
 
   // --- what the sessions want
 
@@ -116,7 +116,6 @@ class PeerGate {
   void park_dials(std::size_t keep);
   void park(Entries::iterator entry, Entries::const_iterator before);
 
-  BackoffOptions backoff_;
   Reconnector reconnector_;
   State state_ = State::unknown;
   TimePoint down_since_{};

@@ -3,9 +3,15 @@
 #include <algorithm>
 
 namespace backedpipe {
+namespace {
 
-Reconnector::Reconnector(const BackoffOptions& options, std::uint64_t seed)
-    : options_(options), random_(seed) {}
+Duration longest_pause(Duration away) {
+  if (away < std::chrono::minutes(1)) return Reconnector::kLongestInFirstMinute;
+  if (away < std::chrono::minutes(5)) return Reconnector::kLongest;
+  return Reconnector::kLongestAfterFiveMinutes;
+}
+
+}  // namespace
 
 void Reconnector::want(TimePoint now) {
   if (useful_) {
@@ -36,10 +42,9 @@ void Reconnector::stop() {
 }
 
 void Reconnector::schedule(TimePoint now) {
-  const bool patient = now - *trying_since_ >= options_.patient_after;
-  const Duration most = patient ? options_.most_when_patient : options_.most;
   const std::uint32_t doublings = std::min(failures_ - 1, 20U);
-  next_ = now + jittered(std::min<Duration>(options_.first * (std::int64_t{1} << doublings), most));
+  const Duration pause = kFirstPause * (std::int64_t{1} << doublings);
+  next_ = now + jittered(std::min(pause, longest_pause(now - *trying_since_)));
 }
 
 // Between half of the delay and all of it.
@@ -51,7 +56,6 @@ Duration Reconnector::jittered(Duration delay) {
   mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebULL;
   mixed ^= mixed >> 31;
   const Duration half = delay / 2;
-  if (half.count() <= 0) return delay;
   return half +
          Duration(static_cast<std::int64_t>(mixed % static_cast<std::uint64_t>(half.count())));
 }

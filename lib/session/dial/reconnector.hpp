@@ -1,5 +1,6 @@
 // Reconnector says when a client should try for its next link: at once after losing one, then with
-// jittered exponential backoff, for as long as the session lives. It decides the time only;
+// jittered exponential backoff, for as long as the session lives. A peer that was there a moment
+// ago is usually back soon, so that the pauses stay short for the first minute. It decides the time only;
 // BackedPipe counts the generations, the network layer dials. Owned by a Session.
 #pragma once
 
@@ -10,18 +11,17 @@
 
 namespace backedpipe {
 
-struct BackoffOptions {
-  Duration first = std::chrono::milliseconds(50);
-  Duration most = std::chrono::seconds(2);
-  // A peer that is away for longer than this is dialled less often.
-  Duration patient_after = std::chrono::minutes(5);
-  Duration most_when_patient = std::chrono::seconds(10);
-};
-
 class Reconnector {
  public:
+  // The first pause; each further one is twice as long, up to the longest for the time that the
+  // peer has been away.
+  static constexpr Duration kFirstPause = std::chrono::milliseconds(50);
+  static constexpr Duration kLongestInFirstMinute = std::chrono::milliseconds(500);
+  static constexpr Duration kLongest = std::chrono::seconds(2);
+  static constexpr Duration kLongestAfterFiveMinutes = std::chrono::seconds(10);
+
   // Give each session a seed of its own: the jitter spreads the dials of thousands of sessions.
-  Reconnector(const BackoffOptions& options, std::uint64_t seed);
+  explicit Reconnector(std::uint64_t seed) : random_(seed) {}
 
   // A first link is wanted, or the link was lost. Tries at once if the lost link had been of use.
   void want(TimePoint now);
@@ -45,7 +45,6 @@ class Reconnector {
   Duration jittered(Duration delay);
   void schedule(TimePoint now);
 
-  BackoffOptions options_;
   std::uint64_t random_;
   std::uint32_t failures_ = 0;
   bool useful_ = true;

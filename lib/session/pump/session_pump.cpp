@@ -23,8 +23,21 @@ constexpr std::size_t kReadAheadBytes = std::size_t{1} << 20;
 constexpr std::size_t kReadBytesAfterFrame = std::size_t{16} << 10;
 // The size of a read from a link when memory is short; bytes without room go to the backlog.
 constexpr std::size_t kReadBytesWhenScarce = std::size_t{16} << 10;
+// A path that swallows large packets must not swallow the WELCOME with them: what goes out beside it
+// is no more than this. The client then knows that the link works for something.
+constexpr std::size_t kBytesWithWelcome = 256;
 // A bulk session yields to other sessions after this many rounds.
 constexpr int kRoundsPerTurn = 2;
+
+// How many of the pieces, from the front and at least one, have no more than `most` bytes together.
+std::size_t fitting(std::span<const ConstBytes> pieces, std::size_t most) {
+  std::size_t count = 1;
+  for (std::size_t bytes = pieces[0].size(); count < pieces.size(); ++count) {
+    bytes += pieces[count].size();
+    if (bytes > most) break;
+  }
+  return count;
+}
 
 }  // namespace
 
@@ -214,6 +227,7 @@ bool SessionPump::write_link(TimeSource now) {
   if (!preface().empty()) pieces[count++] = preface();
   count += session_.outgoing(now(), std::span(pieces).subspan(count));
   if (count == 0) return false;
+  if (!preface().empty()) count = fitting(std::span(pieces).first(count), kBytesWithWelcome);
   const IoResult result = link_->write(std::span<const ConstBytes>(pieces).first(count));
   if (result.status == IoResult::Status::failed) {
     link_failed(LinkError::Component::writer, result.error, now());
