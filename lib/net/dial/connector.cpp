@@ -227,6 +227,7 @@ void Connector::begin(const EndpointRace::Start& start) {
   boost::system::error_code failed;
   racer.socket.open(endpoint.protocol(), failed);
   if (failed) return connected(start.racer, failed);
+  if (handlers_.prepare) handlers_.prepare(racer.socket.native_handle());
   racer.socket.async_connect(endpoint, [self = shared_from_this(),
                                         id = start.racer](const boost::system::error_code& error) {
     if (self->over_) return;
