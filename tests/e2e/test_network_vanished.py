@@ -43,24 +43,31 @@ class Machines:
                      "  chain out { type filter hook output priority 0; policy accept; }\n"
                      "}\n")
         self.far.sysctl("net/ipv4/tcp_fin_timeout", ORPHANS_LIVE)
-        self.server = self.client = None
+        self.server = self.client = self._settings = None
 
     def serve(self, target):
-        self.server = self._daemon("server", {
-            "accept": [{"listen": "127.0.0.1:7700", "security": "none"}],
-            "services": {"it": {"target": f"{FAR}:{target.address[1]}"}}})
-        self.client = self._daemon("client", {
-            "peers": {"far": {"endpoints": ["127.0.0.1:7700"], "security": "none"}},
-            "tunnels": [{"name": "it", "listen": f"{NEAR}:2222", "peer": "far", "service": "it"}]})
-        return self
+        self._settings = {
+            "server": {"accept": [{"listen": "127.0.0.1:7700", "security": "none"}],
+                       "services": {"it": {"target": f"{FAR}:{target.address[1]}"}}},
+            "client": {"peers": {"far": {"endpoints": ["127.0.0.1:7700"], "security": "none"}},
+                       "tunnels": [{"name": "it", "listen": f"{NEAR}:2222", "peer": "far", "service": "it"}]}}
+        self.server, self.client = self._daemon("server"), self._daemon("client")
 
-    def _daemon(self, name, settings):
-        control = self._directory / f"{name}.sock"
-        config = write_config(self._directory / f"{name}.json",
-                              {"control": {"socket": str(control)}, "liveness": self._liveness, **settings})
-        daemon = Daemon(name, ["--config", str(config)], control, self._directory, self.near.command())
+    def _write(self, name):
+        settings = {"control": {"socket": f"{name}.sock"}, "liveness": self._liveness, **self._settings[name]}
+        return write_config(self._directory / f"{name}.json", settings)
+
+    def _daemon(self, name):
+        daemon = Daemon(name, ["--config", str(self._write(name))], self._directory / f"{name}.sock", self._directory,
+                        self.near.command())
         self.daemons.append(daemon)
         return daemon.wait_ready()
+
+    def reload(self, keepalive):
+        self._liveness = {"application_keepalive": keepalive}
+        for daemon in self.daemons:
+            self._write(daemon.name)
+            daemon.control.call("reload")
 
     def connect(self):
         with self.far.entered():
@@ -281,6 +288,18 @@ def test_a_target_that_has_closed_ends_its_session_though_the_application_keeps_
         # The end was read already; the reset shows in the next write.
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             send_pattern(sock, Pattern(1), MIB)
+
+
+@pytest.mark.parametrize("gone", ["application", "target"])
+def test_a_reload_changes_how_long_is_waited(machines, start, gone):
+    stage = machines(keepalive="off")
+    target = target_in(stage, start, SayingTarget)
+    stage.serve(target)
+    stage.reload(f"{KEEPALIVE}s")
+    with stage.connect() as sock:
+        echo_once(sock)
+        stage.cut(2222 if gone == "application" else target.address[1])
+        wait_over(stage)
 
 
 def test_without_keepalive_nobody_is_asked(machines, start):
