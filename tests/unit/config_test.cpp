@@ -210,7 +210,7 @@ TEST(Config, KeepaliveOfApplicationsCanBeSwitchedOff) {
       "/liveness/application_keepalive: found \"none\", expected a duration: a whole number "
       "and ms, s, m or h, such as \"250ms\" or \"24h\", or \"off\"");
   expect_error(parse_with(R"("liveness": {"application_keepalive": "3s"})"),
-               "expected a duration from \"4s\" to \"12h\"");
+               "expected a duration from 4s to 12h");
   expect_error(parse_with(R"("liveness": {"application_keepalive": 30})"), "found a number (30)");
 }
 
