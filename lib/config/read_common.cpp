@@ -26,6 +26,8 @@ constexpr DurationRange kShutdownTimeout{seconds(1), hours(24 * 365)};
 constexpr DurationRange kPing{milliseconds(10), hours(1)};
 constexpr DurationRange kSuspect{milliseconds(10), hours(1)};
 constexpr DurationRange kDead{milliseconds(20), hours(24)};
+// TCP counts its keepalive in seconds, at most 32767 of them.
+constexpr DurationRange kApplicationKeepalive{seconds(4), hours(12)};
 
 void set_count(const OptionalField& field, CountRange range, std::size_t& setting) {
   if (!field) return;
@@ -40,6 +42,20 @@ void set_size(const OptionalField& field, SizeRange range, std::uint64_t& settin
 void set_duration(const OptionalField& field, DurationRange range, milliseconds& setting) {
   if (!field) return;
   if (const auto duration = read_duration(*field, range)) setting = *duration;
+}
+
+// The text "off" stands for none.
+void set_optional_duration(const OptionalField& field, DurationRange range,
+                           std::optional<milliseconds>& setting) {
+  if (!field) return;
+  const bool is_text = field->node->kind == Node::Kind::string;
+  if (is_text && field->node->text == "off") {
+    setting.reset();
+  } else if (const auto parsed = parse_duration(field->node->text); is_text && !parsed) {
+    field->fail_expected(parsed.error() + ", or \"off\"");
+  } else if (const auto duration = read_duration(*field, range)) {
+    setting = duration;
+  }
 }
 
 // Reads an enumeration whose values are named by to_string().
@@ -144,6 +160,8 @@ void read_liveness(const Field& field, LivenessSettings& liveness) {
   const OptionalField ping = object.find("ping");
   const OptionalField suspect = object.find("suspect");
   const OptionalField dead = object.find("dead");
+  set_optional_duration(object.find("application_keepalive"), kApplicationKeepalive,
+                        liveness.application_keepalive);
   set_duration(ping, kPing, liveness.ping);
   set_duration(suspect, kSuspect, liveness.suspect);
   set_duration(dead, kDead, liveness.dead);

@@ -69,6 +69,8 @@ struct LivenessSettings {
   std::chrono::milliseconds ping = std::chrono::seconds(5);
   std::chrono::milliseconds suspect = std::chrono::seconds(3);
   std::chrono::milliseconds dead = std::chrono::seconds(15);  // longer than both others
+  // How long the system of an application or target may answer nothing; nothing: for ever.
+  std::optional<std::chrono::milliseconds> application_keepalive = std::chrono::seconds(60);
 };
 
 // The files that Security::tls needs on either side; PEM.

@@ -44,6 +44,8 @@ struct SessionOptions {
   LivenessOptions liveness;
   Duration resume_timeout = std::chrono::hours(24);
   bool reuse_links = true;  // after a clean end, the link may carry another session
+  // How long an application's system may answer nothing; nothing: for ever. See ApplicationWatch.
+  std::optional<Duration> application_keepalive{};
 };
 
 class Session {

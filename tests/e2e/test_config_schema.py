@@ -99,6 +99,7 @@ PEER = {"endpoints": ["gw:1"], **CERTIFICATES}
 ACCEPT = {"listen": "h:1", **CERTIFICATES}
 ACCEPTED = [("/limits/replay_buffer", "64MiB"), ("/limits/replay_buffer", 1048576), ("/limits/max_window", "1000KB"),
             ("/limits/resume_timeout", "90m"), ("/liveness/ping", "250ms"), ("/control/mode", "660"),
+            ("/liveness/application_keepalive", "off"), ("/liveness/application_keepalive", "4s"),
             ("/control/group", ""), ("/tunnels/0/listen", "unix:/run/x.sock"), ("/tunnels/0/listen", "[::1]:0"),
             ("/services/ssh/target", "unix:/run/postgresql/.s.PGSQL.5432"), ("/peers/office/endpoints", ["[::1]:1"]),
             ("/accept/0/allow", {"*": ["ssh"]}), ("/workers", 256), ("/peers/office", PEER),
@@ -106,7 +107,7 @@ ACCEPTED = [("/limits/replay_buffer", "64MiB"), ("/limits/replay_buffer", 104857
             ("/peers/office", PEER | {"allowed_names": ["a.example", "192.0.2.1"]}),
             ("/accept/0", ACCEPT | {"allow": {"spiffe://example.org/nas": ["ssh"], "*": ["*"]}})]
 REFUSED = [("/limits/replay_buffer", "64 bananas"), ("/limits/replay_buffer", -1), ("/limits/resume_timeout", 5),
-           ("/limits/max_sessions", 0), ("/liveness/ping", "5"), ("/control/mode", "999"), ("/control/socket", ""),
+           ("/limits/max_sessions", 0), ("/liveness/ping", "5"), ("/control/mode", "999"), ("/liveness/application_keepalive", "never"), ("/control/socket", ""),
            ("/control/socket", "/" + "x" * 107), ("/log/level", "loud"), ("/workers", 0), ("/workers", 1.5),
            ("/tunnels/0/listen", "2222"), ("/tunnels/0/name", "a name"), ("/accept/0/listen", "unix:/x"),
            ("/accept/0/security", "tls?"), ("/accept/0/allow", {"laptop": ["ssh"]}), ("/accept/0/allow", {}),

@@ -12,6 +12,7 @@ import pytest
 
 from support.daemon import Control, binary, keygen, write_config, write_private
 from support.ports import free_port
+from support.streams import expect_reset
 from support.targets import EchoTarget
 from support.threads import StoppedThread, threads
 from support.waiting import Deadline, wait_until
@@ -193,6 +194,23 @@ def test_one_passed_socket_is_shared_by_all_workers(tmp_path, notify, start):
                 return all(worker["sessions"] > 0 for worker in service.control.status()["workers"])
 
             wait_until(all_have_some, 20, "each worker to have a session")
+
+
+def test_the_connection_that_made_the_manager_start_a_daemon_is_reset_when_that_is_killed(tmp_path):
+    with (socket.create_server(("127.0.0.1", 0)) as local,
+          socket.create_connection(local.getsockname(), timeout=10) as application,
+          Service(tmp_path, client(f"127.0.0.1:{free_port()}", free_port()), listening={"echo": local}) as service):
+        application.sendall(b"early")
+        # Its bytes have been read: otherwise the kernel would send a reset on its own.
+        wait_until(lambda: [each["unacked"] for each in sessions_of(service)] == [len(b"early")], 10, "a session")
+        service.process.kill()
+        expect_reset(application)
+
+
+def sessions_of(service):
+    with contextlib.suppress(OSError):
+        return service.control.sessions()
+    return []
 
 
 def test_a_unix_socket_of_the_manager_stays_when_the_daemon_ends(tmp_path, notify):

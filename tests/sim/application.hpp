@@ -61,6 +61,7 @@ class Application final : public ApplicationEnd {
   IoResult read(std::span<const MutableBytes> pieces) override;
   IoResult write(std::span<const ConstBytes> pieces) override;
   boost::system::error_code take_error() override;
+  std::optional<Unanswered> unanswered() override { return std::nullopt; }
   void finish() override;
   void close() override;
   void reset() override;

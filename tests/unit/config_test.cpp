@@ -37,6 +37,7 @@ TEST(Config, ReadsEverySettingOfTheReferenceFile) {
   EXPECT_EQ(settings->liveness.ping, seconds(5));
   EXPECT_EQ(settings->liveness.suspect, seconds(3));
   EXPECT_EQ(settings->liveness.dead, seconds(15));
+  EXPECT_EQ(settings->liveness.application_keepalive, seconds(60));
 
   const PeerSettings* office = settings->find_peer("office");
   ASSERT_NE(office, nullptr);
@@ -90,6 +91,7 @@ TEST(Config, HasTheDefaultsThatTheSamplesState) {
   EXPECT_EQ(bare->liveness.ping, full->liveness.ping);
   EXPECT_EQ(bare->liveness.suspect, full->liveness.suspect);
   EXPECT_EQ(bare->liveness.dead, full->liveness.dead);
+  EXPECT_EQ(bare->liveness.application_keepalive, full->liveness.application_keepalive);
   EXPECT_EQ(bare->workers, 0U);
   EXPECT_FALSE(bare->control.socket);
   EXPECT_FALSE(bare->metrics.listen);
@@ -130,7 +132,7 @@ TEST(Config, NamesTheNearestKnownKey) {
 TEST(Config, ListsTheKnownKeysWhenNoneIsNear) {
   expect_error(parse_with(R"("liveness": {"interval": "2s"})"),
                "/liveness/interval: found unknown key \"interval\"; known: \"ping\", \"suspect\", "
-               "\"dead\"");
+               "\"dead\", \"application_keepalive\"");
 }
 
 TEST(Config, RefusesDuplicateKeys) {
@@ -194,6 +196,22 @@ TEST(Config, WantsDeadToBeLongerThanPingAndSuspect) {
   EXPECT_EQ(
       errors_of(parse_with(R"("liveness": {"ping": "50ms", "suspect": "30ms", "dead": "60ms"})")),
       "");
+}
+
+TEST(Config, KeepaliveOfApplicationsCanBeSwitchedOff) {
+  const auto off = parse_with(R"("liveness": {"application_keepalive": "off"})");
+  ASSERT_TRUE(off);
+  EXPECT_FALSE(off->liveness.application_keepalive);
+  const auto short_one = parse_with(R"("liveness": {"application_keepalive": "4s"})");
+  ASSERT_TRUE(short_one);
+  EXPECT_EQ(short_one->liveness.application_keepalive, seconds(4));
+  expect_error(
+      parse_with(R"("liveness": {"application_keepalive": "none"})"),
+      "/liveness/application_keepalive: found \"none\", expected a duration: a whole number "
+      "and ms, s, m or h, such as \"250ms\" or \"24h\", or \"off\"");
+  expect_error(parse_with(R"("liveness": {"application_keepalive": "3s"})"),
+               "expected a duration from 4s to 12h");
+  expect_error(parse_with(R"("liveness": {"application_keepalive": 30})"), "found a number (30)");
 }
 
 TEST(Config, ReadsTheModeAsOctalDigits) {

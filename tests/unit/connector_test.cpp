@@ -100,6 +100,20 @@ TEST_F(ConnectorTest, AConnectionIsOneOutcome) {
   EXPECT_EQ(won->where, "127.0.0.1:" + std::to_string(port));
 }
 
+TEST_F(ConnectorTest, APreparedSocketIsPreparedBeforeItIsConnected) {
+  const std::uint16_t port = listen();
+  Connector::Handlers with = handlers();
+  with.prepare = [](int socket) { set_closing(socket, Closing::reset); };
+  start(port, std::move(with));
+  // The system has connected it, and nothing here knows that yet.
+  tcp::socket peer = acceptor_.accept();
+  connector_->cancel();
+  boost::system::error_code error;
+  std::byte byte{};
+  peer.read_some(boost::asio::buffer(&byte, 1), error);
+  EXPECT_EQ(error, boost::asio::error::connection_reset);
+}
+
 TEST_F(ConnectorTest, IsLostOnceWhereNobodyListens) {
   start(unused_port(), handlers());
   io_.run();

@@ -70,12 +70,14 @@ struct FakeApplication final : ApplicationEnd {
   IoResult read(std::span<const MutableBytes> pieces) override { return socket.read(pieces); }
   IoResult write(std::span<const ConstBytes> pieces) override { return socket.write(pieces); }
   boost::system::error_code take_error() override { return std::exchange(error, {}); }
+  std::optional<Unanswered> unanswered() override { return owes; }
   void finish() override { ends += "finish "; }
   void close() override { ends += "close "; }
   void reset() override { ends += "reset "; }
 
   FakeSocket socket;
   boost::system::error_code error;
+  std::optional<Unanswered> owes = {};
   std::string ends;
 };
 
@@ -90,12 +92,13 @@ struct FakeLink final : LinkEnd {
 
 class Pump : public testing::Test {
  protected:
-  explicit Pump(Role role = Role::client, std::size_t segment_count = 64)
+  explicit Pump(Role role = Role::client, std::size_t segment_count = 64,
+                const SessionOptions& options = small_options())
       : pool_(segment_count),
         scratch_(SessionPump::kLeastScratchBytes),
         memory_{*pool_, scratch_},
-        pump_(Session::Identity{.id = kId, .role = role, .service = "ssh"}, memory_,
-              small_options(), 1, kStart) {
+        pump_(Session::Identity{.id = kId, .role = role, .service = "ssh"}, memory_, options, 1,
+              kStart) {
     application_.socket.calls = link_.socket.calls = &calls_;
     application_.socket.name = "application";
     link_.socket.name = "link";
@@ -459,6 +462,53 @@ TEST_F(Pump, ReadsNothingFromAnApplicationThatHadFinishedBeforeARestart) {
 }
 
 // --- with almost no memory
+
+// Its application's system may answer nothing for a minute.
+class WatchfulPump : public Pump {
+ protected:
+  WatchfulPump() : Pump(Role::client, 64, options()) {}
+
+  static SessionOptions options() {
+    SessionOptions options = small_options();
+    options.application_keepalive = seconds(60);
+    return options;
+  }
+};
+
+TEST_F(WatchfulPump, AnApplicationThatAcknowledgesNothingIsGone) {
+  connect();
+  link_.socket.incoming = {data_frame(0, "xyz")};
+  welcome(link_);
+  const auto wanted = pump_.pump(kStart);
+  ASSERT_TRUE(wanted.until);
+  EXPECT_LE(*wanted.until, at(seconds(60)));
+  application_.owes = Unanswered{.attempts = 8, .silence = seconds(60)};
+  link_.socket.incoming = {frame_text(FrameType::ping, 0, 1)};
+  pump_.link_ready(1, Direction::read);
+  pump_.pump(at(seconds(59)));
+  EXPECT_EQ(application_.ends, "");
+  actions();
+  link_.socket.incoming = {frame_text(FrameType::ping, 0, 2)};
+  pump_.link_ready(1, Direction::read);
+  pump_.pump(at(seconds(60)));
+  EXPECT_EQ(application_.ends, "reset ");
+  EXPECT_EQ(actions(), "application failed");
+  EXPECT_EQ(only(FrameType::reset, sent_frames(link_)).size(), 1U);
+}
+
+TEST_F(WatchfulPump, IsAskedToLookAlsoWithoutALink) {
+  connect();
+  link_.socket.incoming = {data_frame(0, "xyz")};
+  welcome(link_);
+  pump_.pump(kStart);
+  link_.socket.then = IoResult{.status = Status::closed, .drained = true};
+  pump_.link_ready(1, Direction::read);
+  pump_.pump(kStart);
+  actions();
+  application_.owes = Unanswered{.attempts = 8, .silence = seconds(60)};
+  pump_.pump(at(seconds(60)));
+  EXPECT_EQ(application_.ends, "reset ");
+}
 
 class StarvedPump : public Pump {
  protected:

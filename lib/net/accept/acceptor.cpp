@@ -14,7 +14,7 @@ Acceptor::Acceptor(WorkerContext& worker, SessionTable& sessions)
     : SessionHolder(worker.io()),
       worker_(worker),
       sessions_(sessions),
-      targets_(worker.io()),
+      targets_(worker),
       listeners_(worker,
                  [this](const std::shared_ptr<LinkListener>& listener, StreamSocket socket) {
                    handshakes_.begin(listener, std::move(socket));

@@ -1,6 +1,7 @@
 #include "net/application/target_dialler.hpp"
 
 #include <chrono>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "net/clock.hpp"
 #include "net/dial/connector.hpp"
 #include "net/events/event_log.hpp"
+#include "net/socket/application_options.hpp"
 #include "net/timer.hpp"
 
 namespace backedpipe {
@@ -22,15 +24,19 @@ constexpr auto kDialAgain = std::chrono::milliseconds(100);
 // One session's dial to its target. Kept alive by its own waits.
 class TargetDial : public std::enable_shared_from_this<TargetDial> {
  public:
-  TargetDial(boost::asio::io_context& io, std::shared_ptr<SessionDriver> session, Address target)
-      : io_(io),
+  TargetDial(WorkerContext& worker, std::shared_ptr<SessionDriver> session, Address target)
+      : io_(worker.io()),
+        keepalive_(worker.session_options().application_keepalive),
         session_(std::move(session)),
         target_(std::move(target)),
         give_up_at_(steady_now() + kTargetTimeout),
-        again_(io) {}
+        again_(io_) {}
 
   void start() {
     Connector::Handlers handlers;
+    handlers.prepare = [keepalive = keepalive_](int socket) {
+      prepare_application_socket(socket, keepalive);
+    };
     handlers.wrap = [](StreamSocket socket) {
       return make_plain_factory()->wrap(std::move(socket));
     };
@@ -68,6 +74,7 @@ class TargetDial : public std::enable_shared_from_this<TargetDial> {
   }
 
   boost::asio::io_context& io_;
+  std::optional<Duration> keepalive_;
   std::shared_ptr<SessionDriver> session_;
   Address target_;
   TimePoint give_up_at_;
@@ -78,7 +85,7 @@ class TargetDial : public std::enable_shared_from_this<TargetDial> {
 }  // namespace
 
 void TargetDialler::dial(const std::shared_ptr<SessionDriver>& session, const Address& target) {
-  std::make_shared<TargetDial>(io_, session, target)->start();
+  std::make_shared<TargetDial>(worker_, session, target)->start();
 }
 
 }  // namespace backedpipe

@@ -5,23 +5,22 @@
 
 #include <memory>
 
-#include <boost/asio/io_context.hpp>
-
 #include "config/address.hpp"
 #include "net/session/session_driver.hpp"
+#include "net/thread/worker_context.hpp"
 
 namespace backedpipe {
 
 class TargetDialler {
  public:
-  explicit TargetDialler(boost::asio::io_context& io) : io_(io) {}
+  explicit TargetDialler(WorkerContext& worker) : worker_(worker) {}
 
   // The outcome goes to the session, later. A dial under way keeps the session alive and does not
   // need this object.
   void dial(const std::shared_ptr<SessionDriver>& session, const Address& target);
 
  private:
-  boost::asio::io_context& io_;
+  WorkerContext& worker_;
 };
 
 }  // namespace backedpipe

@@ -7,6 +7,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "net/socket/application_options.hpp"
 #include "proto/wire.hpp"
 
 namespace backedpipe {
@@ -22,15 +23,17 @@ TunnelListener::Plan TunnelListener::plan(const Settings& settings,
                                           ListeningSockets& sockets) const {
   Plan plan;
   plan.max_sessions = settings.limits.max_sessions;
+  plan.keepalive = settings.liveness.application_keepalive;
   for (const TunnelSettings& tunnel : settings.tunnels)
-    plan.tunnels.push_back({tunnel, tunnel_for(tunnel, sockets)});
+    plan.tunnels.push_back({tunnel, tunnel_for(tunnel, plan.keepalive, sockets)});
   return plan;
 }
 
 // A socket that was passed in, or whose port the system chose, belongs to the tunnel's name; any
 // other socket belongs to its address.
 std::shared_ptr<TunnelListener::Tunnel> TunnelListener::tunnel_for(
-    const TunnelSettings& wanted, ListeningSockets& sockets) const {
+    const TunnelSettings& wanted, std::optional<Duration> keepalive,
+    ListeningSockets& sockets) const {
   for (const auto& tunnel : tunnels_) {
     const bool same_name = tunnel->settings.name == wanted.name;
     const bool same_place = tunnel->settings.listen == wanted.listen;
@@ -38,7 +41,9 @@ std::shared_ptr<TunnelListener::Tunnel> TunnelListener::tunnel_for(
       return tunnel;
     }
   }
-  const ListeningSocket socket = sockets.open(wanted.listen, wanted.name);
+  const ListeningSocket socket = sockets.open(
+      wanted.listen, wanted.name, 0,
+      [keepalive](int descriptor) { prepare_application_socket(descriptor, keepalive); });
   return std::make_shared<Tunnel>(Tunnel{
       wanted, std::make_shared<Listener>(worker_.io(), worker_.shared().accept_failures, socket),
       socket.passed, false});
@@ -46,9 +51,11 @@ std::shared_ptr<TunnelListener::Tunnel> TunnelListener::tunnel_for(
 
 void TunnelListener::use(Plan plan) {
   max_sessions_ = plan.max_sessions;
+  keepalive_ = plan.keepalive;
   const auto before = std::exchange(tunnels_, {});
   for (Plan::PlannedTunnel& planned : plan.tunnels) {
     planned.tunnel->settings = std::move(planned.settings);
+    prepare_application_socket(planned.tunnel->listener->descriptor(), keepalive_);
     tunnels_.push_back(std::move(planned.tunnel));
   }
   for (const auto& tunnel : before) {
@@ -72,7 +79,11 @@ void TunnelListener::start() {
 void TunnelListener::listen(const std::shared_ptr<Tunnel>& tunnel) {
   if (std::exchange(tunnel->started, true)) return;
   tunnel->listener->start([this, weak = std::weak_ptr(tunnel)](StreamSocket socket) {
-    if (const auto self = weak.lock()) open(self->settings, std::move(socket));
+    const auto self = weak.lock();
+    if (!self) return;
+    // The connections that made the service manager start this process came before its options.
+    if (self->passed) prepare_application_socket(socket.native_handle(), keepalive_);
+    open(self->settings, std::move(socket));
   });
   if (!worker_.is_first()) return;
   spdlog::info("tunnel {}: listening on {} for service {} of peer {}", tunnel->settings.name,

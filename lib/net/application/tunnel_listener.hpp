@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ class TunnelListener {
       std::shared_ptr<Tunnel> tunnel;  // an existing one, or a new one
     };
     std::size_t max_sessions = 0;
+    std::optional<Duration> keepalive;
     std::vector<PlannedTunnel> tunnels;
   };
   // What a session needs to reach its peer.
@@ -62,13 +64,16 @@ class TunnelListener {
   void drain();
 
   // Opens a session for an existing application connection, as if a tunnel with these settings had
-  // accepted it. At the limit of sessions: resets the connection and returns null.
+  // accepted it. A TCP connection must be prepared, see prepare_application_socket. At the limit of
+  // sessions: resets the connection and returns null.
   std::shared_ptr<SessionDriver> open(const TunnelSettings& tunnel, StreamSocket application);
 
   const std::vector<std::shared_ptr<Tunnel>>& tunnels() const { return tunnels_; }
 
  private:
-  std::shared_ptr<Tunnel> tunnel_for(const TunnelSettings& wanted, ListeningSockets& sockets) const;
+  std::shared_ptr<Tunnel> tunnel_for(const TunnelSettings& wanted,
+                                     std::optional<Duration> keepalive,
+                                     ListeningSockets& sockets) const;
   void listen(const std::shared_ptr<Tunnel>& tunnel);
   SessionId new_session_id();
 
@@ -76,6 +81,7 @@ class TunnelListener {
   SessionTable& sessions_;
   PathTo path_to_;
   std::size_t max_sessions_ = 0;
+  std::optional<Duration> keepalive_;  // see prepare_application_socket
   std::vector<std::shared_ptr<Tunnel>> tunnels_;
   bool listening_ = false;
 };

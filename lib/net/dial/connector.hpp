@@ -41,6 +41,8 @@ class Connector : public std::enable_shared_from_this<Connector> {
   };
   using Outcome = std::variant<Won, Lost>;
   struct Handlers {
+    // Called with each new socket, before it connects; may be left out.
+    std::function<void(int socket)> prepare;
     // Turns a connected socket into a transport.
     std::function<std::unique_ptr<Transport>(StreamSocket)> wrap;
     // See EndpointRace::struggles(); may be left out.

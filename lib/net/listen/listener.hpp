@@ -32,6 +32,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
   void stop();
 
   const Address& address() const { return address_; }
+  // Valid until stop().
+  int descriptor() { return acceptor_.native_handle(); }
 
  private:
   void accept();

@@ -52,7 +52,8 @@ enum class Share { first, next };
 
 // The first socket is bound without SO_REUSEPORT, so that a port of another process is found to be
 // in use. After that it shares its port with the next ones.
-ListeningSocket open_tcp(boost::asio::io_context& io, const Address& address, Share share) {
+ListeningSocket open_tcp(boost::asio::io_context& io, const Address& address, Share share,
+                         const ListeningSockets::Prepare& prepare) {
   boost::system::error_code error;
   tcp::resolver resolver(io);
   const auto results =
@@ -74,6 +75,7 @@ ListeningSocket open_tcp(boost::asio::io_context& io, const Address& address, Sh
   ListeningSocket socket{-1, address, false, false};
   socket.address.port = acceptor.local_endpoint(error).port();
   require(address, error);
+  if (prepare) prepare(acceptor.native_handle());
   socket.descriptor = released(acceptor, address);
   return socket;
 }
@@ -93,7 +95,8 @@ ListeningSocket open_unix(boost::asio::io_context& io, const Address& address) {
   return {released(acceptor, address), address, false, true};
 }
 
-ListeningSocket adopt(int descriptor, const Address& address) {
+ListeningSocket adopt(int descriptor, const Address& address,
+                      const ListeningSockets::Prepare& prepare) {
   sockaddr_storage local{};
   socklen_t size = sizeof local;
   ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&local), &size);
@@ -107,6 +110,7 @@ ListeningSocket adopt(int descriptor, const Address& address) {
     endpoint.resize(size);
     std::memcpy(endpoint.data(), &local, size);
     socket.address.port = endpoint.port();
+    if (prepare) prepare(descriptor);
   }
   return socket;
 }
@@ -114,27 +118,30 @@ ListeningSocket adopt(int descriptor, const Address& address) {
 }  // namespace
 
 ListeningSocket ListeningSockets::open(const Address& wanted, const std::string& name,
-                                       std::size_t place) {
+                                       std::size_t place, const Prepare& prepare) {
   const std::string key = std::to_string(place) + ' ' + name + ' ' + to_string(wanted);
   const auto known = opened_.find(key);
   if (known == opened_.end()) {
-    const ListeningSocket first = open_first(wanted, name);
+    const ListeningSocket first = open_first(wanted, name, prepare);
     opened_.emplace(key, first);
     return first;
   }
   ListeningSocket next = known->second;
-  if (!next.passed && !next.address.is_unix()) return open_tcp(io_, next.address, Share::next);
+  if (!next.passed && !next.address.is_unix()) {
+    return open_tcp(io_, next.address, Share::next, prepare);
+  }
   next.descriptor = ::fcntl(next.descriptor, F_DUPFD_CLOEXEC, 0);
   if (next.descriptor < 0) refuse(wanted, std::strerror(errno));
   next.unlink = false;
   return next;
 }
 
-ListeningSocket ListeningSockets::open_first(const Address& wanted, const std::string& name) {
+ListeningSocket ListeningSockets::open_first(const Address& wanted, const std::string& name,
+                                             const Prepare& prepare) {
   if (const auto descriptor = passed_ ? passed_->take(name) : std::nullopt) {
-    return adopt(*descriptor, wanted);
+    return adopt(*descriptor, wanted, prepare);
   }
-  return wanted.is_unix() ? open_unix(io_, wanted) : open_tcp(io_, wanted, Share::first);
+  return wanted.is_unix() ? open_unix(io_, wanted) : open_tcp(io_, wanted, Share::first, prepare);
 }
 
 }  // namespace backedpipe

@@ -4,6 +4,7 @@
 // share. Made for one start or one reload; used on one thread.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -25,6 +26,8 @@ struct ListeningSocket {
 
 class ListeningSockets {
  public:
+  using Prepare = std::function<void(int socket)>;
+
   ListeningSockets() = default;
   // Where a socket was passed for a listener, that one is used.
   explicit ListeningSockets(PassedSockets& passed) : passed_(&passed) {}
@@ -33,11 +36,14 @@ class ListeningSockets {
   // several such listeners apart. Each further call for the same listener opens the socket of the
   // next worker. A port that another process has bound is in use, even if that process would share
   // it. A Unix socket's file on which no process listens any more is replaced. Throws
-  // std::runtime_error with a sentence that names the address.
-  ListeningSocket open(const Address& wanted, const std::string& name = {}, std::size_t place = 0);
+  // std::runtime_error with a sentence that names the address. `prepare` is called with each new
+  // socket that is not a Unix socket, before it can have a connection unless it was passed.
+  ListeningSocket open(const Address& wanted, const std::string& name = {}, std::size_t place = 0,
+                       const Prepare& prepare = {});
 
  private:
-  ListeningSocket open_first(const Address& wanted, const std::string& name);
+  ListeningSocket open_first(const Address& wanted, const std::string& name,
+                             const Prepare& prepare);
 
   PassedSockets* passed_ = nullptr;
   boost::asio::io_context io_;

@@ -13,6 +13,7 @@ inline SessionOptions session_options(const Settings& settings) {
   options.liveness = {.ping = settings.liveness.ping,
                       .suspect = settings.liveness.suspect,
                       .dead = settings.liveness.dead};
+  options.application_keepalive = settings.liveness.application_keepalive;
   options.resume_timeout = settings.limits.resume_timeout;
   options.reuse_links = settings.limits.spare_links > 0;
   return options;

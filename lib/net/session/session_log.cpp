@@ -23,6 +23,13 @@ std::string link_end(const boost::system::error_code& error) {
   return "failed";
 }
 
+// The other system is gone, as far as TCP can tell.
+bool is_silence(const boost::system::error_code& error) {
+  return error == boost::system::errc::timed_out ||
+         error == boost::system::errc::host_unreachable ||
+         error == boost::system::errc::network_unreachable;
+}
+
 }  // namespace
 
 SessionLog::SessionLog(const SessionPump& pump, EventFeed& events, SharedLabels::Labels labels,
@@ -60,6 +67,12 @@ void SessionLog::attempt_void(std::uint64_t generation, const std::string& why) 
 
 void SessionLog::application_failed(const boost::system::error_code& error) const {
   const LogContext context(log_subject(0, {}));
+  if (is_silence(error)) {
+    spdlog::info("session {}: {} does not answer any more: {}", to_string(session().id()),
+                 session().role() == Role::client ? "its application" : "its target",
+                 error.message());
+    return;
+  }
   spdlog::debug("session {}: application: {}", to_string(session().id()), error.message());
 }
 

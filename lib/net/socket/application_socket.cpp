@@ -6,11 +6,12 @@
 #include <boost/asio/detail/socket_option.hpp>
 #include <boost/asio/socket_base.hpp>
 
+#include "net/socket/tcp_progress.hpp"
+
 namespace backedpipe {
 
 void ApplicationSocket::connect(StreamSocket socket) {
   socket_ = std::move(socket);
-  set_no_delay(socket_);
 }
 
 IoResult ApplicationSocket::read(std::span<const MutableBytes> pieces) {
@@ -33,14 +34,20 @@ void ApplicationSocket::finish() {
   socket_.shutdown(boost::asio::socket_base::shutdown_send, ignored);
 }
 
+std::optional<Unanswered> ApplicationSocket::unanswered() {
+  return tcp_unanswered(socket_.native_handle());
+}
+
 void ApplicationSocket::close() {
+  set_closing(socket_.native_handle(), Closing::orderly);
   boost::system::error_code ignored;
   socket_.close(ignored);
 }
 
 void ApplicationSocket::reset() {
+  // It is so already, unless the socket was never prepared.
+  set_closing(socket_.native_handle(), Closing::reset);
   boost::system::error_code ignored;
-  socket_.set_option(boost::asio::socket_base::linger(true, 0), ignored);
   socket_.close(ignored);
 }
 

@@ -1,7 +1,11 @@
 // ApplicationSocket: an application's connection, TCP or Unix. The only place that half-closes,
-// closes or resets one. Owned by a SessionDriver, or by the code that turns a connection away; on
-// its worker's thread.
+// closes or resets one. Until close() the socket is one that resets its connection when it is closed
+// (see prepare_application_socket): however the process ends, the application never reads a clean
+// end in the middle of its data. Owned by a SessionDriver, or by the code that turns a connection
+// away; on its worker's thread.
 #pragma once
+
+#include <optional>
 
 #include <boost/asio/io_context.hpp>
 
@@ -14,16 +18,18 @@ class ApplicationSocket final : public ApplicationEnd {
  public:
   // Without a connection.
   explicit ApplicationSocket(boost::asio::io_context& io) : socket_(io) {}
-  // The socket must be non-blocking.
+  // The socket must be non-blocking and prepared.
   explicit ApplicationSocket(StreamSocket socket) : socket_(std::move(socket)) {}
 
-  // Small writes go out at once from now on.
+  // The socket must be non-blocking and prepared.
   void connect(StreamSocket socket);
 
   IoResult read(std::span<const MutableBytes> pieces) override;
   IoResult write(std::span<const ConstBytes> pieces) override;
   boost::system::error_code take_error() override;
+  std::optional<Unanswered> unanswered() override;
   void finish() override;
+  // What the socket still holds reaches the application, then the end of the stream.
   void close() override;
   // Sends RST on TCP. A Unix socket has no reset: its peer reads the end of the stream.
   void reset() override;

@@ -18,7 +18,7 @@ void set(StreamSocket& socket, int option, int value) {
 }  // namespace
 
 void prepare_link_socket(StreamSocket& socket, Duration dead) {
-  set_no_delay(socket);
+  set_no_delay(socket.native_handle());
   set(socket, TCP_NOTSENT_LOWAT, kNotSentLowWaterBytes);
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(dead).count();
   set(socket, TCP_USER_TIMEOUT, static_cast<int>(milliseconds));

@@ -126,9 +126,14 @@ std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket) {
   return endpoint ? std::optional(endpoint->address()) : std::nullopt;
 }
 
-void set_no_delay(StreamSocket& socket) {
+void set_no_delay(int socket) {
   const int on = 1;
-  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+void set_closing(int socket, Closing closing) {
+  const linger option{.l_onoff = closing == Closing::reset, .l_linger = 0};
+  ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &option, sizeof option);
 }
 
 bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& protocol,

@@ -38,7 +38,16 @@ std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket);
 
 // Small writes go out at once: a relay gains nothing from the delay of RFC 896. No-op on Unix
 // sockets.
-void set_no_delay(StreamSocket& socket);
+void set_no_delay(int socket);
+// How a TCP connection ends when its last descriptor is closed, by close() or because the process is
+// gone, whatever ended it.
+enum class Closing {
+  orderly,  // bytes on their way out still arrive, then the end of the stream: FIN
+  reset,    // bytes on their way out are dropped, and the peer is told: RST
+};
+// Not as Asio's option: it takes the option back when it destroys the socket. No effect on Unix
+// sockets.
+void set_closing(int socket, Closing closing);
 // From now on the socket reports readiness on `io`. Precondition: no wait is pending on it. False:
 // it could not be moved, and is closed.
 bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& protocol,

@@ -1,10 +1,11 @@
-// What the kernel knows about the progress of a link's TCP connection. Known on Linux only.
+// What the kernel knows about the progress of a TCP connection. Known on Linux only.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 
 #include "pipe/time.hpp"
+#include "session/pump/ends.hpp"
 
 namespace backedpipe {
 
@@ -17,5 +18,9 @@ struct TcpProgress {
 };
 
 std::optional<TcpProgress> tcp_progress(int socket);
+
+// What the other side of an application's connection owes; see Unanswered. Nothing for a Unix
+// socket.
+std::optional<Unanswered> tcp_unanswered(int socket);
 
 }  // namespace backedpipe

@@ -1,5 +1,6 @@
 // The kernel's own header, because the C library's lacks most fields used here. The two cannot be
 // included together.
+#include <algorithm>
 #include <cstddef>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -19,6 +20,17 @@ std::optional<TcpProgress> tcp_progress(int socket) {
       .delivered = info.tcpi_delivered,
       .since_acknowledgement = std::chrono::milliseconds(info.tcpi_last_ack_recv),
       .least_round_trip = std::chrono::microseconds(info.tcpi_min_rtt),
+  };
+}
+
+std::optional<Unanswered> tcp_unanswered(int socket) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
+  if (info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0) return std::nullopt;
+  return Unanswered{
+      .attempts = std::max<unsigned>(info.tcpi_retransmits, info.tcpi_probes),
+      .silence = std::chrono::milliseconds(info.tcpi_last_ack_recv),
   };
 }
 

@@ -2,6 +2,7 @@
 // Sockets in the daemon, queues with faults in the simulation.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include <boost/system/error_code.hpp>
@@ -10,6 +11,14 @@
 #include "session/pump/io_result.hpp"
 
 namespace backedpipe {
+
+// What an application's TCP owes: it was sent bytes that it has not acknowledged, or for which it has
+// no room.
+struct Unanswered {
+  unsigned
+      attempts;  // how often TCP has asked since its last answer: retransmissions, window probes
+  Duration silence;  // since anything came from it
+};
 
 class ApplicationEnd {
  public:
@@ -21,6 +30,8 @@ class ApplicationEnd {
   virtual IoResult write(std::span<const ConstBytes> pieces) = 0;
   // Takes the pending error of the connection, if any; the next call does not return it again.
   virtual boost::system::error_code take_error() = 0;
+  // Nothing if the application owes nothing, or the system cannot say.
+  virtual std::optional<Unanswered> unanswered() = 0;
   // Half-close: the application reads the end of the stream, and may still write.
   virtual void finish() = 0;
   // Precondition: both directions have ended in order.

@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include <boost/system/errc.hpp>
+
 #include "pipe/invariant.hpp"
 
 namespace backedpipe {
@@ -45,7 +47,8 @@ SessionPump::SessionPump(Session::Identity identity, Memory& memory, const Sessi
                          std::uint64_t seed, TimePoint now)
     : memory_(memory),
       session_(std::move(identity), memory.pool, options, seed, now),
-      application_read_bytes_(kLeastReadBytes) {
+      application_read_bytes_(kLeastReadBytes),
+      application_watch_(options.application_keepalive) {
   invariant(memory_.scratch.size() >= kLeastScratchBytes);
 }
 
@@ -75,6 +78,13 @@ bool SessionPump::hear_of_reset() {
   const auto error = application_->take_error();
   if (error) application_failed(error);
   return static_cast<bool>(error);
+}
+
+void SessionPump::look_for_application(TimePoint now) {
+  const auto due = application_watch_.due();
+  if (application_ == nullptr || !due || now < *due) return;
+  if (!application_watch_.look(application_->unanswered(), now)) return;
+  application_failed(make_error_code(boost::system::errc::timed_out));
 }
 
 // The application may still write, and there is room for its bytes.
@@ -138,13 +148,16 @@ bool SessionPump::write_application(TimeSource now) {
     }
     if (result.bytes > 0) {
       bytes_in_ += result.bytes;
-      session_.delivered(result.bytes, now());
+      const TimePoint written_at = now();
+      session_.delivered(result.bytes, written_at);
+      application_watch_.sent(written_at);
       progress = true;
     }
   }
   if (session_.pipe().end_due()) {
     application_->finish();
     session_.end_delivered(now());
+    application_watch_.sent(now());
     progress = true;
   }
   return progress;
@@ -310,6 +323,7 @@ SessionPump::Interests SessionPump::pump(TimeSource now) {
   // waiting here.
   read_link(now);
   session_.tick(now(), link_);
+  look_for_application(now());
   bool progress = true;
   for (int round = 0; progress && round < kRoundsPerTurn; ++round) {
     progress = read_application();
@@ -366,6 +380,7 @@ SessionPump::Interests SessionPump::interests(bool again, TimePoint now) const {
     // An application's reset must be noticed even while nothing is read from it. A connection stays
     // broken, and waiting for its error again would end at once, every time.
     wanted.application_error = !application_gone_;
+    wanted.until = application_watch_.due();
   }
   if (link_ != nullptr) {
     // A link is read whatever the application does.
@@ -374,7 +389,9 @@ SessionPump::Interests SessionPump::interests(bool again, TimePoint now) const {
   }
   wanted.memory = out_of_memory_;
   wanted.again = again;
-  wanted.until = session_.deadline(now);
+  if (const auto deadline = session_.deadline(now)) {
+    wanted.until = std::min(wanted.until.value_or(*deadline), *deadline);
+  }
   return wanted;
 }
 

@@ -20,6 +20,7 @@
 
 #include <boost/system/error_code.hpp>
 
+#include "session/pump/application_watch.hpp"
 #include "session/pump/ends.hpp"
 #include "session/session.hpp"
 
@@ -134,6 +135,7 @@ class SessionPump {
 
   bool application_can_write() const;
   bool hear_of_reset();
+  void look_for_application(TimePoint now);
   bool read_application();
   bool write_application(TimeSource now);
   bool read_link(TimeSource now);
@@ -169,6 +171,7 @@ class SessionPump {
   std::unique_ptr<Aside> aside_;  // usually none
 
   std::uint32_t application_read_bytes_;
+  ApplicationWatch application_watch_;
   Ready application_ready_;
   Ready link_ready_;
   bool application_gone_ = false;  // its connection is broken: nothing more will arrive
