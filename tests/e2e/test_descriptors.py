@@ -133,12 +133,10 @@ def test_a_client_full_of_sessions_answers_and_gets_their_links_back(tunnel, sta
     with contextlib.ExitStack() as sockets:
         there = []
         for number in range(descriptors):
-            sock = sockets.enter_context(stage.connect(f"service{number % 4}"))
-            try:
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                sock = sockets.enter_context(stage.connect(f"service{number % 4}"))
                 echo_once(sock)
-            except (ConnectionResetError, BrokenPipeError):
-                continue
-            there.append(sock)
+                there.append(sock)
         assert len(there) >= 5
         assert stage.client.log_lines("session_limit")
         for _ in range(3):

@@ -140,6 +140,19 @@ TEST_F(Registry, ShortOfDescriptorsADetachedSessionOfTheIdentityMakesRoom) {
   EXPECT_EQ(refusal(opening(4)), Reason::overloaded);
 }
 
+TEST_F(Registry, ShortOfDescriptorsAnIdentityLeavesItsShareToTheOthers) {
+  registry_.limit({.max_sessions = 10,
+                   .max_sessions_per_identity = 5,
+                   .possible_sessions = 4,
+                   .possible_sessions_per_identity = 2});
+  for (const std::uint8_t number : std::array<std::uint8_t, 2>{1, 2}) {
+    add(number, seconds(number));
+    registry_.attached(id_of(number));
+  }
+  EXPECT_EQ(refusal(opening(3)), Reason::overloaded);
+  EXPECT_EQ(decide(opening(3), "other").verdict, Verdict::open);
+}
+
 TEST_F(Registry, WhatIsNotAllowedIsRefusedForGoodEvenWhenDescriptorsAreShort) {
   registry_.limit({.max_sessions = 10, .max_sessions_per_identity = 1, .possible_sessions = 1});
   add(1, seconds(1));

@@ -148,13 +148,17 @@ void Node::use(const Settings& wanted, ListeningSockets& sockets) {
 }
 
 void Node::limit_sessions(const Limits& limits, bool one_identity) {
+  const auto& own = limits.max_sessions_per_identity;
   const std::size_t possible = descriptors_.accepted_sessions;
-  const std::size_t most = std::min(limits.max_sessions, possible);
-  shared_.directory.limit({.max_sessions = limits.max_sessions,
-                           .max_sessions_per_identity = limits.max_sessions_per_identity.value_or(
-                               default_sessions_per_identity(most, one_identity)),
-                           .possible_sessions = possible},
-                          std::min(limits.max_handshakes, descriptors_.handshakes));
+  const auto by_default = [one_identity](std::size_t sessions) {
+    return default_sessions_per_identity(sessions, one_identity);
+  };
+  shared_.directory.limit(
+      {.max_sessions = limits.max_sessions,
+       .max_sessions_per_identity = own.value_or(by_default(limits.max_sessions)),
+       .possible_sessions = possible,
+       .possible_sessions_per_identity = own ? possible : by_default(possible)},
+      std::min(limits.max_handshakes, descriptors_.handshakes));
 }
 
 void Node::limit_reports() {

@@ -24,7 +24,9 @@ SessionRegistry::Decision SessionRegistry::decide(const Hello& hello, std::strin
   const std::size_t owned = own == owned_by_.end() ? 0 : own->second.count;
   const bool not_allowed =
       sessions_.size() >= options_.max_sessions || owned >= options_.max_sessions_per_identity;
-  if (not_allowed || sessions_.size() >= options_.possible_sessions) {
+  const bool not_possible = sessions_.size() >= options_.possible_sessions ||
+                            owned >= options_.possible_sessions_per_identity;
+  if (not_allowed || not_possible) {
     // The end of one session makes room for another, whichever limit was reached.
     if (owned == 0 || own->second.detached.empty()) {
       // What is allowed and impossible now may be possible later: the client tries again.
