@@ -52,10 +52,11 @@ struct LogSettings {
 
 struct Limits {
   std::size_t max_sessions = 10000;
-  std::optional<std::size_t> max_sessions_per_identity;  // at a server; without it: max_sessions
-  std::uint64_t replay_buffer_bytes = 64 * kMiB;         // per session: bytes the peer may lack
-  std::uint64_t max_window_bytes = 16 * kMiB;            // per session: bytes not yet delivered
-  std::uint64_t max_memory_bytes = 2 * kGiB;             // of all sessions together
+  // At a server. Without it: half of max_sessions, or all if there can be only one identity.
+  std::optional<std::size_t> max_sessions_per_identity;
+  std::uint64_t replay_buffer_bytes = 64 * kMiB;  // per session: bytes the peer may lack
+  std::uint64_t max_window_bytes = 16 * kMiB;     // per session: bytes not yet delivered
+  std::uint64_t max_memory_bytes = 2 * kGiB;      // of all sessions together
   std::chrono::milliseconds resume_timeout = std::chrono::hours(24);
   std::size_t max_handshakes = 256;  // connections that are not authenticated yet
   // How many links are kept for new sessions after theirs has ended: for each peer at a client, in

@@ -213,6 +213,22 @@ Result<std::size_t> BackedPipe::receive(std::uint64_t generation, ConstBytes byt
   return given;
 }
 
+// Apart from its acknowledgement. A window is no news of its own: it moves with what was delivered,
+// and that is acknowledged in the same frame.
+bool BackedPipe::brings_news(const FrameDecoder::Event& event, std::size_t placed) const {
+  switch (event.frame.type) {
+    case FrameType::data:
+      return !resetting() &&
+             event.frame.value + placed + event.payload.size() > reader_.received_sequence();
+    case FrameType::fin:
+      return !resetting() && event.frame.value >= reader_.received_sequence();
+    case FrameType::reset:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Returns how much of the event's payload was taken. `placed` bytes of the frame are already in the
 // reader's memory.
 Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, std::size_t placed,
@@ -225,6 +241,8 @@ Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, std::
   if (writer_.acknowledged() > acknowledged) {
     link_.answered = true;
     round_trips_.data_flows(now);
+  } else if (!brings_news(event, placed)) {
+    link_.frame_budget.spend(now);
   }
   switch (frame.type) {
     case FrameType::data: {

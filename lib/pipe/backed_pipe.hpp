@@ -120,6 +120,11 @@ class BackedPipe {
   // even if nothing has been read.
   std::size_t prepare_receive(std::uint64_t generation, std::size_t max_bytes,
                               std::span<MutableBytes> out);
+  // Frames without news: see FrameBudget. Until when the link should not be read, if it should not.
+  std::optional<TimePoint> receive_pause(TimePoint now) const {
+    return link_.frame_budget.pause(now);
+  }
+  bool receives_much_without_news(TimePoint now) const { return link_.frame_budget.low(now); }
   // Bytes for the link, as up to `out.size()` pieces; returns how many. What was offered stays the
   // same until it is taken.
   std::size_t outgoing(TimePoint now, std::span<ConstBytes> out);
@@ -203,6 +208,7 @@ class BackedPipe {
   void fill_outbox(TimePoint now);
   bool tells_end(bool with_fin) const;
   Result<std::size_t> on_frame(const FrameDecoder::Event& event, std::size_t placed, TimePoint now);
+  bool brings_news(const FrameDecoder::Event& event, std::size_t placed) const;
   Result<std::size_t> violation(Reason reason);
   void acknowledge(bool at_once, TimePoint now);
 

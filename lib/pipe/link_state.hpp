@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "pipe/frame_budget.hpp"
 #include "pipe/outbox.hpp"
 #include "pipe/time.hpp"
 #include "proto/frame.hpp"
@@ -29,6 +30,7 @@ struct LinkState {
 
   Outbox outbox{};
   FrameDecoder decoder{};
+  FrameBudget frame_budget{};
   std::optional<TimePoint> acknowledge_at{};    // an acknowledgement waits for data until then
   std::optional<TimePoint> unanswered_since{};  // see BackedPipe::unanswered_since
   std::optional<std::uint64_t> pong_due{};      // the token of the latest PING

@@ -2,14 +2,19 @@
 
 #include <arpa/inet.h>
 #include <chrono>
+#include <filesystem>
+#include <iterator>
 #include <netinet/in.h>
+#include <poll.h>
 #include <thread>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <gtest/gtest.h>
 
 #include "net/clock.hpp"
+#include "proto/frame.hpp"
 #include "tests/unit/accept_support.hpp"
 
 namespace backedpipe::test {
@@ -68,6 +73,32 @@ class AcceptorTest : public testing::Test {
         {.max_sessions = max_sessions, .max_sessions_per_identity = max_sessions}, 100);
   }
   static FarEnd link_to(const Accepting& worker, const Hello& hello) {
+    FarEnd far = connect_to(worker);
+    far.say(hello);
+    return far;
+  }
+  bool target_was_dialled() {
+    pollfd state{target_.native_handle(), POLLIN, 0};
+    return ::poll(&state, 1, 0) == 1;
+  }
+  static std::size_t open_descriptors() {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+  }
+  // The target's queue is full: from now on it answers no connection.
+  std::vector<boost::asio::ip::tcp::socket> fill_backlog() {
+    target_.listen(0);
+    std::vector<boost::asio::ip::tcp::socket> sockets;
+    for (int i = 0; i < 4; ++i) {
+      auto& socket = sockets.emplace_back(home_);
+      socket.open(boost::asio::ip::tcp::v4());
+      socket.non_blocking(true);
+      boost::system::error_code ignored;
+      socket.connect(target_.local_endpoint(), ignored);
+    }
+    return sockets;
+  }
+  static FarEnd connect_to(const Accepting& worker) {
     const int descriptor = ::socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -75,9 +106,7 @@ class AcceptorTest : public testing::Test {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address),
               0);
-    FarEnd far(descriptor);
-    far.say(hello);
-    return far;
+    return FarEnd(descriptor);
   }
   // Runs only these workers until the condition holds. False: it did not come to hold.
   template <typename Condition>
@@ -187,6 +216,32 @@ TEST_F(AcceptorTest, ATargetThatRefusesEndsTheSessionWithThatReason) {
   const FarEnd far = link_to(first_, opening(1));
   EXPECT_TRUE(run({&first_}, [&] { return first_.sessions.totals().ended == 1; }));
   EXPECT_EQ(shared_.directory.end_of(id_of(1), ""), Reason::target_refused);
+}
+
+TEST_F(AcceptorTest, ASessionThatIsResetWithItsHelloDialsNoTarget) {
+  std::vector<std::byte> bytes = encode(opening(1));
+  std::array<std::byte, kMaxFramePrefixBytes> reset;
+  const std::size_t size = encode(
+      Frame{FrameType::reset, 0, static_cast<std::uint64_t>(Reason::application_reset)}, 0, reset);
+  bytes.insert(bytes.end(), reset.begin(), reset.begin() + static_cast<std::ptrdiff_t>(size));
+  FarEnd far = connect_to(first_);
+  far.send(bytes.data(), bytes.size());
+  EXPECT_TRUE(run({&first_}, [&] { return far.welcomed(); }));
+  EXPECT_EQ(first_.sessions.totals().ended, 1U);
+  EXPECT_FALSE(target_was_dialled());
+}
+
+// The target's system does not answer: without this the dial would hold its descriptor for ten
+// seconds more.
+TEST_F(AcceptorTest, TheDialOfASessionThatEndsIsBrokenOff) {
+  std::vector<boost::asio::ip::tcp::socket> fill = fill_backlog();
+  FarEnd far = open_one();
+  const std::size_t before = open_descriptors();
+  first_.sessions.find(id_of(1))->reset(Reason::closed_by_operator);
+  EXPECT_TRUE(run({&first_}, [&] { return first_.sessions.all().empty(); }));
+  far.close();
+  // The link and the dial; and the far end, which is ours.
+  EXPECT_TRUE(run({&first_}, [&] { return open_descriptors() == before - 3; }));
 }
 
 TEST_F(AcceptorTest, AReloadKeepsAListenerThatStays) {

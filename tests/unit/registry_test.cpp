@@ -128,6 +128,38 @@ TEST_F(Registry, AnotherIdentityIsRefused) {
 
 // --- the limit
 
+TEST_F(Registry, ShortOfDescriptorsADetachedSessionOfTheIdentityMakesRoom) {
+  registry_.limit({.max_sessions = 10, .max_sessions_per_identity = 10, .possible_sessions = 3});
+  for (const std::uint8_t number : kThree)
+    add(number, seconds(number));
+  EXPECT_EQ(decide(opening(4)).to_evict, id_of(1)) << "the longest detached";
+  EXPECT_EQ(decide(resuming(2)).verdict, Verdict::resume);
+  EXPECT_EQ(refusal(opening(4), "other"), Reason::overloaded) << "which may try again";
+  for (const std::uint8_t number : kThree)
+    registry_.attached(id_of(number));
+  EXPECT_EQ(refusal(opening(4)), Reason::overloaded);
+}
+
+TEST_F(Registry, ShortOfDescriptorsAnIdentityLeavesItsShareToTheOthers) {
+  registry_.limit({.max_sessions = 10,
+                   .max_sessions_per_identity = 5,
+                   .possible_sessions = 4,
+                   .possible_sessions_per_identity = 2});
+  for (const std::uint8_t number : std::array<std::uint8_t, 2>{1, 2}) {
+    add(number, seconds(number));
+    registry_.attached(id_of(number));
+  }
+  EXPECT_EQ(refusal(opening(3)), Reason::overloaded);
+  EXPECT_EQ(decide(opening(3), "other").verdict, Verdict::open);
+}
+
+TEST_F(Registry, WhatIsNotAllowedIsRefusedForGoodEvenWhenDescriptorsAreShort) {
+  registry_.limit({.max_sessions = 10, .max_sessions_per_identity = 1, .possible_sessions = 1});
+  add(1, seconds(1));
+  registry_.attached(id_of(1));
+  EXPECT_EQ(refusal(opening(2)), Reason::session_limit);
+}
+
 TEST_F(Registry, AtTheLimitAttachedSessionsAreNeverEvicted) {
   for (const std::uint8_t number : kThree) {
     add(number, seconds(number));

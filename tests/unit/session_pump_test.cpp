@@ -232,6 +232,39 @@ TEST_F(Pump, WaitsForAnEndThatTakesNothingMore) {
   EXPECT_GT(link_.socket.written.size(), 10U);
 }
 
+TEST_F(Pump, ALinkThatBringsNoNewsIsReadAgainAfterAPause) {
+  connect();
+  std::string flood;
+  for (int i = 0; i < 2 * FrameBudget::kFramesPerSecond; ++i)
+    flood += frame_text(FrameType::ping, 0, 1);
+  link_.socket.incoming = {flood, flood, "never read"};
+  welcome(link_);
+  TimePoint now = kStart;
+  SessionPump::Interests wanted;
+  do {
+    wanted = pump_.pump(now);
+  } while (wanted.again);
+  EXPECT_FALSE(link_.socket.incoming.empty());
+  EXPECT_FALSE(wanted.link_read);
+  ASSERT_TRUE(wanted.until);
+  EXPECT_GT(*wanted.until, now);
+  EXPECT_LE(*wanted.until, now + FrameBudget::kMostDebt);
+
+  // Whatever else happens meanwhile.
+  const std::size_t reads = link_.socket.read_calls;
+  pump_.link_ready(1, Direction::read);
+  application_.socket.incoming = {"abc"};
+  pump_.application_ready(Direction::read);
+  pump_.pump(now);
+  EXPECT_EQ(link_.socket.read_calls, reads);
+  EXPECT_EQ(payload_of(sent_frames(link_)), "abc") << "what goes out is not held up";
+
+  now = *wanted.until;
+  pump_.pump(now);
+  EXPECT_GT(link_.socket.read_calls, reads);
+  EXPECT_LE(link_.socket.asked.back(), std::size_t{16} << 10) << "in small pieces";
+}
+
 TEST_F(Pump, ATargetIsNotReadBeforeItIsReady) {
   connect(SessionPump::FirstWord::unlikely);
   application_.socket.incoming = {"hello"};

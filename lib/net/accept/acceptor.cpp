@@ -14,7 +14,7 @@ Acceptor::Acceptor(WorkerContext& worker, SessionTable& sessions)
     : SessionHolder(worker.io()),
       worker_(worker),
       sessions_(sessions),
-      targets_(worker),
+      targets_(worker, sessions),
       listeners_(worker,
                  [this](const std::shared_ptr<LinkListener>& listener, StreamSocket socket) {
                    handshakes_.begin(listener, std::move(socket));
@@ -92,8 +92,9 @@ void Acceptor::open(const LinkListener& listener, const ServiceSettings& service
        .identity = std::string(link.transport->identity()),
        .listener = to_string(listener.listener->address())},
       to_string(service.target));
-  targets_.dial(driver, service.target);
   attach(*driver, std::move(link), true);
+  // Not if the client has reset the session at once.
+  targets_.dial(driver, service.target);
 }
 
 void Acceptor::resume(HeardLink link) {

@@ -21,10 +21,12 @@ constexpr Duration kTargetTimeout = std::chrono::seconds(10);
 // The pause before the next dial after file descriptors ran out.
 constexpr auto kDialAgain = std::chrono::milliseconds(100);
 
+}  // namespace
+
 // One session's dial to its target. Kept alive by its own waits.
-class TargetDial : public std::enable_shared_from_this<TargetDial> {
+class TargetDialler::Dial : public std::enable_shared_from_this<Dial> {
  public:
-  TargetDial(WorkerContext& worker, std::shared_ptr<SessionDriver> session, Address target)
+  Dial(WorkerContext& worker, std::shared_ptr<SessionDriver> session, Address target)
       : io_(worker.io()),
         keepalive_(worker.session_options().application_keepalive),
         session_(std::move(session)),
@@ -48,9 +50,17 @@ class TargetDial : public std::enable_shared_from_this<TargetDial> {
       self->lost(std::get<Connector::Lost>(outcome));
     };
     // The system repeats a lost SYN; on a local network that is enough.
-    std::make_shared<Connector>(io_, std::vector<Address>{target_}, std::move(handlers),
-                                std::make_shared<EndpointCache>(), std::nullopt)
-        ->start();
+    const auto connector =
+        std::make_shared<Connector>(io_, std::vector<Address>{target_}, std::move(handlers),
+                                    std::make_shared<EndpointCache>(), std::nullopt);
+    connector_ = connector;
+    connector->start();
+  }
+
+  // The session has ended.
+  void break_off() {
+    again_.cancel();
+    if (const auto connector = connector_.lock()) connector->abort();
   }
 
  private:
@@ -79,13 +89,24 @@ class TargetDial : public std::enable_shared_from_this<TargetDial> {
   Address target_;
   TimePoint give_up_at_;
   Timer again_;
+  std::weak_ptr<Connector> connector_;
   bool said_ = false;
 };
 
-}  // namespace
+TargetDialler::TargetDialler(WorkerContext& worker, SessionTable& sessions) : worker_(worker) {
+  sessions.on_ended([this](SessionDriver& driver) {
+    const auto found = dials_.find(driver.session().id());
+    if (found == dials_.end()) return;
+    if (const auto dial = found->second.lock()) dial->break_off();
+    dials_.erase(found);
+  });
+}
 
 void TargetDialler::dial(const std::shared_ptr<SessionDriver>& session, const Address& target) {
-  std::make_shared<TargetDial>(worker_, session, target)->start();
+  if (session->session().application_done()) return;
+  const auto dial = std::make_shared<Dial>(worker_, session, target);
+  dials_[session->session().id()] = dial;
+  dial->start();
 }
 
 }  // namespace backedpipe

@@ -121,6 +121,14 @@ void Connector::cancel() {
   if (!over_) stop();
 }
 
+void Connector::abort() {
+  for (auto& [id, racer] : racers_) {
+    boost::system::error_code ignored;
+    racer.socket.set_option(boost::asio::socket_base::linger(true, 0), ignored);
+  }
+  cancel();
+}
+
 void Connector::stop() {
   over_ = true;
   timer_.cancel();

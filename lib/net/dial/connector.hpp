@@ -60,6 +60,8 @@ class Connector : public std::enable_shared_from_this<Connector> {
 
   void start();
   void cancel();
+  // The same, but what is connected already is reset: the other side must not see a clean end.
+  void abort();
 
  private:
   using RacerId = EndpointRace::RacerId;

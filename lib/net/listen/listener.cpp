@@ -10,6 +10,16 @@ namespace backedpipe {
 namespace {
 
 constexpr auto kPause = std::chrono::milliseconds(100);
+// Connections accepted in one turn. Accepting costs little beside what follows. If it had only every
+// other turn, a storm would fill the kernel's queue, and others would have to wait a second until
+// their system repeats its SYN.
+constexpr int kMostAtOnce = 16;
+
+void hand_on(const Listener::Accepted& accepted, StreamSocket socket) {
+  boost::system::error_code ignored;
+  socket.native_non_blocking(true, ignored);
+  accepted(std::move(socket));
+}
 
 }  // namespace
 
@@ -25,8 +35,9 @@ Listener::Listener(boost::asio::io_context& io, AcceptFailures& failures,
   ::getsockname(socket.descriptor, reinterpret_cast<sockaddr*>(&local), &size);
   boost::system::error_code error;
   acceptor_.assign({local.ss_family, 0}, socket.descriptor, error);
+  if (!error) acceptor_.non_blocking(true, error);
   if (!error) return;
-  ::close(socket.descriptor);
+  if (!acceptor_.is_open()) ::close(socket.descriptor);
   throw std::runtime_error("cannot listen on " + to_string(address_) + ": " + error.message());
 }
 
@@ -57,10 +68,14 @@ void Listener::accept() {
           self->failures_.add(self->address_, error);
           return self->pause();
         }
-        if (!error) {
-          boost::system::error_code ignored;
-          socket.native_non_blocking(true, ignored);
-          self->accepted_(std::move(socket));
+        if (!error) hand_on(self->accepted_, std::move(socket));
+        for (int more = 1; more < kMostAtOnce && !error && self->acceptor_.is_open(); ++more) {
+          StreamSocket next(self->acceptor_.get_executor());
+          boost::system::error_code none;
+          self->acceptor_.accept(next, none);
+          // The next wait meets it again, if it is an error.
+          if (none) break;
+          hand_on(self->accepted_, std::move(next));
         }
         if (self->acceptor_.is_open()) self->accept();
       });

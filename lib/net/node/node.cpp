@@ -11,6 +11,8 @@
 
 #include "net/clock.hpp"
 #include "net/events/event_log.hpp"
+#include "net/link/graceful_close.hpp"
+#include "net/node/descriptors.hpp"
 #include "net/node/session_options.hpp"
 
 namespace backedpipe {
@@ -44,6 +46,13 @@ std::vector<std::string> keep_until_restart(const Settings& running, Settings& f
   return differ;
 }
 
+// The identity that every client has, if there can be only one.
+bool have_one_identity(const LinkListeners::Securities& of_listeners) {
+  return std::all_of(of_listeners.begin(), of_listeners.end(), [&](const LinkSecurity& each) {
+    return each.only_identity && each.only_identity == of_listeners.front().only_identity;
+  });
+}
+
 std::size_t worker_count(const Settings& settings) {
   return settings.workers > 0 ? settings.workers
                               : std::max(1U, std::thread::hardware_concurrency());
@@ -57,6 +66,7 @@ Node::Node(boost::asio::io_context& io, Settings settings, PassedSockets passed,
       shared_(io, settings_.limits.max_memory_bytes),
       workers_(shared_, worker_count(settings_), settings_.limits.max_memory_bytes,
                session_options(settings_)),
+      descriptors_in_use_(backedpipe::descriptors_in_use()),
       monitor_(io),
       metrics_(shared_, workers_),
       timer_(io),
@@ -72,6 +82,7 @@ Node::Node(boost::asio::io_context& io, Settings settings, PassedSockets passed,
     http_ = std::make_unique<HttpServer>(io, shared_.accept_failures, *settings_.metrics.listen,
                                          [this](std::string_view path) { return page(path); });
   }
+  limit_reports();
 }
 
 Node::~Node() {
@@ -105,7 +116,10 @@ void Node::watch_network() {
 }
 
 // Checks all settings and binds every listener before it uses any of them. Throws.
-void Node::use(const Settings& settings, ListeningSockets& sockets) {
+void Node::use(const Settings& wanted, ListeningSockets& sockets) {
+  const DescriptorPlan descriptors =
+      plan_descriptors(descriptor_demand(wanted, workers_.size(), descriptors_in_use_));
+  const Settings settings = fit(wanted, descriptors, workers_.size());
   const Dialler::SecurityOfPeers of_peers = Dialler::read_security(settings);
   const LinkListeners::Securities of_listeners = LinkListeners::read_security(settings);
   struct Plans {
@@ -119,12 +133,11 @@ void Node::use(const Settings& settings, ListeningSockets& sockets) {
                      worker->tunnels.plan(settings, sockets),
                      worker->acceptor.plan(settings, of_listeners, sockets)});
   }
-  const Limits& limits = settings.limits;
-  shared_.directory.limit(
-      {.max_sessions = limits.max_sessions,
-       .max_sessions_per_identity = limits.max_sessions_per_identity.value_or(limits.max_sessions)},
-      limits.max_handshakes);
+  warn_of_shortage(wanted, descriptors);
+  descriptors_ = descriptors;
+  limit_sessions(wanted.limits, have_one_identity(of_listeners));
   workers_.gather([&](Worker& worker) {
+    ClosingLinks::of(worker.io).limit(descriptors.closing / workers_.size());
     auto& [of_dialler, of_tunnels, of_acceptor] = plans[worker.context.number()];
     worker.context.use(session_options(settings));
     worker.dialler.use(std::move(of_dialler));
@@ -132,6 +145,25 @@ void Node::use(const Settings& settings, ListeningSockets& sockets) {
     worker.acceptor.use(std::move(of_acceptor));
   });
   shared_.gates.kick_all();
+}
+
+void Node::limit_sessions(const Limits& limits, bool one_identity) {
+  const auto& own = limits.max_sessions_per_identity;
+  const std::size_t possible = descriptors_.accepted_sessions;
+  const auto by_default = [one_identity](std::size_t sessions) {
+    return default_sessions_per_identity(sessions, one_identity);
+  };
+  shared_.directory.limit(
+      {.max_sessions = limits.max_sessions,
+       .max_sessions_per_identity = own.value_or(by_default(limits.max_sessions)),
+       .possible_sessions = possible,
+       .possible_sessions_per_identity = own ? possible : by_default(possible)},
+      std::min(limits.max_handshakes, descriptors_.handshakes));
+}
+
+void Node::limit_reports() {
+  if (control_) control_->limit(descriptors_.control);
+  if (http_) http_->limit(descriptors_.metrics);
 }
 
 ReloadOutcome Node::reload() {
@@ -146,6 +178,7 @@ ReloadOutcome Node::reload() {
     outcome.after_restart = keep_until_restart(settings_, fresh);
     ListeningSockets sockets;
     use(fresh, sockets);
+    limit_reports();
     if (settings_.log.level != fresh.log.level) set_log_level(fresh.log.level);
     settings_ = std::move(fresh);
     watch_network();

@@ -21,6 +21,7 @@
 #include "net/report/http_server.hpp"
 #include "net/report/metrics.hpp"
 #include "net/worker/workers.hpp"
+#include "session/descriptor_plan.hpp"
 
 namespace backedpipe {
 
@@ -61,7 +62,9 @@ class Node final : public Operations {
 
  private:
   void watch_network();
-  void use(const Settings& settings, ListeningSockets& sockets);
+  void use(const Settings& wanted, ListeningSockets& sockets);
+  void limit_sessions(const Limits& limits, bool one_identity);
+  void limit_reports();
   void forget_tombstones_later();
   std::size_t sessions_to_wait_for();
   void look_whether_drained();
@@ -73,6 +76,8 @@ class Node final : public Operations {
   Reread reread_;
   SharedState shared_;
   Workers workers_;
+  std::size_t descriptors_in_use_;  // at the start
+  DescriptorPlan descriptors_;
   NetworkMonitor monitor_;
   std::unique_ptr<ControlServer> control_;
   Metrics metrics_;

@@ -26,9 +26,6 @@
 namespace backedpipe {
 namespace {
 
-// A client that opens many connections and leaves them open must not use up the sessions'
-// descriptors.
-constexpr std::size_t kMaxConnections = 64;
 // At this size the replies are written before more lines are answered.
 constexpr std::size_t kMaxReplyBytes = std::size_t{1} << 20;
 // At most this much waits for a slow reader of events.
@@ -197,7 +194,7 @@ void ControlServer::stop() {
 
 void ControlServer::accepted(StreamSocket socket) {
   connections_.remove_if([](const auto& weak) { return weak.expired(); });
-  if (connections_.size() >= kMaxConnections) return;
+  if (connections_.size() >= most_connections_) return;
   const auto connection = std::make_shared<Connection>(std::move(socket), *this);
   connections_.push_back(connection);
   connection->read();

@@ -28,6 +28,8 @@ class ControlServer final : public ControlTarget {
 
   void start();
   void stop();
+  // How many connections there may be: each takes a descriptor.
+  void limit(std::size_t most_connections) { most_connections_ = most_connections; }
 
   StatusSnapshot status() override;
   std::vector<SessionSnapshot> sessions() override;
@@ -58,6 +60,7 @@ class ControlServer final : public ControlTarget {
   Connection* asking_ = nullptr;  // the one whose request is being answered
   std::string instance_;
   TimePoint started_at_;
+  std::size_t most_connections_ = 64;
 };
 
 }  // namespace backedpipe

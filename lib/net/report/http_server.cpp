@@ -16,7 +16,6 @@ namespace {
 
 namespace http = boost::beast::http;
 
-constexpr std::size_t kMaxConnections = 32;
 constexpr std::uint32_t kMaxHeaderBytes = 8192;
 // From the start of the wait for a request until its answer is sent. Longer than a usual scrape
 // interval, so that one connection serves all scrapes.
@@ -142,7 +141,7 @@ void HttpServer::start() {
 void HttpServer::accepted(StreamSocket socket) {
   connections_.remove_if([](const auto& weak) { return weak.expired(); });
   // A client that opens many connections and leaves them open must not lock monitoring out.
-  if (connections_.size() >= kMaxConnections) {
+  if (connections_.size() >= most_connections_) {
     if (const auto oldest = connections_.front().lock()) oldest->close();
     connections_.pop_front();
   }

@@ -31,6 +31,8 @@ class HttpServer {
   ~HttpServer();
 
   void start();
+  // How many connections there may be: each takes a descriptor. One more closes the oldest.
+  void limit(std::size_t most_connections) { most_connections_ = most_connections; }
 
  private:
   class Connection;
@@ -40,6 +42,7 @@ class HttpServer {
   Pages pages_;
   std::shared_ptr<Listener> listener_;
   std::list<std::weak_ptr<Connection>> connections_;  // oldest first
+  std::size_t most_connections_ = 32;
 };
 
 }  // namespace backedpipe

@@ -22,9 +22,16 @@ SessionRegistry::Decision SessionRegistry::decide(const Hello& hello, std::strin
   Decision decision{Verdict::open, Reason::none, {}};
   const auto own = owned_by_.find(identity);
   const std::size_t owned = own == owned_by_.end() ? 0 : own->second.count;
-  if (sessions_.size() >= options_.max_sessions || owned >= options_.max_sessions_per_identity) {
+  const bool not_allowed =
+      sessions_.size() >= options_.max_sessions || owned >= options_.max_sessions_per_identity;
+  const bool not_possible = sessions_.size() >= options_.possible_sessions ||
+                            owned >= options_.possible_sessions_per_identity;
+  if (not_allowed || not_possible) {
     // The end of one session makes room for another, whichever limit was reached.
-    if (owned == 0 || own->second.detached.empty()) return refuse(Reason::session_limit);
+    if (owned == 0 || own->second.detached.empty()) {
+      // What is allowed and impossible now may be possible later: the client tries again.
+      return refuse(not_allowed ? Reason::session_limit : Reason::overloaded);
+    }
     decision.to_evict = own->second.detached.begin()->second;
   }
   return decision;

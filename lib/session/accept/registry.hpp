@@ -25,6 +25,9 @@ namespace backedpipe {
 struct RegistryOptions {
   std::size_t max_sessions = 10000;
   std::size_t max_sessions_per_identity = 10000;
+  // How many sessions this process has descriptors for: see DescriptorPlan.
+  std::size_t possible_sessions = SIZE_MAX;
+  std::size_t possible_sessions_per_identity = SIZE_MAX;
   // How long an ended session's id is remembered, for a peer that has missed the end.
   Duration tombstone_time = std::chrono::minutes(2);
 };

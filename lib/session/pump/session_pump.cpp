@@ -23,8 +23,9 @@ constexpr std::size_t kReadAheadBytes = std::size_t{1} << 20;
 // much: the head of the next frame and a few small frames. The rest of the next frame is then again
 // read straight into the ring.
 constexpr std::size_t kReadBytesAfterFrame = std::size_t{16} << 10;
-// The size of a read from a link when memory is short; bytes without room go to the backlog.
-constexpr std::size_t kReadBytesWhenScarce = std::size_t{16} << 10;
+// The size of a read from a link when memory is short; bytes without room go to the backlog. Also
+// when much comes without news.
+constexpr std::size_t kSmallReadBytes = std::size_t{16} << 10;
 // A path that swallows large packets must not swallow the WELCOME with them: what goes out beside it
 // is no more than this. The client then knows that the link works for something.
 constexpr std::size_t kBytesWithWelcome = 256;
@@ -266,17 +267,19 @@ bool SessionPump::read_link(TimeSource now) {
     return feed_link(waiting, 0, now());
   }
   if (!link_ready_.read) return false;
-  const bool scarce = memory_.pool.scarce();
+  const TimePoint before = now();
+  if (session_.pipe().receive_pause(before)) return false;
+  const bool small = memory_.pool.scarce() || session_.pipe().receives_much_without_news(before);
   std::array<MutableBytes, kReadPieces + 1> pieces;
   std::size_t count =
-      session_.prepare_receive(link_generation_, scarce ? kReadBytesWhenScarce : kMostReadBytes,
+      session_.prepare_receive(link_generation_, small ? kSmallReadBytes : kMostReadBytes,
                                std::span(pieces).first(kReadPieces));
   const std::size_t prepared = total_bytes(std::span<const MutableBytes>(pieces).first(count));
   MutableBytes room = memory_.scratch;
   if (prepared > 0) {
     room = room.first(kReadBytesAfterFrame);
-  } else if (scarce) {
-    room = room.first(kReadBytesWhenScarce);
+  } else if (small) {
+    room = room.first(kSmallReadBytes);
   }
   pieces[count++] = room;
   const IoResult result = link_->read(std::span<const MutableBytes>(pieces).first(count));
@@ -383,15 +386,15 @@ SessionPump::Interests SessionPump::interests(bool again, TimePoint now) const {
     wanted.until = application_watch_.due();
   }
   if (link_ != nullptr) {
-    // A link is read whatever the application does.
-    wanted.link_read = !link_ready_.read && !has_backlog();
+    // A link is read whatever the application does, but not more often than its frames are worth.
+    const auto pause = session_.pipe().receive_pause(now);
+    wanted.link_read = !link_ready_.read && !has_backlog() && !pause;
     wanted.link_write = !link_ready_.write;
+    wanted.until = earlier(wanted.until, pause);
   }
   wanted.memory = out_of_memory_;
   wanted.again = again;
-  if (const auto deadline = session_.deadline(now)) {
-    wanted.until = std::min(wanted.until.value_or(*deadline), *deadline);
-  }
+  wanted.until = earlier(wanted.until, session_.deadline(now));
   return wanted;
 }
 

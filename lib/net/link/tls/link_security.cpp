@@ -58,16 +58,21 @@ LinkSecurity load_security(const PeerSettings& peer) {
 
 LinkSecurity load_security(const AcceptSettings& accept) {
   switch (accept.security) {
-    case Security::psk:
-      return {make_psk_server_factory(or_throw(load_key_file(accept.key_file))), {}};
+    case Security::psk: {
+      KeyFile keys = or_throw(load_key_file(accept.key_file));
+      std::optional<std::string> only;
+      if (keys.entries.size() == 1) only = keys.entries.front().identity;
+      return {make_psk_server_factory(std::move(keys)), {}, std::move(only)};
+    }
     case Security::tls:
       return {make_certificate_server_factory(load(accept.certificates, CertificateUse::server),
                                               accept.certificates.ca),
-              {}};
+              {},
+              std::nullopt};
     case Security::none:
       break;
   }
-  return {make_plain_factory(), {}};
+  return {make_plain_factory(), {}, std::string()};
 }
 
 }  // namespace backedpipe

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "config/settings.hpp"
@@ -13,6 +14,9 @@ namespace backedpipe {
 struct LinkSecurity {
   std::shared_ptr<const TransportFactory> factory;
   std::string identity;  // by which the server knows us; empty for a listener and without security
+  // At a listener: the identity of every client, if there can be only one. Without security no
+  // client has one, which is the same for all.
+  std::optional<std::string> only_identity{};
 };
 
 // Both throw std::runtime_error with a sentence about what is wrong with the files, and log a
