@@ -259,11 +259,8 @@ void Connector::begin(const EndpointRace::Start& start) {
   boost::system::error_code failed;
   racer.socket.open(endpoint.protocol(), failed);
   if (failed) return connected(start.racer, failed);
-<<<<<<< HEAD
-  if (segment_limit && !is_loopback(endpoint)) limit_segments(racer.socket, *segment_limit);
-=======
   if (handlers_.prepare) handlers_.prepare(racer.socket.native_handle());
->>>>>>> df123f6ebd66707a4dd3c8cd5a9df15fcf611127
+  if (segment_limit && !is_loopback(endpoint)) limit_segments(racer.socket, *segment_limit);
   racer.socket.async_connect(endpoint, [self = shared_from_this(),
                                         id = start.racer](const boost::system::error_code& error) {
     if (self->over_) return;
