@@ -43,7 +43,7 @@ def ask(link):
 @pytest.mark.may_take(200)
 def test_a_session_that_nobody_confirms_goes_after_a_minute(tunnel, start):
     """With its descriptor, whether its target waits for it or has ended. One that is confirmed stays."""
-    targets = {"waiting": SinkTarget(), "closing": ClosingTarget(), "target": EchoTarget()}
+    targets = {"target": EchoTarget(), "waiting": SinkTarget(), "closing": ClosingTarget()}
     stage = tunnel({name: start(target).address for name, target in targets.items()}, tls=False)
     before = descriptors(stage.server)
 
