@@ -111,7 +111,7 @@ TEST_F(PendingLinkTest, AfterASessionAHelloThatHasBegunMustSoonBeComplete) {
   auto [transport, far] = make();
   own(std::move(transport))
       ->await_hello(
-          {.before_hello = std::chrono::hours(1), .within_hello = std::chrono::milliseconds(20)});
+          {.before_hello = std::chrono::seconds(5), .within_hello = std::chrono::milliseconds(20)});
   const std::vector<std::byte> hello = encode(opening(2));
   far.send(hello.data(), 1);
   while (outcomes_.empty()) {
