@@ -120,6 +120,8 @@ std::optional<HandshakeMessage> read_hello(wire::Reader& reader) {
               .service = text_of(*service),
               .reuse = extensions->reuse};
   if (hello.open ? !is_service_name(hello.service) : !hello.service.empty()) return std::nullopt;
+  // A client that has not seen a WELCOME has received nothing.
+  if (hello.open && hello.position.received > 0) return std::nullopt;
   return hello;
 }
 

@@ -35,7 +35,7 @@ struct Hello {
   SessionId session;
   std::uint64_t generation = 0;
   Position position;
-  bool open = false;    // opens the session; otherwise only resumes one
+  bool open = false;    // opens the session, nothing received yet; otherwise only resumes one
   std::string service;  // set exactly when open
   bool reuse = false;   // offers to carry another session on this link after this one
 

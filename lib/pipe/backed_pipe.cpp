@@ -235,7 +235,9 @@ Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, std::
                                          TimePoint now) {
   const Frame& frame = event.frame;
   const std::uint64_t acknowledged = writer_.acknowledged();
-  if (const auto known = writer_.acknowledge(frame.acknowledgement); !known) {
+  // A RESET ends the session in any case, so nothing depends on what it acknowledges.
+  if (const auto known = writer_.acknowledge(frame.acknowledgement);
+      !known && frame.type != FrameType::reset) {
     return violation(Reason::future_sequence);
   }
   if (writer_.acknowledged() > acknowledged) {
@@ -316,14 +318,17 @@ void BackedPipe::fill_outbox(TimePoint now) {
     }
   };
 
-  if (link_.pong_due) {
-    add(FrameType::pong, *link_.pong_due);
-    link_.pong_due.reset();
-  }
-  if (round_trips_.ping_due()) add(FrameType::ping, round_trips_.ping_sent(now));
-  if (link_.window_due || reader_.window().update_due()) {
-    add(FrameType::window, reader_.window().state_limit());
-    link_.window_due = false;
+  // Once only a RESET is left to send, nobody needs the answer to a PING or a larger window.
+  if (!resetting() || writer_.sendable() > 0) {
+    if (link_.pong_due) {
+      add(FrameType::pong, *link_.pong_due);
+      link_.pong_due.reset();
+    }
+    if (round_trips_.ping_due()) add(FrameType::ping, round_trips_.ping_sent(now));
+    if (link_.window_due || reader_.window().update_due()) {
+      add(FrameType::window, reader_.window().state_limit());
+      link_.window_due = false;
+    }
   }
 
   std::size_t budget = outbox.budget_bytes();

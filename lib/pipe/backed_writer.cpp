@@ -38,7 +38,7 @@ Result<void> BackedWriter::attach(const Position& peer) {
   if (discarded_) return {};
   attached_ = true;
   scheduled_ = sent_ = peer.received;
-  limit_ = peer.window_limit;
+  raise_limit(peer.window_limit);
   // The peer may have delivered more than its last acknowledgement could tell.
   return acknowledge(peer.delivered);
 }

@@ -39,8 +39,9 @@ class BackedWriter {
   // Can a link to a peer with this position be served? Errors: future_sequence when the peer has
   // more than was ever sent, replay_unavailable when it lacks what it had acknowledged.
   Result<void> check(const Position& peer) const;
-  // A link is there and the peer has stated what it has: replay begins at `peer.received`. Fails as
-  // check() does, and then leaves everything as it was.
+  // A link is there and the peer has stated what it has: replay begins at `peer.received`. A window
+  // limit that is lower than an earlier one changes nothing. Fails as check() does, and then leaves
+  // everything as it was.
   Result<void> attach(const Position& peer);
   void detach() { attached_ = false; }
 
@@ -94,7 +95,7 @@ class BackedWriter {
   std::uint64_t sent_ = 0;          // taken by this link, or received over an earlier one
   std::uint64_t highest_sent_ = 0;  // ever
   std::uint64_t stated_ = 0;        // the peer's latest acknowledgement
-  std::uint64_t limit_ = 0;         // the peer's window
+  std::uint64_t limit_ = 0;         // the highest that the peer has stated
   bool attached_ = false;
   bool finished_ = false;
   bool fin_acknowledged_ = false;

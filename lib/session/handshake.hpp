@@ -24,7 +24,8 @@ class ClientHandshake {
   void sent(std::size_t count) { sent_ += count; }
 
   // Takes the answer's bytes from the front of `input`; frames after it stay there. Errors: those
-  // of HandshakeDecoder; protocol_error for an answer to another HELLO.
+  // of HandshakeDecoder; protocol_error for an answer to another HELLO, and for one that claims to
+  // have created a session that this HELLO only resumes.
   Result<void> receive(ConstBytes& input);
   bool complete() const { return decoder_.complete(); }
 
@@ -35,6 +36,7 @@ class ClientHandshake {
  private:
   SessionId session_;
   std::uint64_t generation_;
+  bool opens_;
   std::vector<std::byte> bytes_;
   std::size_t sent_ = 0;
   HandshakeDecoder decoder_;

@@ -1,5 +1,6 @@
 #include "session/session.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/system/errc.hpp>
@@ -42,6 +43,7 @@ Session::Session(Identity identity, SegmentPool& pool, const SessionOptions& opt
       pipe_(pool, options.pipe),
       liveness_(options.liveness),
       reuse_links_(options.reuse_links),
+      confirmed_(identity_.role == Role::client),
       detached_since_(now) {
   if (identity_.role == Role::client) {
     dialling_.emplace(DiallingSide{.reconnector = Reconnector(seed)});
@@ -95,6 +97,7 @@ Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now)
     }
     return attached.error();
   }
+  if (!hello.open) confirmed_ = true;
   if (replaces) actions_.push_back({Kind::close_link, older});
   const bool reuse = reuse_links_ && hello.reuse;
   on_attached(reuse, now);
@@ -130,6 +133,7 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
   const auto asked_at = pipe_.ping_asked_at();
   const auto taken = pipe_.receive(generation, bytes, now, placed);
   if (taken) {
+    if (bytes.size() + placed > 0) confirmed_ = true;
     // Other bytes prove less. When the network is back, the peer's TCP may retransmit old bytes
     // seconds before ours does. The PONG shows that both directions work, even if it comes after
     // the next PING was sent.
@@ -262,8 +266,14 @@ std::optional<TimePoint> Session::deadline(TimePoint now) const {
   std::optional<TimePoint> due =
       earlier(pipe_.deadline(), liveness_.deadline(pipe_, now, fruitless_links()));
   if (wants_attempt()) due = earlier(due, next_attempt());
-  if (detached_since_) due = earlier(due, *detached_since_ + resume_timeout_);
-  return due;
+  return earlier(due, expires_at());
+}
+
+// When the session has been without a link for too long.
+std::optional<TimePoint> Session::expires_at() const {
+  if (!detached_since_) return std::nullopt;
+  return *detached_since_ +
+         (confirmed_ ? resume_timeout_ : std::min(resume_timeout_, kUnconfirmedTime));
 }
 
 void Session::tick(TimePoint now, TcpWitness* tcp) {
@@ -274,7 +284,7 @@ void Session::tick(TimePoint now, TcpWitness* tcp) {
 // Does what is due.
 void Session::advance(TimePoint now) {
   if (over()) return;
-  if (detached_since_ && now >= *detached_since_ + resume_timeout_) {
+  if (const auto expires = expires_at(); expires && now >= *expires) {
     reset_application(Reason::expired);
     end(Reason::expired);
     return;
@@ -318,6 +328,7 @@ SessionRecord Session::record() const {
           .service = identity_.service,
           .server_knows = dials() ? dialling_->server_knows : ServerKnows::no,
           .application_reset = application_reset_,
+          .confirmed = confirmed_,
           .links = links_,
           .pipe = pipe_.record()};
 }
@@ -330,6 +341,7 @@ Result<void> Session::restore(const SessionRecord& record, const HeldBytes& held
   identity_ = {.id = record.id, .role = record.role, .service = record.service};
   if (dials()) dialling_->server_knows = record.server_knows;
   application_reset_ = record.application_reset;
+  confirmed_ = record.confirmed || dials();
   links_ = record.links;
   if (resetting()) {
     phase_ = Phase::resetting;

@@ -48,6 +48,10 @@ struct SessionOptions {
   std::optional<Duration> application_keepalive{};
 };
 
+// How long a server keeps a session without a link whose client has not shown yet that it saw a
+// WELCOME. Such a HELLO may have come late, from a client that has given the session up.
+inline constexpr Duration kUnconfirmedTime = std::chrono::seconds(60);
+
 class Session {
  public:
   // See the diagram above.
@@ -188,6 +192,9 @@ class Session {
   // When the next attempt is due; nothing on the accepting side, or when none is wanted.
   std::optional<TimePoint> next_attempt() const;
   std::optional<TimePoint> detached_since() const { return detached_since_; }
+  // The client has shown that it saw a WELCOME: something came after its HELLO, or a HELLO that only
+  // resumes. Always true on the dialling side.
+  bool confirmed() const { return confirmed_; }
 
   // --- its state, without links
 
@@ -224,6 +231,7 @@ class Session {
   bool doubts(TimePoint now) const;
   void ask_tcp(TimePoint now, TcpWitness* tcp);
   void advance(TimePoint now);
+  std::optional<TimePoint> expires_at() const;
   void become_suspect(TimePoint now);
   void trust_again();
   void settle();
@@ -241,6 +249,7 @@ class Session {
   Liveness liveness_;
   std::optional<DiallingSide> dialling_;
   bool reuse_links_;
+  bool confirmed_;
   Phase phase_ = Phase::opening;
   bool application_reset_ = false;  // the application was told, or asked for the reset
   CurrentLink link_;

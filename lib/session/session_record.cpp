@@ -14,11 +14,13 @@ constexpr std::uint32_t kFormat = 0x42535331;  // "BSS1"
 constexpr std::uint8_t kSaidHello = 1;
 constexpr std::uint8_t kWelcomed = 2;
 constexpr std::uint8_t kApplicationReset = 4;
+constexpr std::uint8_t kUnconfirmed = 8;
 
 std::uint8_t flags_of(const SessionRecord& record) {
   std::uint8_t flags = record.application_reset ? kApplicationReset : 0;
   if (record.server_knows != ServerKnows::no) flags |= kSaidHello;
   if (record.server_knows == ServerKnows::yes) flags |= kWelcomed;
+  if (!record.confirmed) flags |= kUnconfirmed;
   return flags;
 }
 
@@ -62,6 +64,7 @@ Result<DecodedSession> decode_session_record(ConstBytes bytes) {
   record.service.assign(reinterpret_cast<const char*>(service->data()), service->size());
   record.server_knows = server_knows_of(*flags);
   record.application_reset = (*flags & kApplicationReset) != 0;
+  record.confirmed = (*flags & kUnconfirmed) == 0;
   record.links = *links;
   record.pipe = pipe->record;
   return decoded;

@@ -22,6 +22,7 @@ struct SessionRecord {
   std::string service;                                                     // at most 255 bytes
   DiallingSide::ServerKnows server_knows = DiallingSide::ServerKnows::no;  // client
   bool application_reset = false;
+  bool confirmed = true;  // see Session::confirmed
   std::uint64_t links = 0;
   PipeRecord pipe;
 };

@@ -152,12 +152,36 @@ def test_a_resume_with_offsets_that_do_not_fit_ends_that_session(server, positio
     only_the_bystander_is_left(server)
 
 
-def test_an_opening_hello_that_has_received_something_already_leaves_nothing_behind(server):
-    for position in (dict(received=1), dict(delivered=LAST, received=LAST)):
-        with PlainLink(server.server_address) as link:
-            answer = link.handshake(Hello(service="echo", **position))
-            assert isinstance(answer, Refused) and answer.reason == wire.FUTURE_SEQUENCE, answer
-            assert link.wait_closed() == b""
+@pytest.mark.parametrize("position", [dict(received=1), dict(delivered=1, received=1),
+                                      dict(delivered=LAST, received=LAST)], ids=str)
+def test_an_opening_hello_that_has_received_something_already_creates_nothing(server, position):
+    """Nor does it leave a tombstone that would stand against the correct one."""
+    hello = Hello(service="sink", **position)
+    with PlainLink(server.server_address) as link:
+        answer = link.handshake(hello)
+        assert isinstance(answer, Refused) and answer.reason == wire.PROTOCOL_ERROR, answer
+        assert link.wait_closed() == b"", "nothing follows a refusal"
+    only_the_bystander_is_left(server)
+    assert server.at["sink"].accepted == 0
+    with PlainLink(server.server_address) as link:
+        welcome = link.handshake(Hello(session=hello.session, service="sink"))
+        assert isinstance(welcome, Welcome) and welcome.created, welcome
+        server.at["sink"].wait_accepted()
+        # The same about a session that there is: it stays as it was.
+        with PlainLink(server.server_address) as liar:
+            answer = liar.handshake(Hello(session=hello.session, generation=2, service="sink", **position))
+            assert isinstance(answer, Refused) and answer.reason == wire.PROTOCOL_ERROR, answer
+        link.send(wire.ping_frame(7))
+        assert link.receive_frame_of(wire.PONG).value == 7
+
+
+@pytest.mark.parametrize("message", [Welcome(bytes(16), 1, created=True), Welcome(bytes(16), 1), Refused(0x8000, "no"),
+                                     Refused(wire.VERSION_UNSUPPORTED)], ids=str)
+def test_what_only_a_server_says_is_no_hello(server, message):
+    with PlainLink(server.server_address) as link:
+        answer = link.handshake(message)
+        assert isinstance(answer, Refused) and answer.reason == wire.PROTOCOL_ERROR, answer
+        assert link.wait_closed() == b"", "nothing follows a refusal"
     only_the_bystander_is_left(server)
 
 
@@ -224,6 +248,16 @@ def test_a_window_that_shrinks_takes_nothing_back(server):
         assert (got.value, len(got.payload)) == (1000, 3)
         link.send(wire.number_frame(WINDOW, 1004) + wire.number_frame(WINDOW, 0))
         assert len(link.receive_frame_of(wire.DATA).payload) == 1
+
+
+def test_a_handshake_that_states_a_lower_window_takes_nothing_back(server):
+    with opened(server, "source", window_limit=1000) as (link, hello):
+        assert len(link.receive_frame_of(wire.DATA).payload) == 1000
+        for generation, received, limit, sends in ((2, 0, 500, 1000), (3, 990, 0, 10), (4, 1000, 1003, 3)):
+            with PlainLink(server.server_address) as again:
+                again.handshake(Hello(session=hello.session, generation=generation, received=received, window_limit=limit))
+                got = again.receive_frame_of(wire.DATA)
+                assert (got.value, len(got.payload)) == (received, sends)
 
 
 # -- floods -------------------------------------------------------------------------------------
@@ -348,6 +382,16 @@ def test_a_session_that_is_reset_with_its_hello_never_reaches_its_target(server)
         link.send(wire.reset_frame(wire.APPLICATION_RESET))
         assert server.at["sink"].wait_outcome() == WAS_RESET
     assert server.at["sink"].accepted == 1
+    only_the_bystander_is_left(server)
+
+
+@pytest.mark.parametrize("acknowledgement", [1, LAST])
+def test_a_reset_counts_whatever_it_acknowledges(server, acknowledgement):
+    with opened(server, "sink") as (link, hello):
+        server.at["sink"].wait_accepted()
+        link.send(wire.reset_frame(wire.APPLICATION_RESET, acknowledgement))
+        expect_ended(server, link, hello, wire.APPLICATION_RESET, "application_reset")
+        assert server.at["sink"].wait_outcome() == WAS_RESET
     only_the_bystander_is_left(server)
 
 

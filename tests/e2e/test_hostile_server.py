@@ -142,6 +142,42 @@ def test_an_answer_that_fits_no_hello_is_one_failed_attempt(prey, answer):
         assert prey.server.dialled_at[3] - prey.server.dialled_at[0] >= 0.025 + 0.05 + 0.1, "no backoff"
 
 
+def test_an_answer_that_created_what_was_only_resumed_is_one_failed_attempt(prey):
+    """A server that has lost the session must not pass a new one off as the old one."""
+    hellos = []
+
+    def behave(link):
+        hello = link.receive_message()
+        hellos.append((hello.generation, hello.service))
+        if hello.generation == 1:
+            link.send(welcome_to(hello).encode())
+            link.receive_frame_of(wire.WINDOW)
+            return
+        if hello.generation == 2:
+            link.send(Welcome(hello.session, hello.generation, created=True).encode())
+            assert link.wait_closed() == b"", "it is not answered with frames"
+            return
+        link.send(welcome_to(hello).encode() + wire.data_frame(0, b"the old one"))
+        link.wait_closed(60)
+
+    prey.hostile(behave)
+    with prey.connect() as sock:
+        assert receive_exactly(sock, 11) == b"the old one"
+    assert hellos == [(1, "target"), (2, ""), (3, "")]
+
+
+def test_what_follows_a_refusal_is_not_looked_at(prey):
+    def behave(link):
+        link.receive_message()
+        link.send(Refused(wire.TARGET_REFUSED).encode() + wire.data_frame(0, b"x") * 100)
+        link.wait_closed()
+
+    prey.hostile(behave)
+    prey.expect_reset()
+    prey.wait_over("target_refused")
+    assert prey.server.links == 1
+
+
 def test_an_answer_of_the_full_size_is_read_to_its_end(prey):
     def behave(link):
         hello = link.receive_message()
@@ -190,7 +226,9 @@ def test_a_welcome_with_offsets_that_do_not_fit_ends_that_session(prey, position
     def behave(link):
         hello = link.receive_message()
         link.send(welcome_to(hello, **position).encode())
-        told.append(link.receive_frame_of(wire.FRAME_RESET).value)
+        first = link.receive_frame()
+        assert first.type == wire.FRAME_RESET, "neither a PING nor a WINDOW comes before it"
+        told.append(first.value)
         link.send(wire.reset_frame(told[0]))
         link.wait_closed()
 
@@ -296,6 +334,39 @@ def test_a_flood_of_pings_is_answered_without_a_growing_queue(prey):
         wait_until(lambda: done, 20, "the newest ping to be answered")
     if not prey.client.is_instrumented():
         assert prey.client.peak_rss_bytes() - before <= SLACK_BYTES
+
+
+@pytest.mark.parametrize("reason, name", [(12, "application_reset"), (1, "protocol_error")])
+def test_a_reset_counts_whatever_it_acknowledges(prey, reason, name):
+    """"Closed" does not finish what only an acknowledgement that cannot be would finish."""
+
+    def behave(link):
+        hello = link.receive_message()
+        link.send(welcome_to(hello).encode() + wire.reset_frame(reason, acknowledgement=wire.LAST_NUMBER))
+        link.wait_closed()
+
+    prey.hostile(behave)
+    prey.expect_reset()
+    prey.wait_over(name)
+    assert prey.server.links == 1
+
+
+def test_a_welcome_that_states_a_lower_window_takes_nothing_back(prey):
+    sent = []
+
+    def behave(link):
+        hello = link.receive_message()
+        link.send(welcome_to(hello, window_limit=5 if hello.generation == 1 else 2).encode())
+        if hello.generation <= 3:
+            sent.append(link.receive_frame_of(wire.DATA).payload)
+        if hello.generation >= 3:
+            link.wait_closed(60)
+
+    prey.hostile(behave)
+    with prey.connect() as sock:
+        sock.sendall(b"hello world")
+        wait_until(lambda: len(sent) == 3, 10, lambda: f"three links: {sent}")
+    assert sent == [b"hello"] * 3
 
 
 # -- links that are of no use -----------------------------------------------------------------------

@@ -6,9 +6,11 @@ import time
 
 import pytest
 
+from support import wire
 from support.streams import Pattern, echo_once, expect_reset, receive_pattern, send_pattern
 from support.targets import EchoTarget
 from support.waiting import MIB, PATIENCE, wait_until
+from support.wire import Hello, PlainLink, Welcome
 
 STOP_SECONDS = 3
 
@@ -67,6 +69,20 @@ def test_a_stopped_client_ends_its_sessions_on_the_server_and_at_the_target(tunn
         expect_reset(sock)
         echo.wait_outcome()
         wait_until(lambda: stage.server.control.sessions() == [], 5, "the server to forget the session")
+        assert stage.server.log_lines("ended: closed_by_operator"), "the client has said so"
+
+
+def test_a_stopped_server_says_nothing_on_its_links(tunnel, start):
+    """For its clients that is a lost link, and they try again."""
+    stage = tunnel(start(EchoTarget()).address, tls=False)
+    with PlainLink(stage.server_address) as link:
+        assert isinstance(link.handshake(Hello(service="target")), Welcome)
+        link.send(wire.ping_frame(1))
+        due = {wire.PONG, wire.PING, wire.WINDOW}
+        while due:
+            due.discard(link.receive_frame().type)
+        stage.server.process.send_signal(signal.SIGTERM)
+        assert link.wait_closed() == b""
 
 
 def test_a_server_that_starts_again_refuses_the_sessions_it_no_longer_knows(tunnel, start):

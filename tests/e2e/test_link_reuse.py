@@ -337,6 +337,24 @@ def test_what_is_no_hello_ends_the_link_alone(server, spare, junk):
         echo_once(sock)
 
 
+@pytest.mark.parametrize("hello", [Hello(service="target", version=2), Hello(service="target", received=1),
+                                   Hello(generation=0), Welcome(bytes(16), 1)],
+                         ids=["another version", "received something", "generation 0", "a WELCOME"])
+def test_a_hello_that_is_none_gets_no_answer_on_a_spare_link(server, spare, hello):
+    """It could be the rest of what the ended session has sent."""
+    spare.send(hello.encode())
+    assert spare.wait_closed() == b""
+
+
+def test_a_hello_that_has_begun_must_be_complete_within_ten_seconds(server, spare):
+    began = time.monotonic()
+    spare.send(Hello(service="target").encode()[:40])
+    assert spare.receive(5) is None
+    spare.send(Hello(service="target").encode()[40:41])  # which does not begin the ten seconds anew
+    assert spare.wait_closed(15) == b""
+    assert 9.5 <= time.monotonic() - began <= 12 * PATIENCE
+
+
 def test_a_hello_may_come_in_pieces(server, spare):
     for byte in Hello(service="target").encode():
         spare.send(bytes([byte]))

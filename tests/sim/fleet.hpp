@@ -121,6 +121,7 @@ class Fleet {
   void touch(std::size_t member);
   bool run(std::size_t member, Side side);
   void execute(std::size_t member, Side side, const SessionPump::Action& action);
+  static bool has_expired(const Member& member, Side side, Reason reason);
   void carry(std::size_t member, Side side, const WirePointer& wire, std::vector<std::byte> bytes);
   void wake(std::size_t member, Side side, std::optional<TimePoint> due);
   WirePointer wire_of(const Member& member, Side side) const;

@@ -166,9 +166,11 @@ void Fleet::hear_hello(const DialPointer& dial, const Hello& hello, const WirePo
   // Refusals stop with the last period: after it the rules require that all sessions are back.
   const bool busy = now_ < periods_.back().to && random_.chance(overloaded_percent_);
   if (busy) return reply(Refused{Reason::overloaded, {}});
-  if (member.tombstone) return reply(Refused{*member.tombstone, {}});
+  const bool anew = hello.open && member.tombstone == Reason::expired;
+  if (member.tombstone && !anew) return reply(Refused{*member.tombstone, {}});
   if (!member.pump[1]) {
     if (!hello.open) return reply(Refused{Reason::unknown_session, {}});
+    member.tombstone.reset();
     member.pump[1] = std::make_unique<SessionPump>(
         Session::Identity{.id = member.id, .role = Role::server, .service = hello.service},
         memory_[1].of_pumps, options_, random_.next(), now_);

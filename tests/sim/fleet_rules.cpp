@@ -45,6 +45,7 @@ void Fleet::check_wires() {
       require(member.over, "who leaves is gone in the end", who);
       continue;
     }
+    if (member.over) continue;  // it has expired
     const WirePointer wire = wire_of(member, Side::client);
     require(wire && wire == wire_of(member, Side::server) && !wire->mute,
             "every session has a working link in the end", who);

@@ -99,7 +99,8 @@ void Fleet::execute(std::size_t number, Side side, const SessionPump::Action& ac
       return;
     case SessionPump::Action::Kind::ended:
       close(number, side, true);
-      require(member.leaves, "a session ends by its application only",
+      require(member.leaves || has_expired(member, side, action.reason),
+              "a session ends by its application only",
               "session " + std::to_string(number) + " ended with " +
                   std::string(backedpipe::name(action.reason)));
       if (side == Side::server) {
@@ -112,6 +113,14 @@ void Fleet::execute(std::size_t number, Side side, const SessionPump::Action& ac
       member.over = true;
       return;
   }
+}
+
+// The network was gone for more than a minute before anything that the client sent after its first
+// WELCOME could arrive. The client learns of it only if it has seen that WELCOME.
+bool Fleet::has_expired(const Member& member, Side side, Reason reason) {
+  if (reason != Reason::expired) return false;
+  return side == Side::server ? !member.pump[1]->session().confirmed()
+                              : member.tombstone == Reason::expired;
 }
 
 // What `side` has put on its connection.

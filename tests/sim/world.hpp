@@ -78,7 +78,7 @@ class World {
     bool connected = false;    // its application is or was connected
     bool due = false;          // pump() is to be called though nothing is reported
     bool was_detached = true;  // as the registry knows it
-    bool heard = false;        // bytes have come over a link
+    bool heard = false;        // bytes have come over a link, or a HELLO that only resumes
     bool told = false;         // that its application has been reset
     bool over = false;
     std::uint64_t attached_generation = 0;
@@ -219,6 +219,7 @@ class World {
   bool an_operator_has_closed_ = false;
   bool the_server_has_forgotten_ = false;  // a session or a tombstone
   bool the_target_has_refused_ = false;
+  bool an_unheard_session_has_expired_ = false;
   std::optional<Reason> client_ended_;
 
   TimePoint second_began_{};

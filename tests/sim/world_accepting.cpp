@@ -67,6 +67,7 @@ void World::answer(Accepted& accepted) {
   require(hello.generation > end->attached_generation, "generations grow",
           "the server accepts an old one");
   say("server: attached generation " + std::to_string(hello.generation));
+  if (!hello.open) end->heard = true;
   drop_link(*end);
   accepted.wire->server_application = end->application;
   accepted.wire->taps[1].begin(hello.position);

@@ -254,6 +254,7 @@ void World::on_ended(End& end, Reason reason) {
     client_ended_ = reason;
     if (attempt_) abandon_attempt();
   } else {
+    if (reason == Reason::expired && !end.heard) an_unheard_session_has_expired_ = true;
     require(registry_->end(end.session().id(), reason, now_), "sessions are forgotten",
             "the registry did not know it");
   }

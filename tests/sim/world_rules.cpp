@@ -33,6 +33,12 @@ std::size_t World::check_end(const End& end, const PipeOptions& options) const {
             "a reset is noticed at once", name(end.side));
     require(!end.link || end.link->at_rest() || end.wanted.memory,
             "what a link holds itself is read at once", name(end.side));
+    require(end.side == Side::client || session.confirmed() == end.heard,
+            "only what its client sends confirms a session", "the session sees it otherwise");
+    const auto detached = session.detached_since();
+    require(
+        end.side == Side::client || end.heard || !detached || now_ < *detached + kUnconfirmedTime,
+        "what nobody confirms goes soon", "it is still there");
   }
   const bool given_up = session.pipe().resetting() || session.over();
   const Application* reader =
@@ -58,7 +64,8 @@ void World::check_bounds(TimePoint next, std::optional<TimePoint> client_gone_at
     // expire.
     require(!end->heard || client_ended_ == Reason::expired, "ends within bounded time",
             "the server's session goes on");
-    require(next <= bound + plan_.server.resume_timeout, "ends within bounded time",
+    const Duration lives = end->heard ? plan_.server.resume_timeout : kUnconfirmedTime;
+    require(next <= bound + lives, "ends within bounded time",
             "the server's session does not expire");
   }
   require(accepted_.empty(), "ends within bounded time", "a handshake goes on");
@@ -136,7 +143,9 @@ void World::check_reason(const End& end, Reason reason) const {
       excused = the_server_has_forgotten_;
       break;
     case Reason::expired:
-      excused = plan_.server.resume_timeout < std::chrono::hours(24) || client_ended_;
+      // The client may have seen a WELCOME, and nothing that it sent after that has arrived.
+      excused = plan_.server.resume_timeout < std::chrono::hours(24) || client_ended_ ||
+                (end.side == Side::server ? !end.heard : an_unheard_session_has_expired_);
       break;
     default:
       break;

@@ -239,6 +239,33 @@ TEST_F(BackedPipeViolations, DataBeyondTheWindowEndsTheSession) {
   EXPECT_TRUE(ends_the_session(data_frame(3, stream_text(3, 62)), Reason::window_exceeded));
 }
 
+TEST_F(BackedPipeViolations, EachPartOfADataFrameIsJudgedByTheWindowStatedByThen) {
+  const std::string text = "abc" + stream_text(3, 77);
+  const std::string frame = data_frame(0, text);
+  const std::size_t within = kMaxFramePrefixBytes + 64;
+  receive(pipe_, frame.substr(0, within)).value();
+  EXPECT_EQ(deliver(pipe_), text.substr(0, 64));
+  EXPECT_FALSE(only(FrameType::window, take_frames(pipe_)).empty());
+  receive(pipe_, frame.substr(within)).value();
+  EXPECT_EQ(deliver(pipe_), text.substr(64));
+}
+
+TEST_F(BackedPipeViolations, OfAFrameThatCrossesTheWindowOnlyThePartBeyondItBreaksTheRule) {
+  const std::string text = "abc" + stream_text(3, 62);
+  const std::string frame = data_frame(0, text);
+  receive(pipe_, frame.substr(0, frame.size() - 1)).value();
+  EXPECT_TRUE(ends_the_session(frame.substr(frame.size() - 1), Reason::window_exceeded));
+  EXPECT_EQ(deliver(pipe_), text.substr(0, 64));
+}
+
+TEST_F(BackedPipeViolations, AnAcknowledgementIsJudgedBeforeWhatItsFrameCarries) {
+  EXPECT_TRUE(ends_the_session(data_frame(5, "gap", 6), Reason::future_sequence));
+}
+
+TEST_F(BackedPipeViolations, AGapIsJudgedBeforeTheWindow) {
+  EXPECT_TRUE(ends_the_session(data_frame(1000, "x"), Reason::protocol_error));
+}
+
 TEST_F(BackedPipeViolations, AnEndThatContradictsTheDataEndsTheSession) {
   EXPECT_TRUE(ends_the_session(frame_text(FrameType::fin, 0, 2), Reason::protocol_error));
 }

@@ -161,6 +161,35 @@ TEST_F(BackedPipeEnd, AResetLostWithItsLinkIsSentAgain) {
   EXPECT_EQ(take_frames(pipe_).back().type, FrameType::reset);
 }
 
+TEST_F(BackedPipeEnd, AResetGoesBeforeAnythingButData) {
+  attach();
+  pipe_.ping(kStart);
+  receive(pipe_, frame_text(FrameType::ping, 0, 7)).value();
+  pipe_.reset(Reason::future_sequence);
+  EXPECT_EQ(frames_in(take_all(pipe_, kStart)),
+            just(FrameType::reset, 0, static_cast<std::uint64_t>(Reason::future_sequence)));
+}
+
+TEST_F(BackedPipeEnd, WhileDataGoesBeforeAResetPingsAreAnswered) {
+  attach(peer_at(0, 5));
+  write(pipe_, "hello world");
+  receive(pipe_, frame_text(FrameType::ping, 0, 7)).value();
+  pipe_.reset(Reason::closed_by_operator);
+  const auto frames = take_frames(pipe_);
+  EXPECT_EQ(only(FrameType::pong, frames).size(), 1U);
+  EXPECT_EQ(payload_of(frames), "hello");
+  EXPECT_EQ(frames.back().type, FrameType::reset);
+}
+
+TEST_F(BackedPipeEnd, AResetCountsWhateverItAcknowledges) {
+  attach();
+  receive(pipe_,
+          frame_text(FrameType::reset, UINT64_MAX, static_cast<std::uint64_t>(Reason::expired)))
+      .value();
+  EXPECT_EQ(pipe_.reset_received(), Reason::expired);
+  EXPECT_FALSE(pipe_.violates_session());
+}
+
 TEST_F(BackedPipeEnd, TheFirstReasonStands) {
   pipe_.reset(Reason::application_reset);
   pipe_.reset(Reason::expired);

@@ -234,8 +234,9 @@ TEST_F(BackedPipeSignals, TheWindowDoesNotGrowWhileMemoryIsScarce) {
   EXPECT_EQ(pipe_.reader().window().size_bytes(), 64U);
 }
 
-TEST_F(BackedPipeSignals, NothingIsSentBeyondThePeersWindow) {
-  lose_link();
+class BackedPipeWindow : public OnePipe {};
+
+TEST_F(BackedPipeWindow, NothingIsSentBeyondThePeers) {
   attach(peer_at(0, 5));
   write(pipe_, "hello world");
   EXPECT_EQ(payload_of(take_frames(pipe_)), "hello");
@@ -243,6 +244,20 @@ TEST_F(BackedPipeSignals, NothingIsSentBeyondThePeersWindow) {
   EXPECT_EQ(payload_of(take_frames(pipe_)), " wo");
   receive(pipe_, frame_text(FrameType::window, 0, 2)).value();
   EXPECT_EQ(payload_of(take_frames(pipe_)), "");
+}
+
+TEST_F(BackedPipeWindow, ALowerOneInAHandshakeChangesNothing) {
+  attach(peer_at(0, 5));
+  write(pipe_, "hello world");
+  EXPECT_EQ(payload_of(take_frames(pipe_)), "hello");
+  lose_link();
+  ASSERT_TRUE(pipe_.attach(2, peer_at(5, 2), kStart).has_value());
+  EXPECT_EQ(payload_of(take_frames(pipe_)), "");
+  receive(pipe_, frame_text(FrameType::window, 0, 8)).value();
+  EXPECT_EQ(payload_of(take_frames(pipe_)), " wo");
+  lose_link();
+  ASSERT_TRUE(pipe_.attach(3, peer_at(5, 0), kStart).has_value());
+  EXPECT_EQ(payload_of(take_frames(pipe_)), " wo") << "what was granted stays granted";
 }
 
 }  // namespace

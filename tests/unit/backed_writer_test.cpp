@@ -150,6 +150,18 @@ TEST_F(BackedWriterTest, SendsNothingBeyondThePeersWindow) {
   EXPECT_TRUE(writer_.fin_sendable()) << "the end of the stream needs no credit";
 }
 
+TEST_F(BackedWriterTest, ALowerWindowInAHandshakeTakesNothingBack) {
+  write("hello world!");
+  ASSERT_TRUE(writer_.attach(peer_at(0, 8)).has_value());
+  EXPECT_EQ(send(), "hello wo");
+  writer_.detach();
+  ASSERT_TRUE(writer_.attach(peer_at(0, 3)).has_value());
+  EXPECT_EQ(send(), "hello wo") << "as far as was granted before";
+  writer_.detach();
+  ASSERT_TRUE(writer_.attach(peer_at(8, 10)).has_value());
+  EXPECT_EQ(send(), "rl");
+}
+
 TEST_F(BackedWriterTest, AcknowledgedBytesMakeRoom) {
   write(stream_text(0, 40));
   ASSERT_TRUE(writer_.attach(peer_at(0)).has_value());

@@ -2,6 +2,7 @@
 
 #include "session/handshake.hpp"
 #include "tests/support/pipe_fixture.hpp"
+#include "tests/support/vectors.hpp"
 
 namespace backedpipe::test {
 namespace {
@@ -110,6 +111,22 @@ TEST(ClientHandshake, RefusesAnAnswerToAnotherGeneration) {
   }
 }
 
+TEST(ClientHandshake, RefusesAnAnswerThatCreatedWhatItOnlyResumes) {
+  Hello resuming = opening_hello();
+  resuming.open = false;
+  resuming.service.clear();
+  ClientHandshake client(resuming);
+  EXPECT_TRUE(fails_with(hear(client, encode(matching_welcome()), 4096), Reason::protocol_error));
+}
+
+TEST(ClientHandshake, TakesAnAnswerThatResumesWhatItWouldOpen) {
+  ClientHandshake client(opening_hello());
+  Welcome resumed = matching_welcome();
+  resumed.created = false;
+  EXPECT_TRUE(hear(client, encode(resumed), 4096).has_value());
+  EXPECT_NE(client.welcome(), nullptr);
+}
+
 TEST(ClientHandshake, RefusesAHello) {
   ClientHandshake client(opening_hello());
   EXPECT_TRUE(fails_with(hear(client, encode(opening_hello()), 4096), Reason::protocol_error));
@@ -121,6 +138,28 @@ TEST(ServerHandshake, RefusesAnythingButAHello) {
   ServerHandshake refused;
   EXPECT_TRUE(fails_with(hear(refused, encode(Refused{.reason = Reason::closed, .text = {}}), 4096),
                          Reason::protocol_error));
+}
+
+TEST(HandshakeMachines, RefuseWhatIsWellFormedButMisplaced) {
+  for (const auto& vector : vectors::load("handshakes_misplaced.json")) {
+    SCOPED_TRACE(vector.at("name"));
+    ASSERT_EQ(vector.at("error"), "protocol_error");
+    const std::vector<std::byte> bytes = vectors::bytes(vector);
+    HandshakeDecoder decoder;
+    ConstBytes input = bytes;
+    ASSERT_TRUE(decoder.feed(input).has_value() && decoder.complete()) << "it is well-formed";
+    if (vector.at("at") == "server") {
+      ServerHandshake server;
+      EXPECT_TRUE(fails_with(hear(server, bytes, 4096), Reason::protocol_error));
+      continue;
+    }
+    const std::vector<std::byte> said = vectors::bytes(vector, "hello");
+    HandshakeDecoder hello;
+    input = said;
+    ASSERT_TRUE(hello.feed(input).has_value() && hello.complete());
+    ClientHandshake client(std::get<Hello>(hello.message()));
+    EXPECT_TRUE(fails_with(hear(client, bytes, 4096), Reason::protocol_error));
+  }
 }
 
 TEST(ServerHandshake, RefusesGarbageAtItsFirstByte) {

@@ -349,6 +349,7 @@ TEST(Handshake, RandomMessagesSurviveTheRoundTrip) {
                     .open = random() % 2 == 0,
                     .service = {}};
         if (hello.open) {
+          hello.position.delivered = hello.position.received = 0;
           hello.service = std::string(1 + random() % kMaxServiceNameBytes, 's');
         }
         message = hello;

@@ -100,11 +100,42 @@ TEST_F(PendingLinkTest, WhatIsNoHelloIsRefusedAndAFailure) {
 
 TEST_F(PendingLinkTest, AfterASessionWhatIsNoHelloOnlyClosesTheLink) {
   auto [transport, far] = make();
-  own(std::move(transport))->await_hello(std::chrono::seconds(45));
+  own(std::move(transport))->await_hello({.before_hello = std::chrono::seconds(45)});
   far.send(kNoHello.data(), kNoHello.size());
   run();
   EXPECT_NE(only<PendingLink::Closed>(), nullptr);
   EXPECT_FALSE(far.answered());
+}
+
+TEST_F(PendingLinkTest, AfterASessionAHelloThatHasBegunMustSoonBeComplete) {
+  auto [transport, far] = make();
+  own(std::move(transport))
+      ->await_hello(
+          {.before_hello = std::chrono::seconds(5), .within_hello = std::chrono::milliseconds(20)});
+  const std::vector<std::byte> hello = encode(opening(2));
+  far.send(hello.data(), 1);
+  while (outcomes_.empty()) {
+    io_.restart();
+    io_.run_one();
+  }
+  const auto* const closed = only<PendingLink::Closed>();
+  ASSERT_NE(closed, nullptr);
+  EXPECT_EQ(closed->why, "timeout: a HELLO began and was not completed");
+  EXPECT_FALSE(far.answered());
+  EXPECT_TRUE(far.at_end());
+}
+
+TEST_F(PendingLinkTest, AfterASessionAHelloMayComeInPieces) {
+  auto [transport, far] = make();
+  own(std::move(transport))->await_hello({.before_hello = std::chrono::seconds(45)});
+  const std::vector<std::byte> hello = encode(opening(2));
+  for (const std::byte& byte : hello) {
+    far.send(&byte, 1);
+    run();
+  }
+  const auto* const heard = only<HeardLink>();
+  ASSERT_NE(heard, nullptr);
+  EXPECT_EQ(heard->hello, opening(2));
 }
 
 TEST_F(PendingLinkTest, ReportsOnceAndBeforeEvictReturns) {

@@ -277,6 +277,16 @@ TEST_F(Registry, ATombstoneTellsHowTheSessionEnded) {
   EXPECT_EQ(refusal(opening(1)), Reason::closed) << "it is not opened again either";
 }
 
+TEST_F(Registry, WhatExpiredBeforeItsClientSawAWelcomeIsOpenedAnew) {
+  add(1, seconds(0));
+  registry_.end(id_of(1), Reason::expired, at(seconds(60)));
+  EXPECT_EQ(refusal(resuming(1)), Reason::expired) << "this client has seen one";
+  EXPECT_EQ(refusal(opening(1, 2), "another"), Reason::not_authorised);
+  EXPECT_EQ(decide(opening(1, 2)).verdict, Verdict::open);
+  add(1, seconds(70));
+  EXPECT_EQ(decide(resuming(1)).verdict, Verdict::resume);
+}
+
 TEST_F(Registry, ATombstoneExpires) {
   add(1, seconds(0));
   registry_.end(id_of(1), Reason::closed, at(seconds(1)));

@@ -131,6 +131,18 @@ TEST_F(ClientSession, ClosedByTheServerInTheMiddleIsNoCleanEnd) {
   EXPECT_EQ(client_.actions(), "reset application: protocol_error; close 1; ended: protocol_error");
 }
 
+TEST_F(ClientSession, AResetThatAcknowledgesTooMuchIsOneNevertheless) {
+  attach();
+  client_.hear(reset_frame(Reason::target_refused, 5));
+  EXPECT_EQ(client_.actions(), "reset application: target_refused; close 1; ended: target_refused");
+}
+
+TEST_F(FinishedClient, IsNotFinishedByAnAcknowledgementThatCannotBe) {
+  finish(3);
+  client_.hear(reset_frame(Reason::closed, 9));
+  EXPECT_EQ(client_.actions(), "reset application: protocol_error; close 1; ended: protocol_error");
+}
+
 TEST_F(ClientSession, ATombstoneOfAnUnfinishedSessionIsNoCleanEnd) {
   attach_usefully();
   client_.lose_link();
@@ -217,7 +229,9 @@ TEST_F(ClientSession, OffsetsThatDoNotFitEndIt) {
   ASSERT_TRUE(client_->begin_handshake(2, kStart, nullptr));
   welcome(2, peer_at(7));
   EXPECT_EQ(client_.actions(), "reset application: future_sequence");
-  EXPECT_TRUE(contains_reset(client_.say_frames(), Reason::future_sequence));
+  const auto frames = client_.say_frames();
+  EXPECT_EQ(frames.size(), 1U) << "neither a PING nor its window";
+  EXPECT_TRUE(contains_reset(frames, Reason::future_sequence));
   client_.hear(reset_frame(Reason::future_sequence));
   EXPECT_EQ(client_.actions(), "close 2; ended: future_sequence");
 }

@@ -11,11 +11,15 @@ class ServerSession : public testing::Test {
  protected:
   Result<Welcome> attach(std::uint64_t generation, const Position& client = peer_at(0),
                          TimePoint now = kStart) {
+    return attach(generation, generation == 1, client, now);
+  }
+  Result<Welcome> attach(std::uint64_t generation, bool open, const Position& client,
+                         TimePoint now) {
     return server_->attach({.session = kId,
                             .generation = generation,
                             .position = client,
-                            .open = generation == 1,
-                            .service = generation == 1 ? "ssh" : "",
+                            .open = open,
+                            .service = open ? "ssh" : "",
                             .reuse = client_reuses_links_},
                            generation == 1, now);
   }
@@ -86,9 +90,9 @@ TEST_F(ServerSession, DoesNotReconnectByItself) {
   EXPECT_FALSE(server_->reconnect(kStart));
   ASSERT_TRUE(attach(1).has_value());
   server_.lose_link();
-  server_->tick(at(seconds(100)), nullptr);
+  server_->tick(at(seconds(1)), nullptr);
   EXPECT_EQ(server_.actions(), "");
-  EXPECT_EQ(server_->deadline(at(seconds(100))), at(hours(24)));
+  EXPECT_EQ(server_->deadline(at(seconds(1))), at(seconds(60)));
 }
 
 TEST_F(ServerSession, ADeadLinkIsLetGo) {
@@ -199,7 +203,7 @@ TEST_F(ServerSession, AStreamThatAResetCutShortDoesNotLookAsIfItHadEnded) {
 }
 
 TEST_F(ServerSession, OffsetsThatDoNotFitEndIt) {
-  EXPECT_TRUE(fails_with(attach(1, peer_at(7)), Reason::future_sequence));
+  EXPECT_TRUE(fails_with(attach(2, peer_at(7)), Reason::future_sequence));
   EXPECT_EQ(server_.actions(), "reset application: future_sequence; ended: future_sequence");
 }
 
@@ -232,13 +236,101 @@ TEST_F(ServerSession, AnAcknowledgementOfBytesNeverSentEndsIt) {
   EXPECT_EQ(server_.actions(), "close 1; ended: future_sequence");
 }
 
+TEST_F(ServerSession, AResetThatAcknowledgesTooMuchIsOneNevertheless) {
+  ASSERT_TRUE(attach(1).has_value());
+  server_.hear(reset_frame(Reason::application_reset, 5));
+  EXPECT_TRUE(contains_reset(server_.say_frames(), Reason::application_reset));
+  EXPECT_EQ(server_.actions(),
+            "reset application: application_reset; close 1; ended: application_reset");
+}
+
 TEST_F(ServerSession, DetachedForTooLongItExpires) {
   ASSERT_TRUE(attach(1).has_value());
+  server_.hear(frame_text(FrameType::window, 0, 64));
   server_.write("abc");
   server_.lose_link(at(seconds(10)));
   server_->tick(at(hours(24) + seconds(10)), nullptr);
   EXPECT_EQ(server_.actions(), "reset application: expired; ended: expired");
   EXPECT_EQ(server_.segments_in_use(), 0U);
+}
+
+// --- a client that may never have seen the WELCOME
+
+TEST_F(ServerSession, WithoutASignOfItsClientItExpiresAfterAMinute) {
+  EXPECT_FALSE(server_->confirmed());
+  ASSERT_TRUE(attach(1).has_value());
+  server_->tick(at(seconds(14)), nullptr);
+  EXPECT_FALSE(server_->over()) << "the time with a link does not count";
+  server_.lose_link(at(seconds(14)));
+  EXPECT_EQ(server_->deadline(at(seconds(14))), at(seconds(74)));
+  server_->tick(at(seconds(74)) - Duration(1), nullptr);
+  EXPECT_FALSE(server_->over());
+  server_->tick(at(seconds(74)), nullptr);
+  EXPECT_EQ(server_.actions(), "reset application: expired; ended: expired");
+}
+
+TEST_F(ServerSession, AlsoItsTargetsEndDoesNotKeepItLonger) {
+  ASSERT_TRUE(attach(1).has_value());
+  server_.write("banner");
+  server_.finish();
+  server_.say();
+  server_.lose_link();
+  server_->tick(at(seconds(60)), nullptr);
+  EXPECT_EQ(server_.actions(), "reset application: expired; ended: expired");
+  EXPECT_EQ(server_.segments_in_use(), 0U);
+}
+
+TEST_F(ServerSession, ARepeatedOpeningIsNoSignThatAWelcomeArrived) {
+  ASSERT_TRUE(attach(1).has_value());
+  server_.lose_link();
+  ASSERT_TRUE(attach(2, true, peer_at(0), at(seconds(50))).has_value());
+  EXPECT_FALSE(server_->confirmed());
+  server_.lose_link(at(seconds(55)));
+  EXPECT_EQ(server_->deadline(at(seconds(55))), at(seconds(115))) << "it begins anew";
+}
+
+TEST_F(ServerSession, AFrameAfterTheHelloConfirmsIt) {
+  ASSERT_TRUE(attach(1).has_value());
+  server_.hear(frame_text(FrameType::window, 0, 64));
+  EXPECT_TRUE(server_->confirmed());
+  server_.lose_link();
+  server_->tick(at(hours(24)) - Duration(1), nullptr);
+  EXPECT_FALSE(server_->over());
+}
+
+TEST_F(ServerSession, AHelloThatOnlyResumesConfirmsIt) {
+  ASSERT_TRUE(attach(1).has_value());
+  server_.lose_link();
+  ASSERT_TRUE(attach(2).has_value());
+  EXPECT_TRUE(server_->confirmed());
+  server_.lose_link();
+  server_->tick(at(hours(23)), nullptr);
+  EXPECT_FALSE(server_->over());
+}
+
+TEST_F(ServerSession, ARefusedResumeConfirmsNothing) {
+  ASSERT_TRUE(attach(3, true, peer_at(0), kStart).has_value());
+  EXPECT_TRUE(fails_with(attach(2), Reason::stale_generation));
+  EXPECT_FALSE(server_->confirmed());
+}
+
+TEST_F(ServerSession, WhetherItIsConfirmedOutlivesItsProcess) {
+  ASSERT_TRUE(attach(1).has_value());
+  server_.move_to_new_process(at(seconds(5)));
+  EXPECT_FALSE(server_->confirmed());
+  EXPECT_EQ(server_->deadline(at(seconds(5))), at(seconds(65)));
+  ASSERT_TRUE(attach(2, peer_at(0), at(seconds(6))).has_value());
+  server_.move_to_new_process(at(seconds(7)));
+  EXPECT_TRUE(server_->confirmed());
+  EXPECT_EQ(server_->deadline(at(seconds(7))), at(hours(24) + seconds(7)));
+}
+
+TEST_F(ServerSession, AShorterResumeTimeoutHoldsInAnyCase) {
+  SessionOptions options = small_options();
+  options.resume_timeout = seconds(5);
+  ArenaPool pool;
+  Session session({.id = kId, .role = Role::server, .service = "ssh"}, *pool, options, 1, kStart);
+  EXPECT_EQ(session.deadline(kStart), at(seconds(5)));
 }
 
 TEST_F(ServerSession, OnceEndedNothingTouchesIt) {

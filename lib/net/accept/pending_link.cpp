@@ -17,9 +17,10 @@ void PendingLink::start() {
   shake_hands();
 }
 
-void PendingLink::await_hello(Duration how_long) {
+void PendingLink::await_hello(const Patience& patience) {
   secured_ = spare_ = true;
-  begin(how_long);
+  patience_ = patience.within_hello;
+  begin(patience.before_hello);
   wait(IoResult::Status::want_read, &PendingLink::hear);
 }
 
@@ -27,7 +28,10 @@ void PendingLink::begin(Duration deadline) {
   timer_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(deadline));
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (error) return;
-    if (self->spare_) return self->finish(Closed{"no other session came"});
+    if (self->spare_) {
+      return self->finish(Closed{self->patience_ ? "no other session came"
+                                                 : "timeout: a HELLO began and was not completed"});
+    }
     if (!self->secured_) {
       return self->finish(Failed{"timeout: no complete TLS handshake within 10 s"});
     }
@@ -67,6 +71,8 @@ void PendingLink::hear() {
   while (true) {
     const IoResult result = transport_->read(buffer);
     if (result.status == IoResult::Status::want_read) {
+      // Something has come on a spare link, even if it is only a part of a TLS record.
+      if (const auto patience = std::exchange(patience_, std::nullopt)) begin(*patience);
       return wait(result.status, &PendingLink::hear);
     }
     if (result.status != IoResult::Status::ok) {

@@ -1,11 +1,13 @@
 // PendingLink: an accepted link that has not said which session it is for. A link that was just
 // accepted is not authenticated: it gets ten seconds in all for the transport's handshake and the
-// HELLO, and one small fixed buffer. A link whose session has ended waits for its next HELLO. It
-// reports its outcome exactly once. Kept alive by its own waits, on its socket's thread.
+// HELLO, and one small fixed buffer. A link whose session has ended waits for its next HELLO; once
+// that has begun, it gets ten seconds as well. It reports its outcome exactly once. Kept alive by
+// its own waits, on its socket's thread.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -29,11 +31,17 @@ class PendingLink : public std::enable_shared_from_this<PendingLink> {
   using Outcome = std::variant<HeardLink, Closed, Evicted, Failed>;
   using Report = std::function<void(Outcome)>;
 
+  // How long a link whose session has ended may take.
+  struct Patience {
+    Duration before_hello;                      // to begin its HELLO
+    Duration within_hello = kHandshakeTimeout;  // from there to the end of the HELLO
+  };
+
   PendingLink(std::unique_ptr<Transport> transport, Report report);
 
   void start();
   // Instead of start(), for a link whose transport has already completed its handshake.
-  void await_hello(Duration how_long);
+  void await_hello(const Patience& patience);
   // Closes the link, to make room for others. Reports before it returns.
   void evict() { finish(Evicted{}); }
 
@@ -50,6 +58,8 @@ class PendingLink : public std::enable_shared_from_this<PendingLink> {
   Timer timer_;
   bool secured_ = false;  // the transport's handshake is complete
   bool spare_ = false;    // an earlier session used this link
+  std::optional<Duration>
+      patience_;  // of a spare link whose HELLO has not begun: for the whole of it
 };
 
 }  // namespace backedpipe

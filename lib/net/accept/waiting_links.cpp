@@ -23,7 +23,7 @@ void WaitingLinks::keep(const std::shared_ptr<LinkListener>& listener,
         over(*listener, std::move(outcome));
       });
   links_.emplace(number, waiting);
-  waiting->await_hello(SpareLinks::kAwait);
+  waiting->await_hello({.before_hello = SpareLinks::kAwait});
 }
 
 void WaitingLinks::close_all() {

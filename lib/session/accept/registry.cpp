@@ -14,9 +14,11 @@ SessionRegistry::Decision SessionRegistry::decide(const Hello& hello, std::strin
     if (hello.open && hello.service != found->second.service) return refuse(Reason::protocol_error);
     return Decision{Verdict::resume, Reason::none, {}};
   }
-  if (!hello.open || tombstones_.contains(hello.session)) {
-    return refuse(end_of(hello.session, identity));
-  }
+  // A client that opens has seen no WELCOME. If the session has expired meanwhile, it has missed
+  // nothing, and gets a new one.
+  const Reason end = end_of(hello.session, identity);
+  const bool ended = tombstones_.contains(hello.session) && end != Reason::expired;
+  if (!hello.open || ended) return refuse(end);
   if (service_verdict != Reason::none) return refuse(service_verdict);
 
   Decision decision{Verdict::open, Reason::none, {}};
