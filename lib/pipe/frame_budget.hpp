@@ -17,7 +17,7 @@ namespace backedpipe {
 
 class FrameBudget {
  public:
-  static constexpr int kFramesPerSecond = 1000;
+  static constexpr int kFramesPerSecond = 10000;
   static constexpr Duration kBurst = std::chrono::seconds(1);
   static constexpr Duration kMostDebt = std::chrono::seconds(1);
 

@@ -5,6 +5,7 @@ import pathlib
 import select
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -78,13 +79,13 @@ def test_a_client_that_floods_is_held_up(tunnel, start, piece):
 
 @pytest.mark.alone
 def test_a_server_that_floods_is_held_up(start, tmp_path):
-    ended = []
+    ended, over = [], threading.Event()
 
     def behave(link):
-        _, hello = None, link.receive_message()
+        hello = link.receive_message()
         link.send(wire.Welcome(hello.session, hello.generation, created=True).encode())
         ended.append(flood(link, FRAMES["pings"], FLOOD_SECONDS))
-        link.receive(patient(10))
+        over.wait(patient(30))
 
     server = start(HostileServer(behave))
     listen, control = ("127.0.0.1", free_port()), tmp_path / "client.sock"
@@ -95,6 +96,7 @@ def test_a_server_that_floods_is_held_up(start, tmp_path):
     client = Daemon("client", ["--config", str(config)], control, tmp_path).wait_ready()
     with contextlib.ExitStack() as stack:
         stack.callback(client.stop)
+        stack.callback(over.set)
         for _ in range(LINKS):
             stack.enter_context(connect(listen, patient(30)))
         cost = cost_of(client, lambda: wait_until(lambda: len(ended) == LINKS, 30, "the floods to end", interval=0.2))

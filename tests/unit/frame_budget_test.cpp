@@ -16,8 +16,9 @@ TEST(FrameBudget, LastsForASecondsWorthOfFrames) {
     budget.spend(kNow);
   EXPECT_FALSE(budget.pause(kNow));
   budget.spend(kNow);
-  EXPECT_EQ(budget.pause(kNow), kNow + milliseconds(1));
-  EXPECT_FALSE(budget.pause(kNow + milliseconds(1)));
+  constexpr Duration kOneFrame = FrameBudget::kBurst / kBudget;
+  EXPECT_EQ(budget.pause(kNow), kNow + kOneFrame);
+  EXPECT_FALSE(budget.pause(kNow + kOneFrame));
 }
 
 TEST(FrameBudget, FillsAgainAndNoFurtherThanItsSize) {
