@@ -623,11 +623,11 @@ TEST_F(AcceptingPump, AnswersBeforeAnyFrame) {
 TEST_F(AcceptingPump, SendsNoLargePacketBeforeTheAnswerHasGoneOut) {
   ASSERT_TRUE(attach(link_, 1));
   connect();
-  application_.socket.incoming = {std::string(400, 'x')};
+  application_.socket.incoming = {std::string(200, 'x')};
   pump_.pump(kStart);
   ASSERT_GE(link_.socket.writes.size(), 2U);
   EXPECT_LE(link_.socket.writes[0], 256U);
-  EXPECT_EQ(payload_of(frames_in(split(link_).second)), std::string(400, 'x'));
+  EXPECT_EQ(payload_of(frames_in(split(link_).second)), std::string(200, 'x'));
 }
 
 TEST_F(AcceptingPump, SendsTheAnswerAndSmallFramesTogether) {
