@@ -13,6 +13,9 @@ constexpr int kRoundTrips = 4;
 constexpr int kSlowRoundTrips = 3;
 // Before a round trip is measured, the handshake's answer is a hint.
 constexpr int kAnswers = 2;
+// So many links in a row may die young before others get more time: meanwhile smaller segments are
+// tried (see SegmentLimit).
+constexpr std::uint32_t kFruitlessLinks = 3;
 // On a path as short as this, the least patience is enough for any queue, and a relay's round trip
 // could not be told from the peer's.
 constexpr Duration kShortWay = std::chrono::milliseconds(10);
@@ -35,7 +38,7 @@ TimePoint Liveness::ask_at(const BackedPipe& pipe) const {
 TimePoint Liveness::suspect_at(const BackedPipe& pipe, std::uint32_t fruitless) const {
   const TimePoint owed_since = *earlier(pipe.ping_asked_at(), pipe.unanswered_since());
   Duration patient = patience(pipe);
-  for (; fruitless > 1 && patient < options_.dead; --fruitless)
+  for (; fruitless > kFruitlessLinks && patient < options_.dead; --fruitless)
     patient *= 2;
   return std::max({owed_since, *pipe.last_received_at(), pipe.tcp_answered_at()}) + patient;
 }

@@ -188,7 +188,7 @@ void Session::become_suspect(TimePoint now) {
 
 // The current link has carried at least what one large packet holds.
 bool Session::fruitful() const {
-  return progress() - link_.progress_before >= kSmallSegmentBytes;
+  return progress() - link_.progress_before >= kSmallSegmentBytes.front();
 }
 
 // The current link is given up because nothing comes from it.

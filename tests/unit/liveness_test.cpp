@@ -185,14 +185,14 @@ TEST_F(LivenessOfALink, UntilItIsMeasuredTheHandshakeSaysHowSlowThePathIs) {
   EXPECT_EQ(liveness_.deadline(fresh, at(seconds(1))), at(milliseconds(1750)));
 }
 
-TEST_F(LivenessOfALink, EachFruitlessLinkAfterTheSecondDoublesThePatience) {
+TEST_F(LivenessOfALink, EachFruitlessLinkAfterTheThirdDoublesThePatience) {
   pipe_.ping(at(seconds(5)));
   const auto patience_after = [this](std::uint32_t fruitless) {
     return *liveness_.deadline(pipe_, at(seconds(5)), fruitless) - at(seconds(5));
   };
-  EXPECT_EQ(patience_after(1), milliseconds(750));
-  EXPECT_EQ(patience_after(2), milliseconds(1500));
-  EXPECT_EQ(patience_after(4), seconds(6));
+  EXPECT_EQ(patience_after(3), milliseconds(750));
+  EXPECT_EQ(patience_after(4), milliseconds(1500));
+  EXPECT_EQ(patience_after(6), seconds(6));
   EXPECT_EQ(patience_after(1'000'000), seconds(10)) << "when it is dead";
 }
 

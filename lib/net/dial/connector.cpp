@@ -239,19 +239,21 @@ void Connector::recall() {
 
 // --- tries
 
-// An older try has connected, and its transport's handshake does not come to an end. Certificates
-// fill whole segments, which the path may swallow.
-bool Connector::handshake_stalls(std::size_t entrant) const {
-  return std::any_of(racers_.begin(), racers_.end(), [entrant](const auto& racer) {
+// The limit for the next try. Older tries may have connected, and their transport's handshakes do not
+// come to an end: certificates fill whole segments, which the path may swallow.
+std::optional<std::uint16_t> Connector::segment_limit(std::size_t entrant) const {
+  const auto stalled = std::count_if(racers_.begin(), racers_.end(), [entrant](const auto& racer) {
     return racer.second.entrant == entrant && racer.second.transport != nullptr;
   });
+  if (stalled == 0) return segment_limit_;
+  return kSmallSegmentBytes[std::min(static_cast<std::size_t>(stalled), kSmallSegmentBytes.size()) -
+                            1];
 }
 
 void Connector::begin(const EndpointRace::Start& start) {
   if (start.instead_of) racers_.erase(*start.instead_of);
   cache_->count_dial();
-  const auto segment_limit =
-      handshake_stalls(start.address) ? std::optional(kSmallSegmentBytes) : segment_limit_;
+  const auto limit = segment_limit(start.address);
   Racer& racer =
       racers_.emplace(start.racer, Racer{start.address, steady_now(), StreamSocket(io_), nullptr})
           .first->second;
@@ -260,7 +262,7 @@ void Connector::begin(const EndpointRace::Start& start) {
   racer.socket.open(endpoint.protocol(), failed);
   if (failed) return connected(start.racer, failed);
   if (handlers_.prepare) handlers_.prepare(racer.socket.native_handle());
-  if (segment_limit && !is_loopback(endpoint)) limit_segments(racer.socket, *segment_limit);
+  if (limit && !is_loopback(endpoint)) limit_segments(racer.socket, *limit);
   racer.socket.async_connect(endpoint, [self = shared_from_this(),
                                         id = start.racer](const boost::system::error_code& error) {
     if (self->over_) return;

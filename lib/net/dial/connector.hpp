@@ -96,7 +96,7 @@ class Connector : public std::enable_shared_from_this<Connector> {
                 const NameResolver::Addresses& addresses);
   void recall();
   void begin(const EndpointRace::Start& start);
-  bool handshake_stalls(std::size_t entrant) const;
+  std::optional<std::uint16_t> segment_limit(std::size_t entrant) const;
   void connected(RacerId id, boost::system::error_code error);
   void shake_hands(RacerId id);
   void win(RacerId id);

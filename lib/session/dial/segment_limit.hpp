@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -13,9 +14,9 @@
 
 namespace backedpipe {
 
-// The largest segment that every path of IPv6 carries: its least MTU of 1280 bytes (RFC 8200 section
-// 5) without the headers.
-inline constexpr std::uint16_t kSmallSegmentBytes = 1220;
+// What every path carries without its headers: the least MTU of IPv6, 1280 bytes (RFC 8200 section
+// 5), and what IPv4 allows for, 576 bytes (RFC 9293 section 3.7.1).
+inline constexpr std::array<std::uint16_t, 2> kSmallSegmentBytes{1220, 536};
 
 class SegmentLimit {
  public:
@@ -23,7 +24,10 @@ class SegmentLimit {
   // Session::fruitless_links). Nothing: the size that the system chooses.
   std::optional<std::uint16_t> for_dial(std::uint32_t fruitless, TimePoint now) {
     if (fruitless >= kFruitlessLinks) {
-      limit_ = kLadder[(fruitless - kFruitlessLinks) % kLadder.size()];
+      // If no size helps, it is not the size, and the system's is tried again.
+      const std::size_t step = (fruitless - kFruitlessLinks) % (kSmallSegmentBytes.size() + 1);
+      limit_ =
+          step < kSmallSegmentBytes.size() ? std::optional(kSmallSegmentBytes[step]) : std::nullopt;
       until_ = now + kKeptFor;
     }
     return now < until_ ? limit_ : std::nullopt;
@@ -36,10 +40,6 @@ class SegmentLimit {
   static constexpr std::uint32_t kFruitlessLinks = 2;
   // As long as kernels remember what they were told about a path (RFC 1191 section 6.3).
   static constexpr Duration kKeptFor = std::chrono::minutes(10);
-  // The second is for the least that IPv4 allows for, 576 bytes (RFC 9293 section 3.7.1). If that
-  // does not help either, it is not the size.
-  static constexpr std::array<std::optional<std::uint16_t>, 3> kLadder{kSmallSegmentBytes, 536,
-                                                                       std::nullopt};
 
   std::optional<std::uint16_t> limit_;
   TimePoint until_{};
