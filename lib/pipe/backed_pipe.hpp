@@ -185,8 +185,8 @@ class BackedPipe {
 
   // --- the state without its link
 
-  // Together with the bytes that writer().ring() and reader().ring() hold, all that a new pipe needs
-  // to continue as if the link had been lost.
+  // Together with the bytes that writer().ring() and reader().ring() hold, all that a new pipe
+  // needs to continue as if the link had been lost.
   PipeRecord record() const;
   // The bytes that the record says are held, in the memory of the rings.
   HeldPieces held() const;

@@ -1,7 +1,7 @@
 // FrameBudget: how many frames without news a link may bring. A PING asks for work, and an
 // acknowledgement, a window or data that was received before changes nothing: an honest peer sends
-// a few of these per second, and a link that carried nothing else could keep a core busy. Beyond the
-// budget the link is not read for a while. TCP then holds up the sender, and nothing is lost.
+// a few of these per second, and a link that carried nothing else could keep a core busy. Beyond
+// the budget the link is not read for a while. TCP then holds up the sender, and nothing is lost.
 //
 // The budget fills at a constant rate, up to one second's worth. What one read brings may exceed
 // it, but the debt is bounded too, so that a link is never silent for long enough to be doubted.
@@ -19,7 +19,7 @@ class FrameBudget {
  public:
   static constexpr int kFramesPerSecond = 10000;
   static constexpr Duration kBurst = std::chrono::seconds(1);
-  static constexpr Duration kMostDebt = std::chrono::seconds(1);
+  static constexpr Duration kMostDebt = std::chrono::milliseconds(250);
 
   // One frame without news.
   void spend(TimePoint now) {

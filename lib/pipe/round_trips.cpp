@@ -74,7 +74,8 @@ void RoundTrips::measured(Duration sample, TimePoint now) {
     latest_.back() = sample;
   } else {
     smoothed_ = sample;
-    latest_.fill(sample);
+    // What the handshake took counts as well: this sample alone may include an outage.
+    latest_.fill(handshake_ > Duration{} ? std::min(sample, handshake_) : sample);
     least_ = least_before_ = sample;
     least_since_ = now;
   }

@@ -43,7 +43,8 @@ class RoundTrips {
   // How long the current link's handshake took to be answered, until a measurement on that link
   // says more; zero if unknown.
   Duration handshake() const { return handshake_; }
-  // The least of the latest three measurements: a single one may include an outage.
+  // The least of the latest three measurements, of which the handshake is the first: a single one
+  // may include an outage.
   std::optional<Duration> least_of_latest() const;
   // What the receive window goes by.
   std::optional<RoundTrip> path() const;

@@ -56,7 +56,7 @@ Duration Liveness::patience(const BackedPipe& pipe) const {
     smoothed = std::max(*smoothed, so_far);
   }
   // On a path with full buffers an answer takes seconds, and twice as long when one segment is
-  // lost. The limit is for a round trip that was measured across an outage; hardly three of them.
+  // lost. The limit is for a round trip that was measured across an outage.
   const Duration slow = std::max(
       std::min<Duration>(kSlowRoundTrips * *smoothed, 2 * options_.suspect), 3 * least / 2);
   const Duration usual = std::clamp<Duration>(kTwoTimeouts + kRoundTrips * least,

@@ -12,9 +12,9 @@
 // least a quarter of `suspect` and at most all of it; 750 ms to 3 s by default. A link whose round
 // trip takes more than a third of `suspect` gets more: three round trips, at most twice `suspect`,
 // or one and a half of the least of the latest three. Until a round trip is known, the patience is
-// `suspect`, or twice what the handshake took. When three links in a row have died young, before data
-// had passed on any of them, each further one is given twice as much: whatever is wrong, TCP may
-// find a way out of it.
+// `suspect`, or twice what the handshake took. When three links in a row have died young, before
+// data had passed on any of them, each further one is given twice as much: whatever is wrong, TCP
+// may find a way out of it.
 //
 // A link is "in the middle of data" when data is out unanswered, or when data came last. "Owed" are
 // a PONG, even while a full socket holds up the PING, and the answer to data that is out. A peer

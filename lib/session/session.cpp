@@ -120,6 +120,7 @@ void Session::on_attached(bool reuse_agreed, TimePoint now) {
 }
 
 void Session::on_detached(TimePoint now) {
+  if (dials() && !young(now)) dialling_->fruitless_links = 0;
   link_ = {};
   detached_since_ = now;
 }

@@ -192,8 +192,8 @@ class Session {
   // When the next attempt is due; nothing on the accepting side, or when none is wanted.
   std::optional<TimePoint> next_attempt() const;
   std::optional<TimePoint> detached_since() const { return detached_since_; }
-  // The client has shown that it saw a WELCOME: something came after its HELLO, or a HELLO that only
-  // resumes. Always true on the dialling side.
+  // The client has shown that it saw a WELCOME: something came after its HELLO, or a HELLO that
+  // only resumes. Always true on the dialling side.
   bool confirmed() const { return confirmed_; }
 
   // --- its state, without links
@@ -227,6 +227,7 @@ class Session {
     return pipe_.reader().received_sequence() + pipe_.writer().acknowledged();
   }
   bool fruitful() const;
+  bool young(TimePoint now) const;
   void on_reset_received();
   bool doubts(TimePoint now) const;
   void ask_tcp(TimePoint now, TcpWitness* tcp);

@@ -10,7 +10,8 @@ namespace {
 using Kind = Session::Action::Kind;
 using ServerKnows = DiallingSide::ServerKnows;
 
-// A link that falls silent later than this worked for a while. Longer than any silent link lives.
+// A link that is lost later than this had worked for a while. By default a link that has never
+// worked is dead before.
 constexpr Duration kYoung = std::chrono::seconds(20);
 
 }  // namespace
@@ -35,6 +36,8 @@ bool Session::reconnect(TimePoint now) {
 }
 
 void Session::try_now(TimePoint now) {
+  // The network may be another one.
+  if (dials()) dialling_->fruitless_links = 0;
   if (over() || !wants_attempt()) return;
   dialling_->reconnector.want_now(now);
   advance(now);
@@ -153,8 +156,6 @@ std::optional<TimePoint> Session::next_attempt() const {
 
 void Session::distrust(TimePoint now, TcpWitness* tcp) {
   if (over() || pipe_.state() != PipeState::connected) return;
-  // The next link probably takes another path.
-  if (dials()) dialling_->fruitless_links = 0;
   // What TCP has reported until now proves nothing about the link from now on.
   if (tcp != nullptr) tcp->tcp_answer(now);
   pipe_.ping(now);
@@ -193,7 +194,11 @@ bool Session::fruitful() const {
 
 // The current link is given up because nothing comes from it.
 void Session::fell_silent(TimePoint now) {
-  if (dials() && !fruitful() && now < link_.attached_at + kYoung) ++dialling_->fruitless_links;
+  if (dials() && !fruitful() && young(now)) ++dialling_->fruitless_links;
+}
+
+bool Session::young(TimePoint now) const {
+  return now < link_.attached_at + kYoung;
 }
 
 // The link has answered: the suspicion was wrong, and cost only a dial.

@@ -9,7 +9,7 @@ import pytest
 from support.network_stage import NetworkStage
 from support.routed_network import RoutedNetwork
 from support.streams import Pattern, receive_pattern, send_pattern
-from support.waiting import MIB, wait_until
+from support.waiting import MIB, patient, wait_until
 
 AMOUNT = 3 * MIB
 PATTERN = Pattern(3)
@@ -41,7 +41,7 @@ def test_bytes_come_through(network, start, tmp_path, report_figure, security, d
     seconds = carried(near, far) if direction == "up" else carried(far, near)
     report_figure(f"packets over {largest} bytes swallowed, {security}, tcp_mtu_probing={probing}, {direction}: connected "
                   f"after {connected:.1f} s, 3 MiB in {seconds:.1f} s")
-    assert seconds < 5
+    assert seconds < patient(5)
 
 
 def test_what_was_learned_serves_other_sessions(network, start, tmp_path):
@@ -50,10 +50,10 @@ def test_what_was_learned_serves_other_sessions(network, start, tmp_path):
     stage = start(NetworkStage(tmp_path, net))
     near, far = stage.connect_both()
     carried(near, far)
-    dials = net.counters()["dials"]
     second_near, second_far = stage.connect_both()
     carried(second_near, second_far)
-    assert net.counters()["dials"] == dials + 1
+    session = max(stage.client.control.sessions(), key=lambda session: session["created_at"])
+    assert session["generation"] == 1, "its first link carried everything"
 
 
 def test_links_of_a_silent_peer_are_not_replaced_ever_faster(network, start, tmp_path):

@@ -37,7 +37,7 @@ def test_later_attempts_know_that_answers_are_slow(tunnel, start):
     with stage.connect() as first:
         echo_once(first)
         attempts = stage.relay.links
-        assert attempts == 2
+        assert attempts > 1
         # While the first is open, so that its link is not there for the second.
         with stage.connect() as second:
             echo_once(second)

@@ -12,7 +12,7 @@ void World::dial(std::uint64_t generation) {
   require(generation > client_.attached_generation, "generations grow", "an old one is dialled");
   Attempt attempt;
   attempt.generation = generation;
-  attempt.segment_limit = segment_limit_.for_dial(client_.session().fruitless_links(), now_);
+  attempt.segment_limit = segment_limit_.for_dial(client_.session().fruitless_links(), now_).bytes;
   attempt.gives_up_at = now_ + kHandshakeTimeout;
   if (now_ < blackhole_until_ || now_ < dials_hang_until_) {
     say("client: dials generation " + std::to_string(generation) + ", which hangs");

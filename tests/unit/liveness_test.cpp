@@ -185,6 +185,16 @@ TEST_F(LivenessOfALink, UntilItIsMeasuredTheHandshakeSaysHowSlowThePathIs) {
   EXPECT_EQ(liveness_.deadline(fresh, at(seconds(1))), at(milliseconds(1750)));
 }
 
+TEST_F(LivenessOfALink, AFirstAnswerAcrossAnOutageIsNoVerySlowPath) {
+  BackedPipe fresh(*pool_, kSmallPipe);
+  ASSERT_TRUE(fresh.attach(1, peer_at(0), at(seconds(0)), milliseconds(150)).has_value());
+  const auto pings = only(FrameType::ping, take_frames(fresh, at(seconds(0))));
+  ASSERT_TRUE(receive(fresh, frame_text(FrameType::pong, 0, pings.at(0).value), at(seconds(9)))
+                  .has_value());
+  fresh.ping(at(seconds(9)));
+  EXPECT_EQ(liveness_.deadline(fresh, at(seconds(9))), at(seconds(15)));
+}
+
 TEST_F(LivenessOfALink, EachFruitlessLinkAfterTheThirdDoublesThePatience) {
   pipe_.ping(at(seconds(5)));
   const auto patience_after = [this](std::uint32_t fruitless) {

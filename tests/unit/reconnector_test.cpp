@@ -122,6 +122,17 @@ TEST(Reconnector, TriesAtOnceWhenToldTo) {
   EXPECT_EQ(reconnector.next_attempt(), at(seconds(1)));
 }
 
+TEST(Reconnector, AnOutageThatBeginsWithASuspicionBeginsAnew) {
+  Reconnector reconnector(1);
+  reconnector.want(kStart);
+  for (int i = 0; i < 20; ++i)
+    delay_after_failure(reconnector, kStart + minutes(6));
+  reconnector.stop();
+  reconnector.useful();
+  reconnector.want_now(kStart + hours(1));
+  EXPECT_LE(delay_after_failure(reconnector, kStart + hours(1)), milliseconds(50));
+}
+
 TEST(Reconnector, StopsWhenNoLinkIsWanted) {
   Reconnector reconnector(1);
   reconnector.want(kStart);

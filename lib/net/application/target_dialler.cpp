@@ -60,7 +60,7 @@ class TargetDialler::Dial : public std::enable_shared_from_this<Dial> {
   // The session has ended.
   void break_off() {
     again_.cancel();
-    if (const auto connector = connector_.lock()) connector->abort();
+    if (const auto connector = connector_.lock()) connector->cancel();
   }
 
  private:

@@ -121,14 +121,6 @@ void Connector::cancel() {
   if (!over_) stop();
 }
 
-void Connector::abort() {
-  for (auto& [id, racer] : racers_) {
-    boost::system::error_code ignored;
-    racer.socket.set_option(boost::asio::socket_base::linger(true, 0), ignored);
-  }
-  cancel();
-}
-
 void Connector::stop() {
   over_ = true;
   timer_.cancel();
@@ -239,15 +231,21 @@ void Connector::recall() {
 
 // --- tries
 
-// The limit for the next try. Older tries may have connected, and their transport's handshakes do not
-// come to an end: certificates fill whole segments, which the path may swallow.
+// The limit for the next try. Older tries may have connected, and their transport's handshakes do
+// not come to an end: certificates fill whole segments, which the path may swallow. Each further
+// try then uses smaller ones.
 std::optional<std::uint16_t> Connector::segment_limit(std::size_t entrant) const {
-  const auto stalled = std::count_if(racers_.begin(), racers_.end(), [entrant](const auto& racer) {
+  auto stalled = std::count_if(racers_.begin(), racers_.end(), [entrant](const auto& racer) {
     return racer.second.entrant == entrant && racer.second.transport != nullptr;
   });
-  if (stalled == 0) return segment_limit_;
-  return kSmallSegmentBytes[std::min(static_cast<std::size_t>(stalled), kSmallSegmentBytes.size()) -
-                            1];
+  auto limit = segment_limit_;
+  for (const std::uint16_t smaller : kSmallSegmentBytes) {
+    if (stalled == 0) break;
+    if (limit && smaller >= *limit) continue;
+    limit = smaller;
+    --stalled;
+  }
+  return limit;
 }
 
 void Connector::begin(const EndpointRace::Start& start) {

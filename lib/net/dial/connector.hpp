@@ -59,9 +59,8 @@ class Connector : public std::enable_shared_from_this<Connector> {
             std::optional<std::uint16_t> segment_limit = {});
 
   void start();
+  // A connection that is there already is closed as `prepare` has set it up.
   void cancel();
-  // The same, but what is connected already is reset: the other side must not see a clean end.
-  void abort();
 
  private:
   using RacerId = EndpointRace::RacerId;

@@ -213,14 +213,15 @@ void Dialler::dial(const Request& request, Attempt& attempt, SharedGate::Dial di
 
 std::optional<std::uint16_t> Dialler::segment_limit(const Request& request) {
   const std::uint32_t fruitless = request.driver->session().fruitless_links();
-  const auto limit = request.peer.gate->cache()->segment_limit(fruitless, steady_now());
-  if (limit && fruitless > 0) {
+  const auto choice = request.peer.gate->cache()->segment_limit(fruitless, steady_now());
+  if (choice.is_new) {
     spdlog::warn(
-        "peer {}: {} links in a row have died before any data passed: the path may swallow large "
-        "packets; dialling with TCP segments of at most {} bytes",
-        request.peer.settings.name, fruitless, *limit);
+        "peer {}: {} links in a row fell silent before they had carried a full packet: the path "
+        "may "
+        "swallow large packets; dialling with TCP segments of at most {} bytes",
+        request.peer.settings.name, fruitless, *choice.bytes);
   }
-  return limit;
+  return choice.bytes;
 }
 
 void Dialler::dial_failed(const Request& request, SharedGate::Dial dial,
@@ -263,8 +264,8 @@ void Dialler::reuse(std::unique_ptr<Transport> link, const SessionId& session,
   const EndpointCache& cache = *request.peer.gate->cache();
   const Duration connection = 2 * cache.learned().took.value_or(Duration{});
   dialer_for(request.peer, *attempt, std::move(handlers))
-      ->start_on(std::move(link),
-                 std::max({kReusePatience, connection, cache.answer_patience_learned()}));
+      ->start_on(std::move(link), std::clamp(std::max(connection, cache.answer_patience_learned()),
+                                             kReusePatience, AnswerPatience::kMost));
 }
 
 void Dialler::reuse_failed(const Request& request, const std::string& why) {

@@ -1,7 +1,7 @@
 // LinkDialer makes one attempt at a link: a race of connections, each with its transport handshake,
 // over all addresses of the peer, ten seconds at most; then HELLO on the winner, and the server's
-// answer, for which AnswerPatience says how long it waits. It reports one outcome, or none after cancel(). Kept alive by its own waits, on the thread
-// of its io_context.
+// answer, for which AnswerPatience says how long it waits. It reports one outcome, or none after
+// cancel(). Kept alive by its own waits, on the thread of its io_context.
 #pragma once
 
 #include <cstdint>

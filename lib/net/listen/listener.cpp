@@ -10,9 +10,9 @@ namespace backedpipe {
 namespace {
 
 constexpr auto kPause = std::chrono::milliseconds(100);
-// Connections accepted in one turn. Accepting costs little beside what follows. If it had only every
-// other turn, a storm would fill the kernel's queue, and others would have to wait a second until
-// their system repeats its SYN.
+// Connections accepted in one turn. Accepting costs little beside what follows. If it had only
+// every other turn, a storm would fill the kernel's queue, and others would have to wait a second
+// until their system repeats its SYN.
 constexpr int kMostAtOnce = 16;
 
 void hand_on(const Listener::Accepted& accepted, StreamSocket socket) {

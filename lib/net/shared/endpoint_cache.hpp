@@ -70,7 +70,7 @@ class EndpointCache {
   }
 
   // See SegmentLimit.
-  std::optional<std::uint16_t> segment_limit(std::uint32_t fruitless, TimePoint now) {
+  SegmentLimit::Choice segment_limit(std::uint32_t fruitless, TimePoint now) {
     const MutexLock lock(mutex_);
     return segment_limit_.for_dial(fruitless, now);
   }

@@ -1,8 +1,8 @@
 // ApplicationSocket: an application's connection, TCP or Unix. The only place that half-closes,
-// closes or resets one. Until close() the socket is one that resets its connection when it is closed
-// (see prepare_application_socket): however the process ends, the application never reads a clean
-// end in the middle of its data. Owned by a SessionDriver, or by the code that turns a connection
-// away; on its worker's thread.
+// closes or resets one. Until close() the socket is one that resets its connection when it is
+// closed (see prepare_application_socket): however the process ends, the application never reads a
+// clean end in the middle of its data. Owned by a SessionDriver, or by the code that turns a
+// connection away; on its worker's thread.
 #pragma once
 
 #include <optional>

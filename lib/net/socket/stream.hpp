@@ -39,8 +39,8 @@ std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket);
 // Small writes go out at once: a relay gains nothing from the delay of RFC 896. No-op on Unix
 // sockets.
 void set_no_delay(int socket);
-// How a TCP connection ends when its last descriptor is closed, by close() or because the process is
-// gone, whatever ended it.
+// How a TCP connection ends when its last descriptor is closed, by close() or because the process
+// is gone, whatever ended it.
 enum class Closing {
   orderly,  // bytes on their way out still arrive, then the end of the stream: FIN
   reset,    // bytes on their way out are dropped, and the peer is told: RST

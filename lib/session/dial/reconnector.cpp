@@ -15,8 +15,6 @@ Duration longest_pause(Duration away) {
 
 void Reconnector::want(TimePoint now) {
   if (useful_) {
-    failures_ = 0;
-    trying_since_.reset();
     want_now(now);
   } else {
     // A link that carried nothing counts as one more failure. Otherwise two daemons with a broken
@@ -26,6 +24,10 @@ void Reconnector::want(TimePoint now) {
 }
 
 void Reconnector::want_now(TimePoint now) {
+  if (useful_) {
+    failures_ = 0;
+    trying_since_.reset();
+  }
   if (!trying_since_) trying_since_ = now;
   useful_ = false;
   next_ = now;

@@ -1,7 +1,7 @@
 // Reconnector says when a client should try for its next link: at once after losing one, then with
 // jittered exponential backoff, for as long as the session lives. A peer that was there a moment
-// ago is usually back soon, so that the pauses stay short for the first minute. It decides the time only;
-// BackedPipe counts the generations, the network layer dials. Owned by a Session.
+// ago is usually back soon, so that the pauses stay short for the first minute. It decides the time
+// only; BackedPipe counts the generations, the network layer dials. Owned by a Session.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // SegmentLimit: the TCP segment size for links to one peer, on a path that swallows large packets
-// without a word (an MTU black hole, RFC 2923 section 2.1): handshakes pass, the first full segments
-// never arrive, and each new link would begin with the same size again. When links of a session
-// die young, one after the other, before any data has passed, the next ones are given smaller
-// segments. What a session found out serves the others, and is tried anew after a while.
+// without a word (an MTU black hole, RFC 2923 section 2.1): handshakes pass, the first full
+// segments never arrive, and each new link would begin with the same size again. When links of a
+// session die young, one after the other, before any data has passed, the next ones are given
+// smaller segments. What a session found out serves the others, and is tried anew after a while.
 #pragma once
 
 #include <array>
@@ -20,17 +20,23 @@ inline constexpr std::array<std::uint16_t, 2> kSmallSegmentBytes{1220, 536};
 
 class SegmentLimit {
  public:
+  struct Choice {
+    std::optional<std::uint16_t> bytes;  // nothing: the size that the system chooses
+    bool is_new = false;                 // until now, other dials used another size
+  };
+
   // For the next dial of a session of which so many links have died young in a row (see
-  // Session::fruitless_links). Nothing: the size that the system chooses.
-  std::optional<std::uint16_t> for_dial(std::uint32_t fruitless, TimePoint now) {
-    if (fruitless >= kFruitlessLinks) {
-      // If no size helps, it is not the size, and the system's is tried again.
-      const std::size_t step = (fruitless - kFruitlessLinks) % (kSmallSegmentBytes.size() + 1);
-      limit_ =
-          step < kSmallSegmentBytes.size() ? std::optional(kSmallSegmentBytes[step]) : std::nullopt;
-      until_ = now + kKeptFor;
-    }
-    return now < until_ ? limit_ : std::nullopt;
+  // Session::fruitless_links).
+  Choice for_dial(std::uint32_t fruitless, TimePoint now) {
+    if (now >= until_) limit_.reset();
+    if (fruitless < kFruitlessLinks) return {limit_};
+    const std::size_t step = (fruitless - kFruitlessLinks) % (kSmallSegmentBytes.size() + 1);
+    // No size has helped this session, so it is not the size. Others may know better.
+    if (step == kSmallSegmentBytes.size()) return {};
+    const bool is_new = limit_ != kSmallSegmentBytes[step];
+    limit_ = kSmallSegmentBytes[step];
+    until_ = now + kKeptFor;
+    return {limit_, is_new};
   }
   // The path may be another one.
   void forget() { limit_.reset(); }

@@ -1,5 +1,5 @@
-// ApplicationWatch: notices that an application's system is gone while bytes to it are under way. TCP
-// itself repeats such bytes for a quarter of an hour, and sends no keepalive probes meanwhile.
+// ApplicationWatch: notices that an application's system is gone while bytes to it are under way.
+// TCP itself repeats such bytes for a quarter of an hour, and sends no keepalive probes meanwhile.
 // TCP_USER_TIMEOUT would end that sooner, but also ends a connection whose application merely reads
 // nothing. So the watch looks at what is unanswered, a while after bytes were sent.
 //

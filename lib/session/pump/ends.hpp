@@ -12,8 +12,8 @@
 
 namespace backedpipe {
 
-// What an application's TCP owes: it was sent bytes that it has not acknowledged, or for which it has
-// no room.
+// What an application's TCP owes: it was sent bytes that it has not acknowledged, or for which it
+// has no room.
 struct Unanswered {
   unsigned
       attempts;  // how often TCP has asked since its last answer: retransmissions, window probes

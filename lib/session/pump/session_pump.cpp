@@ -26,8 +26,8 @@ constexpr std::size_t kReadBytesAfterFrame = std::size_t{16} << 10;
 // The size of a read from a link when memory is short; bytes without room go to the backlog. Also
 // when much comes without news.
 constexpr std::size_t kSmallReadBytes = std::size_t{16} << 10;
-// A path that swallows large packets must not swallow the WELCOME with them: what goes out beside it
-// is no more than this. The client then knows that the link works for something.
+// A path that swallows large packets must not swallow the WELCOME with them: what goes out beside
+// it is no more than this. The client then knows that the link works for something.
 constexpr std::size_t kBytesWithWelcome = 256;
 // A bulk session yields to other sessions after this many rounds.
 constexpr int kRoundsPerTurn = 2;
