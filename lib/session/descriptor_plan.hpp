@@ -1,8 +1,12 @@
 // DescriptorPlan: what a daemon may do at most with the file descriptors that it is allowed. Every
-// session counts with all that it may ever need at a time, whether it has a link at present or not:
-// so the sessions can always get their links back, and the connections that are not sessions (the
-// control socket, metrics, handshakes, links that are being closed) have descriptors of their own.
-// Nothing is counted while the daemon runs. A value, made at the start and at each reload.
+// session counts with its link, whether it has one at present or not: so the sessions can get their
+// links back, and the connections that are not sessions (the control socket, metrics, handshakes,
+// links that are being closed) have descriptors of their own. Nothing is counted while the daemon
+// runs. A value, made at the start and at each reload.
+//
+// Not covered: a dial may have several tries under way at a time, up to three for each address of
+// its peer, or one for each of its target, and only one of them is in the plan. How many addresses
+// a name has is not known beforehand. A try that gets no descriptor fails like one that is refused.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +39,8 @@ struct DescriptorPlan {
   std::size_t spare_links = 0;
   std::size_t dialled_sessions = 0;
   std::size_t accepted_sessions = 0;
-  std::size_t needed = 0;  // the limit at which nothing would be less than demanded
+  // The limit at which sessions, handshakes and spare links would be as many as demanded.
+  std::size_t needed = 0;
 };
 
 DescriptorPlan plan_descriptors(const DescriptorDemand& demand);

@@ -53,6 +53,29 @@ TEST(DescriptorPlan, SaysHowMuchWouldBeEnough) {
   }
 }
 
+TEST(DescriptorPlan, SaysHowMuchWouldBeEnoughForHandshakesAndSpareLinksToo) {
+  auto demand = server(64);
+  demand.max_sessions = 10;
+  demand.max_handshakes = 5000;
+  const auto with_handshakes = plan_descriptors(demand).needed;
+  EXPECT_EQ(with_handshakes, kFixed + 8 * 5000);
+  demand.limit = with_handshakes;
+  EXPECT_EQ(plan_descriptors(demand).handshakes, 5000U);
+  demand.spare_links = 5000;
+  demand.limit = plan_descriptors(demand).needed;
+  EXPECT_EQ(plan_descriptors(demand).spare_links, 5000U);
+  EXPECT_EQ(plan_descriptors(demand).handshakes, 5000U);
+}
+
+TEST(DescriptorPlan, SaysHowMuchWouldBeEnoughForBothRoles) {
+  auto demand = server(1024);
+  demand.dials = true;
+  demand.limit = plan_descriptors(demand).needed;
+  const auto plan = plan_descriptors(demand);
+  EXPECT_EQ(plan.dialled_sessions, demand.max_sessions);
+  EXPECT_EQ(plan.accepted_sessions, demand.max_sessions);
+}
+
 TEST(DescriptorPlan, FullOfSessionsItStillHasSomeForEverythingElse) {
   for (std::size_t limit = 64; limit < 30000; limit += 61) {
     for (const auto& demand : {server(limit), client(limit)}) {

@@ -287,6 +287,52 @@ TEST_F(Registry, WhatExpiredBeforeItsClientSawAWelcomeIsOpenedAnew) {
   EXPECT_EQ(decide(resuming(1)).verdict, Verdict::resume);
 }
 
+TEST_F(Registry, AnEvictedSessionIsNotOpenedAnewBeforeItsOwnerHasReportedTheEnd) {
+  add(1, seconds(0));
+  registry_.evict(id_of(1));
+  EXPECT_EQ(registry_.size(), 0U);
+  EXPECT_EQ(refusal(resuming(1)), Reason::expired);
+  EXPECT_EQ(refusal(opening(1, 2), "another"), Reason::not_authorised);
+  EXPECT_EQ(refusal(opening(1, 2)), Reason::overloaded) << "the client tries again";
+  registry_.tick(at(minutes(10)));
+  EXPECT_EQ(refusal(opening(1, 2)), Reason::overloaded) << "however long that takes";
+  EXPECT_TRUE(registry_.end(id_of(1), Reason::closed, at(minutes(10))));
+  EXPECT_FALSE(registry_.end(id_of(1), Reason::closed, at(minutes(10))));
+  EXPECT_EQ(refusal(resuming(1)), Reason::expired) << "whatever its owner says";
+  EXPECT_EQ(decide(opening(1, 2)).verdict, Verdict::open);
+  registry_.tick(at(minutes(12)));
+  EXPECT_EQ(registry_.tombstone_count(), 0U);
+}
+
+TEST_F(Registry, AnEvictedSessionThatIsNotQuiteGoneIsRememberedAmongManyTombstones) {
+  add(1, seconds(0));
+  registry_.evict(id_of(1));
+  for (std::uint8_t number = 2; number <= 10; ++number) {
+    add(number, seconds(number));
+    registry_.end(id_of(number), Reason::closed, at(seconds(number)));
+  }
+  EXPECT_EQ(refusal(opening(1, 2)), Reason::overloaded);
+}
+
+TEST_F(Registry, ASessionThatWasOpenedAnewHasNotEnded) {
+  add(1, seconds(0));
+  registry_.end(id_of(1), Reason::expired, at(seconds(60)));
+  add(1, seconds(70));
+  EXPECT_EQ(registry_.tombstone_count(), 0U);
+  EXPECT_EQ(registry_.end_of(id_of(1), kLaptop), Reason::unknown_session);
+}
+
+TEST_F(Registry, TheSecondTombstoneOfAnIdIsKeptForItsWholeTime) {
+  add(1, seconds(0));
+  registry_.end(id_of(1), Reason::expired, at(seconds(60)));
+  add(1, seconds(70));
+  registry_.end(id_of(1), Reason::closed, at(seconds(80)));
+  registry_.tick(at(seconds(180)));
+  EXPECT_EQ(refusal(resuming(1)), Reason::closed) << "only the first one's time is over";
+  registry_.tick(at(seconds(200)));
+  EXPECT_EQ(refusal(resuming(1)), Reason::unknown_session);
+}
+
 TEST_F(Registry, ATombstoneExpires) {
   add(1, seconds(0));
   registry_.end(id_of(1), Reason::closed, at(seconds(1)));

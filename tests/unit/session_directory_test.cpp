@@ -122,6 +122,16 @@ TEST_F(SessionDirectoryTest, TheEndOfAnEvictedSessionOnItsWorkerChangesNothing) 
   EXPECT_EQ(resumes_at(resuming(2), first_), &second_);
 }
 
+TEST_F(SessionDirectoryTest, TheLateEndOfAnEvictedSessionIsNotThatOfItsSuccessor) {
+  limit(1);
+  ASSERT_TRUE(opens(opening(1), first_));
+  ASSERT_TRUE(opens(opening(2), second_));
+  EXPECT_EQ(refused(opening(1, 2), second_), Reason::overloaded) << "its worker still has it";
+  directory_.end(id_of(1), Reason::expired, now_);
+  EXPECT_TRUE(opens(opening(1, 2), second_));
+  EXPECT_EQ(resumes_at(resuming(1, 3), first_), &second_);
+}
+
 TEST_F(SessionDirectoryTest, ASessionWithALinkIsNotEvicted) {
   limit(1);
   ASSERT_TRUE(opens(opening(1), first_));

@@ -494,7 +494,7 @@ TEST_F(Pump, ReadsNothingFromAnApplicationThatHadFinishedBeforeARestart) {
   EXPECT_FALSE(wanted.memory);
 }
 
-// --- with almost no memory
+// --- with an application whose system may be gone
 
 // Its application's system may answer nothing for a minute.
 class WatchfulPump : public Pump {
@@ -542,6 +542,8 @@ TEST_F(WatchfulPump, IsAskedToLookAlsoWithoutALink) {
   pump_.pump(at(seconds(60)));
   EXPECT_EQ(application_.ends, "reset ");
 }
+
+// --- with almost no memory
 
 class StarvedPump : public Pump {
  protected:

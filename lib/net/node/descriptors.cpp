@@ -14,6 +14,11 @@ namespace {
 // The control socket, metrics, the network monitor, lookups of names, a log that is opened later.
 constexpr std::size_t kOpenedLater = 8;
 
+// Who keeps spare links: a client for each peer, a server in each worker.
+std::size_t keepers_of_spare_links(const Settings& settings, std::size_t workers) {
+  return settings.peers.size() + (settings.accept.empty() ? 0 : workers);
+}
+
 }  // namespace
 
 std::size_t descriptors_in_use() {
@@ -33,20 +38,19 @@ std::size_t descriptor_limit() {
 DescriptorDemand descriptor_demand(const Settings& settings, std::size_t workers,
                                    std::size_t in_use) {
   const Limits& limits = settings.limits;
-  // Each worker has a socket for each link listener; one of them listens for applications.
+  // Each worker has a socket for each listener, of links and of applications.
   const std::size_t listeners = (settings.accept.size() + settings.tunnels.size()) * workers;
-  const std::size_t of_workers = settings.accept.empty() ? 0 : workers;
   return {.limit = descriptor_limit(),
           .fixed = in_use + listeners,
           .dials = !settings.tunnels.empty(),
           .accepts = !settings.accept.empty(),
           .max_sessions = limits.max_sessions,
           .max_handshakes = limits.max_handshakes,
-          .spare_links = limits.spare_links * (settings.peers.size() + of_workers)};
+          .spare_links = limits.spare_links * keepers_of_spare_links(settings, workers)};
 }
 
 Settings fit(Settings settings, const DescriptorPlan& plan, std::size_t workers) {
-  const std::size_t keepers = settings.peers.size() + (settings.accept.empty() ? 0 : workers);
+  const std::size_t keepers = keepers_of_spare_links(settings, workers);
   Limits& limits = settings.limits;
   if (keepers > 0) limits.spare_links = std::min(limits.spare_links, plan.spare_links / keepers);
   if (!settings.accept.empty()) {
@@ -56,8 +60,22 @@ Settings fit(Settings settings, const DescriptorPlan& plan, std::size_t workers)
   return settings;
 }
 
-void warn_of_shortage(const Settings& settings, const DescriptorPlan& plan) {
-  const std::size_t wanted = settings.limits.max_sessions;
+void warn_of_shortage(const Settings& settings, const DescriptorPlan& plan, std::size_t workers) {
+  const Limits& limits = settings.limits;
+  const Limits fitting = fit(settings, plan, workers).limits;
+  std::string fewer;
+  const auto compare = [&](const char* name, std::size_t possible, std::size_t wanted) {
+    if (possible >= wanted) return;
+    if (!fewer.empty()) fewer += ", ";
+    fewer += name + (" is " + std::to_string(possible)) + " instead of " + std::to_string(wanted);
+  };
+  compare("limits.max_handshakes", fitting.max_handshakes, limits.max_handshakes);
+  compare("limits.spare_links", fitting.spare_links, limits.spare_links);
+  if (!fewer.empty()) {
+    spdlog::warn("this process may have {} file descriptors, and needs {} for its settings: {}",
+                 descriptor_limit(), plan.needed, fewer);
+  }
+  const std::size_t wanted = limits.max_sessions;
   const auto warn = [&](std::size_t possible, const char* what) {
     if (possible >= wanted) return;
     spdlog::warn(

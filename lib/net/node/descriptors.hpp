@@ -18,7 +18,7 @@ DescriptorDemand descriptor_demand(const Settings& settings, std::size_t workers
                                    std::size_t in_use);
 // The settings with the limits that the plan allows; max_sessions is for dialled sessions.
 Settings fit(Settings settings, const DescriptorPlan& plan, std::size_t workers);
-// Warns if the plan allows fewer sessions than the settings.
-void warn_of_shortage(const Settings& settings, const DescriptorPlan& plan);
+// Warns if the plan allows fewer sessions, handshakes or spare links than the settings.
+void warn_of_shortage(const Settings& settings, const DescriptorPlan& plan, std::size_t workers);
 
 }  // namespace backedpipe

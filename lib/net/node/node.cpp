@@ -133,7 +133,7 @@ void Node::use(const Settings& wanted, ListeningSockets& sockets) {
                      worker->tunnels.plan(settings, sockets),
                      worker->acceptor.plan(settings, of_listeners, sockets)});
   }
-  warn_of_shortage(wanted, descriptors);
+  warn_of_shortage(wanted, descriptors, workers_.size());
   descriptors_ = descriptors;
   limit_sessions(wanted.limits, have_one_identity(of_listeners));
   workers_.gather([&](Worker& worker) {

@@ -141,7 +141,8 @@ void HttpServer::start() {
 void HttpServer::accepted(StreamSocket socket) {
   connections_.remove_if([](const auto& weak) { return weak.expired(); });
   // A client that opens many connections and leaves them open must not lock monitoring out.
-  if (connections_.size() >= most_connections_) {
+  // There may be several too many, after a reload with a lower limit.
+  while (!connections_.empty() && connections_.size() >= most_connections_) {
     if (const auto oldest = connections_.front().lock()) oldest->close();
     connections_.pop_front();
   }

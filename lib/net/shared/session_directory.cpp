@@ -26,8 +26,8 @@ SessionDirectory::Ruling SessionDirectory::rule(const Hello& hello, std::string_
     const auto evicted = holders_.find(*decision.to_evict);
     invariant(evicted != holders_.end());
     evicted->second->expire(*decision.to_evict);
-    // Ended here at once, because its place is taken; its worker ends it later.
-    registry_.end(*decision.to_evict, Reason::expired, now);
+    // Ended here at once, because its place is taken; its worker ends it later, and says so.
+    registry_.evict(*decision.to_evict);
     holders_.erase(evicted);
   }
   registry_.add(hello.session, std::string(identity), hello.service, now);

@@ -14,11 +14,14 @@ SessionRegistry::Decision SessionRegistry::decide(const Hello& hello, std::strin
     if (hello.open && hello.service != found->second.service) return refuse(Reason::protocol_error);
     return Decision{Verdict::resume, Reason::none, {}};
   }
-  // A client that opens has seen no WELCOME. If the session has expired meanwhile, it has missed
-  // nothing, and gets a new one.
   const Reason end = end_of(hello.session, identity);
-  const bool ended = tombstones_.contains(hello.session) && end != Reason::expired;
-  if (!hello.open || ended) return refuse(end);
+  if (!hello.open) return refuse(end);
+  if (const auto tombstone = tombstones_.find(hello.session); tombstone != tombstones_.end()) {
+    // A client that opens has seen no WELCOME. If the session has expired meanwhile, it has missed
+    // nothing, and gets a new one: at its next try, if the old one is not quite gone.
+    if (end != Reason::expired) return refuse(end);
+    if (!tombstone->second.forget_at) return refuse(Reason::overloaded);
+  }
   if (service_verdict != Reason::none) return refuse(service_verdict);
 
   Decision decision{Verdict::open, Reason::none, {}};
@@ -50,6 +53,7 @@ void SessionRegistry::add(const SessionId& id, std::string identity, std::string
   const auto [at, added] =
       sessions_.emplace(id, Entry{std::move(identity), std::move(service), std::nullopt});
   invariant(added);
+  tombstones_.erase(id);
   ++owned_by_[at->second.identity].count;
   detached(at->first, now);
 }
@@ -68,26 +72,47 @@ void SessionRegistry::detached(const SessionId& id, TimePoint now) {
 
 bool SessionRegistry::end(const SessionId& id, Reason reason, TimePoint now) {
   const auto found = sessions_.find(id);
-  if (found == sessions_.end()) return false;
-  forget_detached(id, found->second);
-  const auto own = owned_by_.find(found->second.identity);
-  if (--own->second.count == 0) owned_by_.erase(own);
-  tombstones_[id] = {std::move(found->second.identity), reason};
-  tombstone_order_.emplace_back(now + options_.tombstone_time, id);
-  sessions_.erase(found);
-  // Sessions that come and go quickly must not fill the memory with tombstones.
-  while (tombstone_order_.size() > options_.max_sessions) {
-    tombstones_.erase(tombstone_order_.front().second);
-    tombstone_order_.pop_front();
+  const TimePoint forget_at = now + options_.tombstone_time;
+  if (found != sessions_.end()) {
+    tombstones_[id] = {take_out(found), reason, forget_at};
+  } else {
+    const auto evicted = tombstones_.find(id);
+    if (evicted == tombstones_.end() || evicted->second.forget_at) return false;
+    evicted->second.forget_at = forget_at;
   }
+  tombstone_order_.emplace_back(forget_at, id);
+  // Sessions that come and go quickly must not fill the memory with tombstones.
+  while (tombstone_order_.size() > options_.max_sessions)
+    forget_oldest_tombstone();
   return true;
 }
 
+void SessionRegistry::evict(const SessionId& id) {
+  const auto found = sessions_.find(id);
+  invariant(found != sessions_.end());
+  tombstones_[id] = {take_out(found), Reason::expired, std::nullopt};
+}
+
 void SessionRegistry::tick(TimePoint now) {
-  while (!tombstone_order_.empty() && tombstone_order_.front().first <= now) {
-    tombstones_.erase(tombstone_order_.front().second);
-    tombstone_order_.pop_front();
-  }
+  while (!tombstone_order_.empty() && tombstone_order_.front().first <= now)
+    forget_oldest_tombstone();
+}
+
+void SessionRegistry::forget_oldest_tombstone() {
+  const auto& [at, id] = tombstone_order_.front();
+  const auto found = tombstones_.find(id);
+  // An id that was opened again may have a later tombstone by now.
+  if (found != tombstones_.end() && found->second.forget_at == at) tombstones_.erase(found);
+  tombstone_order_.pop_front();
+}
+
+std::string SessionRegistry::take_out(std::unordered_map<SessionId, Entry>::iterator session) {
+  forget_detached(session->first, session->second);
+  const auto own = owned_by_.find(session->second.identity);
+  if (--own->second.count == 0) owned_by_.erase(own);
+  std::string identity = std::move(session->second.identity);
+  sessions_.erase(session);
+  return identity;
 }
 
 // Of an identity that has a session.

@@ -58,7 +58,12 @@ class SessionRegistry {
   void add(const SessionId& id, std::string identity, std::string service, TimePoint now);
   void attached(const SessionId& id);
   void detached(const SessionId& id, TimePoint now);
-  // The session is over; its id becomes a tombstone. False: not found.
+  // The session has to make room: it does not count any more and cannot be resumed, and has ended
+  // with `expired`. Its owner reports the end later; until then its id is not used again, so that
+  // this report cannot mean another session.
+  void evict(const SessionId& id);
+  // The owner's report: the session is over; its id becomes a tombstone. One that was evicted keeps
+  // its reason. False: not found.
   bool end(const SessionId& id, Reason reason, TimePoint now);
 
   // Forgets tombstones whose time is over.
@@ -76,6 +81,7 @@ class SessionRegistry {
   struct Tombstone {
     std::string identity;
     Reason reason;
+    std::optional<TimePoint> forget_at;  // not before the owner has reported the end
   };
   // The longest detached first.
   using Detached = std::set<std::pair<TimePoint, SessionId>>;
@@ -88,12 +94,16 @@ class SessionRegistry {
 
   Owned& owned_by(const std::string& identity);
   void forget_detached(const SessionId& id, Entry& entry);
+  // Takes the session out; gives its identity.
+  std::string take_out(std::unordered_map<SessionId, Entry>::iterator session);
+  void forget_oldest_tombstone();
 
   RegistryOptions options_;
   std::unordered_map<SessionId, Entry> sessions_;
   std::map<std::string, Owned, std::less<>> owned_by_;
   std::unordered_map<SessionId, Tombstone> tombstones_;
-  std::deque<std::pair<TimePoint, SessionId>> tombstone_order_;  // when each is to be forgotten
+  // When each is to be forgotten. An id that was opened again is still here.
+  std::deque<std::pair<TimePoint, SessionId>> tombstone_order_;
 };
 
 }  // namespace backedpipe
