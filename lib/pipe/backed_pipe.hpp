@@ -144,6 +144,8 @@ class BackedPipe {
   // Something that was sent on the current link has been answered: a PING with its PONG, or data
   // with an acknowledgement.
   bool answered() const { return link_.answered; }
+  // A DATA frame has begun to arrive on the current link, and its rest is due.
+  bool in_data_frame() const { return link_.decoder.payload_left() > 0; }
   // Asks for a PONG, unless one is already owed.
   void ping(TimePoint now);
   std::optional<TimePoint> last_received_at() const { return last_received_at_; }

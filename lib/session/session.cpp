@@ -164,12 +164,14 @@ void Session::sent(std::uint64_t generation, std::size_t count) {
 }
 
 void Session::link_lost(const LinkError& error, TimePoint now) {
+  const bool fell_silent = dials() && error.error == boost::system::errc::timed_out;
+  const bool was_fruitless = fell_silent && !over() && fruitless(now);
   if (over() || !pipe_.detach(error)) return;
+  if (was_fruitless) ++dialling_->fruitless_links;
   const bool lasted =
       *pipe_.last_received_at() > link_.attached_at && now >= link_.attached_at + kLasting;
   // A suspect link has a candidate, or a pause before the next one: either goes on.
   const bool wanted = link_.suspect;
-  if (error.error == boost::system::errc::timed_out) fell_silent(now);
   on_detached(now);
   if (dials()) {
     if (reason_of(error.error)) {

@@ -186,8 +186,8 @@ class Session {
   bool link_healthy() const { return pipe_.state() == PipeState::connected && !suspect(); }
   // How many links the session has had.
   std::uint64_t links() const { return links_; }
-  // How many links in a row, on the dialling side, have fallen silent while they were young, before
-  // as much data had passed as one large packet holds. A path that swallows those does that.
+  // How many links in a row, on the dialling side, have fallen silent while they were young and more
+  // was under way than a small packet holds. A path that swallows large packets does that.
   std::uint32_t fruitless_links() const { return dials() ? dialling_->fruitless_links : 0; }
   // When the next attempt is due; nothing on the accepting side, or when none is wanted.
   std::optional<TimePoint> next_attempt() const;
@@ -221,12 +221,12 @@ class Session {
   void enter(Phase phase);
   void on_attached(bool reuse_agreed, TimePoint now);
   void on_detached(TimePoint now);
-  void fell_silent(TimePoint now);
   // Bytes that have passed, both ways together.
   std::uint64_t progress() const {
     return pipe_.reader().received_sequence() + pipe_.writer().acknowledged();
   }
   bool fruitful() const;
+  bool fruitless(TimePoint now) const;
   bool young(TimePoint now) const;
   void on_reset_received();
   bool doubts(TimePoint now) const;

@@ -55,8 +55,8 @@ std::optional<Hello> Session::begin_handshake(std::uint64_t generation, TimePoin
   if (suspect()) ask_tcp(now, tcp);
   if (pipe_.candidate() == generation) {
     actions_.push_back({Kind::close_link, pipe_.generation()});
+    if (fruitless(now)) ++dialling_->fruitless_links;
     pipe_.promote_candidate();
-    fell_silent(now);
     on_detached(now);
   }
   if (pipe_.state() != PipeState::reconnecting || generation != pipe_.generation()) {
@@ -192,9 +192,12 @@ bool Session::fruitful() const {
   return progress() - link_.progress_before >= kSmallSegmentBytes.front();
 }
 
-// The current link is given up because nothing comes from it.
-void Session::fell_silent(TimePoint now) {
-  if (dials() && !fruitful() && young(now)) ++dialling_->fruitless_links;
+// The current link is given up because nothing comes from it, and large packets may be why: more is
+// under way than what is known to pass, or the link has answered nothing at all.
+bool Session::fruitless(TimePoint now) const {
+  if (fruitful() || !young(now)) return false;
+  const std::uint64_t under_way = pipe_.writer().sent() - pipe_.writer().acknowledged();
+  return under_way > kSmallPacketBytes || pipe_.in_data_frame() || !pipe_.answered();
 }
 
 bool Session::young(TimePoint now) const {

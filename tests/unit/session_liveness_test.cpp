@@ -74,6 +74,13 @@ class ClientOnABadPath : public ClientSession {
     return now_ - before;
   }
 
+  // Until the link is asked.
+  std::vector<SeenFrame> ask() {
+    now_ = *client_->deadline(now_);
+    client_->tick(now_, nullptr);
+    return only(FrameType::ping, client_.say_frames(now_));
+  }
+
   void receives(std::size_t bytes) {
     constexpr std::size_t kPiece = 10;
     for (std::size_t i = 0; i < bytes; i += kPiece) {
@@ -107,6 +114,13 @@ TEST_F(ClientOnABadPath, ALargePacketsWorthOfDataSaysThatThePathWorks) {
   link_dies();
   EXPECT_EQ(client_->fruitless_links(), 2U) << "small packets pass";
   receives(1220);
+  EXPECT_EQ(client_->fruitless_links(), 0U);
+}
+
+TEST_F(ClientOnABadPath, ALinkThatHasAnsweredAndOwesLittleWasNotLostToItsPackets) {
+  for (const SeenFrame& ping : ask())
+    client_.hear(frame_text(FrameType::pong, 0, ping.value), now_);
+  link_dies();
   EXPECT_EQ(client_->fruitless_links(), 0U);
 }
 

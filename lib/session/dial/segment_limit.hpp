@@ -18,6 +18,10 @@ namespace backedpipe {
 // 5), and what IPv4 allows for, 576 bytes (RFC 9293 section 3.7.1).
 inline constexpr std::array<std::uint16_t, 2> kSmallSegmentBytes{1220, 536};
 
+// No path swallows packets as small as this. A WELCOME goes out with no more beside it, so that the
+// client learns that the path works for something.
+inline constexpr std::size_t kSmallPacketBytes = 256;
+
 class SegmentLimit {
  public:
   struct Choice {

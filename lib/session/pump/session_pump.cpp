@@ -7,6 +7,7 @@
 #include <boost/system/errc.hpp>
 
 #include "pipe/invariant.hpp"
+#include "session/dial/segment_limit.hpp"
 
 namespace backedpipe {
 namespace {
@@ -26,9 +27,6 @@ constexpr std::size_t kReadBytesAfterFrame = std::size_t{16} << 10;
 // The size of a read from a link when memory is short; bytes without room go to the backlog. Also
 // when much comes without news.
 constexpr std::size_t kSmallReadBytes = std::size_t{16} << 10;
-// A path that swallows large packets must not swallow the WELCOME with them: what goes out beside
-// it is no more than this. The client then knows that the link works for something.
-constexpr std::size_t kBytesWithWelcome = 256;
 // A bulk session yields to other sessions after this many rounds.
 constexpr int kRoundsPerTurn = 2;
 
@@ -241,7 +239,7 @@ bool SessionPump::write_link(TimeSource now) {
   if (!preface().empty()) pieces[count++] = preface();
   count += session_.outgoing(now(), std::span(pieces).subspan(count));
   if (count == 0) return false;
-  if (!preface().empty()) count = fitting(std::span(pieces).first(count), kBytesWithWelcome);
+  if (!preface().empty()) count = fitting(std::span(pieces).first(count), kSmallPacketBytes);
   const IoResult result = link_->write(std::span<const ConstBytes>(pieces).first(count));
   if (result.status == IoResult::Status::failed) {
     link_failed(LinkError::Component::writer, result.error, now());
