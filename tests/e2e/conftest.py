@@ -10,10 +10,10 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from support.daemon import Daemon, binary  # noqa: E402
-from support.netns import why_unavailable  # noqa: E402
+from support.netns import require  # noqa: E402
 from support.sshd import Sshd  # noqa: E402
 from support.tunnel import Tunnel  # noqa: E402
-from support.waiting import FULL, patient  # noqa: E402
+from support.waiting import patient  # noqa: E402
 
 TEST_SECONDS = 90
 LOG_TAIL_BYTES = 6000
@@ -99,9 +99,7 @@ def sshd(tmp_path_factory):
 @pytest.fixture
 def network(start, tmp_path):
     """Makes a network of namespaces: `network(RoutedNetwork)`. Without the means for it the test is skipped."""
-    lacking = why_unavailable("conntrack", "wirefilter", "dpipe", "ss")
-    if lacking:
-        (pytest.fail if FULL else pytest.skip)(lacking)
+    require("conntrack", "wirefilter", "dpipe", "ss")
 
     def make(kind, *arguments, **settings):
         return start(kind(*arguments, **settings))

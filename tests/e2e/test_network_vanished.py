@@ -10,11 +10,11 @@ import time
 import pytest
 
 from support.daemon import Daemon, stop_all, write_config
-from support.netns import Namespace, why_unavailable
+from support.netns import Namespace, require
 from support.streams import (Pattern, connect, echo_once, expect_end, expect_reset, read_to_end, receive_pattern,
                              send_pattern)
 from support.targets import WAS_RESET, EchoTarget, StalledTarget, Target
-from support.waiting import FULL, MIB, patient, wait_until
+from support.waiting import MIB, patient, wait_until
 
 NEAR, FAR = "10.98.7.1", "10.98.7.2"
 KEEPALIVE = 6  # seconds
@@ -92,9 +92,7 @@ class Machines:
 
 @pytest.fixture
 def machines(start, tmp_path):
-    lacking = why_unavailable()
-    if lacking:
-        (pytest.fail if FULL else pytest.skip)(lacking)
+    require()
     return lambda **settings: start(Machines(tmp_path, **settings))
 
 

@@ -13,6 +13,10 @@ import shutil
 import signal
 import subprocess
 
+import pytest
+
+from support.waiting import FULL
+
 NAMES = pathlib.Path("/run/netns")
 PRIVATE_FILES = pathlib.Path("/etc/netns")  # "ip netns exec" shows NAME/hosts there as /etc/hosts
 CLONE_NEWNET = 0x40000000
@@ -41,6 +45,13 @@ def why_unavailable(*tools):
     except AssertionError as error:
         return f"no network namespaces: {error}"
     return None
+
+
+def require(*tools):
+    """Skips the test without the means for namespaces and these tools; when the network tests run in full, it fails."""
+    lacking = why_unavailable(*tools)
+    if lacking:
+        (pytest.fail if FULL else pytest.skip)(lacking)
 
 
 class Namespace:
