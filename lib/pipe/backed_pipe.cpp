@@ -1,6 +1,7 @@
 #include "pipe/backed_pipe.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <boost/system/errc.hpp>
 
@@ -36,9 +37,12 @@ std::string_view name(LinkError::Component component) {
   return component == LinkError::Component::reader ? "reader" : "writer";
 }
 
-BackedPipe::BackedPipe(SegmentPool& pool, const PipeOptions& options)
-    : writer_(pool, options.replay_buffer_bytes),
-      reader_(pool, options.initial_window_bytes, options.max_window_bytes) {}
+BackedPipe::BackedPipe(const PipePools& pools, const PipeOptions& options, LedgerEntry ledger)
+    : writer_(pools.outbound, options.replay_buffer_bytes, std::move(ledger)),
+      reader_(pools.inbound, options.initial_window_bytes, options.max_window_bytes) {
+  // The peer will know this much at least.
+  this->ledger().stating_limit(reader_.window().limit());
+}
 
 // --- the application's side
 
@@ -54,11 +58,13 @@ std::size_t BackedPipe::write(ConstBytes bytes) {
 
 void BackedPipe::delivered(std::size_t count, TimePoint now) {
   reader_.delivered(count, now, round_trips_.path());
+  ledger().delivered(reader_.ring().begin());
   acknowledge(reader_.window().update_due(), now);
 }
 
 void BackedPipe::end_delivered(TimePoint now) {
   reader_.end_delivered();
+  ledger().end_delivered();
   // If our own stream has not ended, its data may carry the acknowledgement.
   acknowledge(writer_.finished(), now);
 }
@@ -73,13 +79,18 @@ void BackedPipe::acknowledge(bool at_once, TimePoint now) {
 
 // --- links
 
+std::uint64_t BackedPipe::new_generation() {
+  ledger().generation(highest_generation_ + 1);
+  return ++highest_generation_;
+}
+
 Result<std::uint64_t> BackedPipe::connect() {
   if (state_ == PipeState::closed) return closed_error();
   if (state_ != PipeState::disconnected) {
     return make_error_code(boost::system::errc::already_connected);
   }
   state_ = PipeState::reconnecting;
-  return generation_ = ++highest_generation_;
+  return generation_ = new_generation();
 }
 
 Result<std::uint64_t> BackedPipe::reconnect() {
@@ -100,7 +111,7 @@ Result<std::uint64_t> BackedPipe::connect_beside() {
     return make_error_code(boost::system::errc::not_connected);
   }
   if (candidate_) return make_error_code(boost::system::errc::already_connected);
-  candidate_ = ++highest_generation_;
+  candidate_ = new_generation();
   return *candidate_;
 }
 
@@ -122,12 +133,18 @@ bool BackedPipe::attempt_failed(std::uint64_t generation) {
   return true;
 }
 
+// The peer is about to be told of the window's current limit.
+std::uint64_t BackedPipe::state_limit() {
+  ledger().stating_limit(reader_.window().limit());
+  return reader_.window().state_limit();
+}
+
 Position BackedPipe::take_position() {
   // A live link has not told the peer of this window and must still do so.
   if (state_ == PipeState::connected) link_.window_due = true;
   return {.delivered = reader_.delivered_sequence(),
           .received = reader_.received_sequence(),
-          .window_limit = reader_.window().state_limit()};
+          .window_limit = state_limit()};
 }
 
 Result<void> BackedPipe::attach(std::uint64_t generation, const Position& peer, TimePoint now,
@@ -143,7 +160,10 @@ Result<void> BackedPipe::attach(std::uint64_t generation, const Position& peer, 
   invariant(attached.has_value());
   replayed_bytes_ += writer_.highest_sent() - std::min(writer_.sent(), writer_.highest_sent());
   generation_ = attached_generation_ = generation;
-  highest_generation_ = std::max(highest_generation_, generation);
+  if (generation > highest_generation_) {
+    ledger().generation(generation);
+    highest_generation_ = generation;
+  }
   candidate_.reset();
   state_ = PipeState::connected;
   last_received_at_ = now;
@@ -212,7 +232,7 @@ void BackedPipe::fill_outbox(TimePoint now) {
     }
     if (round_trips_.ping_due()) add(FrameType::ping, round_trips_.ping_sent(now));
     if (link_.window_due || reader_.window().update_due()) {
-      add(FrameType::window, reader_.window().state_limit());
+      add(FrameType::window, state_limit());
       link_.window_due = false;
     }
   }
@@ -262,9 +282,13 @@ void BackedPipe::tick(TimePoint now) {
 
 void BackedPipe::reset(Reason reason) {
   if (state_ == PipeState::closed || resetting()) return;
+  ledger().resetting(reason);
   reset_reason_ = reason;
   // What the peer sent before its own RESET may still be delivered.
-  if (!reset_received_) reader_.discard();
+  if (!reset_received_) {
+    reader_.discard();
+    ledger().delivered(reader_.ring().begin());
+  }
   if (state_ != PipeState::connected) writer_.discard();
 }
 

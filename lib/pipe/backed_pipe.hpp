@@ -56,9 +56,21 @@ struct LinkError {
 
 std::string_view name(LinkError::Component component);
 
+// Where the bytes of a pipe lie. Both may be the same pool.
+struct PipePools {
+  PipePools(SegmentPool& both) : PipePools(both, both) {}  // NOLINT(google-explicit-constructor)
+  PipePools(SegmentPool& of_inbound, SegmentPool& of_outbound)
+      : inbound(of_inbound), outbound(of_outbound) {}
+
+  SegmentPool& inbound;
+  SegmentPool& outbound;
+};
+
 class BackedPipe {
  public:
-  BackedPipe(SegmentPool& pool, const PipeOptions& options);
+  // What must outlive the process is recorded in `ledger`; its segments are those of the outbound
+  // pool.
+  BackedPipe(const PipePools& pools, const PipeOptions& options, LedgerEntry ledger = {});
 
   PipeState state() const { return state_; }
   // Of the current link or attempt; 0 before the first.
@@ -201,6 +213,10 @@ class BackedPipe {
   std::vector<std::byte> snapshot() const;
   Result<void> restore(ConstBytes snapshot);
 
+  // What is recorded of the session. What only the session knows, it records here itself.
+  LedgerEntry& ledger() { return writer_.ledger(); }
+  const LedgerEntry& ledger() const { return writer_.ledger(); }
+
   const BackedWriter& writer() const { return writer_; }
   const BackedReader& reader() const { return reader_; }
   std::uint64_t replayed_bytes() const { return replayed_bytes_; }
@@ -213,6 +229,8 @@ class BackedPipe {
   bool brings_news(const FrameDecoder::Event& event, std::size_t placed) const;
   Result<std::size_t> violation(Reason reason);
   void acknowledge(bool at_once, TimePoint now);
+  std::uint64_t new_generation();
+  std::uint64_t state_limit();
 
   BackedWriter writer_;
   BackedReader reader_;

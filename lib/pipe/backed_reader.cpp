@@ -62,7 +62,8 @@ Result<void> BackedReader::restore(const ReaderRecord& record, std::span<const C
   if (ring_.restore(record.begin_offset, held) != size) {
     return make_error_code(boost::system::errc::no_buffer_space);
   }
-  window_.restore(static_cast<std::size_t>(record.window_size_bytes), record.window_limit);
+  window_.restore(static_cast<std::size_t>(record.window_size_bytes), record.window_limit,
+                  record.begin_offset);
   fin_received_ = record.fin_received;
   end_delivered_ = record.end_delivered;
   return {};

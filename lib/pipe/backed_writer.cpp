@@ -1,6 +1,7 @@
 #include "pipe/backed_writer.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <boost/system/errc.hpp>
 
@@ -8,8 +9,9 @@
 
 namespace backedpipe {
 
-BackedWriter::BackedWriter(SegmentPool& pool, std::size_t capacity_bytes)
-    : ring_(pool, SegmentPool::Use::outbound, capacity_bytes) {}
+BackedWriter::BackedWriter(SegmentPool& pool, std::size_t capacity_bytes, LedgerEntry ledger)
+    : ledger_(std::move(ledger)),
+      ring_(pool, SegmentPool::Use::outbound, capacity_bytes, &ledger_) {}
 
 std::size_t BackedWriter::prepare(std::size_t max_bytes, std::span<MutableBytes> out) {
   return finished_ ? 0 : ring_.prepare(max_bytes, out);
@@ -22,6 +24,16 @@ void BackedWriter::commit(std::size_t count) {
 
 std::size_t BackedWriter::write(ConstBytes bytes) {
   return finished_ ? 0 : ring_.write(bytes);
+}
+
+void BackedWriter::finish() {
+  finished_ = true;
+  ledger_.finished();
+}
+
+void BackedWriter::schedule(std::size_t count) {
+  scheduled_ += count;
+  ledger_.sending(scheduled_);
 }
 
 Result<void> BackedWriter::check(const Position& peer) const {
@@ -73,8 +85,11 @@ void BackedWriter::release_acknowledged() {
   // memory even if the peer already has them.
   const std::uint64_t sequence = std::min(stated_, sent_);
   if (sequence <= acknowledged()) return;
-  if (sequence > ring_.end()) fin_acknowledged_ = true;
   ring_.release(std::min(sequence, ring_.end()));
+  if (sequence > ring_.end()) {
+    fin_acknowledged_ = true;
+    ledger_.fin_acknowledged();
+  }
 }
 
 void BackedWriter::raise_limit(std::uint64_t limit) {
@@ -105,6 +120,9 @@ Result<void> BackedWriter::restore(const WriterRecord& record, std::span<const C
   finished_ = record.finished;
   fin_acknowledged_ = record.fin_acknowledged;
   discarded_ = record.discarded;
+  ledger_.sending(highest_sent_);
+  if (finished_) ledger_.finished();
+  if (fin_acknowledged_) ledger_.fin_acknowledged();
   return {};
 }
 

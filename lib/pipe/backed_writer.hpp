@@ -22,7 +22,7 @@ namespace backedpipe {
 
 class BackedWriter {
  public:
-  BackedWriter(SegmentPool& pool, std::size_t capacity_bytes);
+  BackedWriter(SegmentPool& pool, std::size_t capacity_bytes, LedgerEntry ledger = {});
 
   // --- the application's side
 
@@ -32,7 +32,7 @@ class BackedWriter {
   // Copies instead: returns how much was taken, which is less than given when the buffer is full.
   std::size_t write(ConstBytes bytes);
   // No more bytes will follow.
-  void finish() { finished_ = true; }
+  void finish();
 
   // --- the link's side
 
@@ -51,7 +51,7 @@ class BackedWriter {
   bool fin_sendable() const;
   std::uint64_t next_offset() const { return scheduled_; }
   // `count` bytes (or the FIN) have been put into a frame...
-  void schedule(std::size_t count) { scheduled_ += count; }
+  void schedule(std::size_t count);
   // ...and everything before `sequence` has been taken by the link.
   void mark_sent(std::uint64_t sequence);
 
@@ -69,6 +69,8 @@ class BackedWriter {
 
   // --- what it holds
 
+  LedgerEntry& ledger() { return ledger_; }
+  const LedgerEntry& ledger() const { return ledger_; }
   const RingBuffer& ring() const { return ring_; }
   std::uint64_t acknowledged() const { return ring_.begin() + (fin_acknowledged_ ? 1 : 0); }
   std::uint64_t sent() const { return sent_; }
@@ -90,6 +92,7 @@ class BackedWriter {
  private:
   void release_acknowledged();
 
+  LedgerEntry ledger_;  // of the whole session
   RingBuffer ring_;
   std::uint64_t scheduled_ = 0;     // next to be put into a frame on this link
   std::uint64_t sent_ = 0;          // taken by this link, or received over an earlier one

@@ -36,7 +36,7 @@ struct ReaderRecord {
   std::uint64_t begin_offset = 0;
   std::uint64_t end_offset = 0;
   std::uint64_t window_limit = 0;
-  std::uint64_t window_size_bytes = 0;
+  std::uint64_t window_size_bytes = 0;  // 0: not known
   bool fin_received = false;
   bool end_delivered = false;
 

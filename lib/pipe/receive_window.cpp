@@ -51,9 +51,10 @@ void ReceiveWindow::on_delivered(std::uint64_t delivered, TimePoint now,
   limit_ = std::max(limit_, delivered + size_);
 }
 
-void ReceiveWindow::restore(std::size_t size_bytes, std::uint64_t limit) {
-  size_ = size_bytes;
-  limit_ = stated_ = limit;
+void ReceiveWindow::restore(std::size_t size_bytes, std::uint64_t limit, std::uint64_t delivered) {
+  size_ = size_bytes > 0 ? size_bytes : initial_;
+  stated_ = limit;
+  limit_ = std::max(limit, delivered + size_);
 }
 
 }  // namespace backedpipe

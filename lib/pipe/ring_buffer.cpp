@@ -14,8 +14,9 @@ constexpr std::size_t kFewSegments = 6;
 
 }  // namespace
 
-RingBuffer::RingBuffer(SegmentPool& pool, SegmentPool::Use use, std::size_t capacity_bytes)
-    : pool_(pool), use_(use), capacity_(capacity_bytes) {}
+RingBuffer::RingBuffer(SegmentPool& pool, SegmentPool::Use use, std::size_t capacity_bytes,
+                       LedgerEntry* ledger)
+    : pool_(pool), use_(use), ledger_(ledger), capacity_(capacity_bytes) {}
 
 RingBuffer::~RingBuffer() {
   free_from(first_);
@@ -28,6 +29,14 @@ std::size_t RingBuffer::index_of(std::uint64_t offset) const {
 }
 
 void RingBuffer::free_from(std::size_t index) {
+  if (index >= segments_.size()) return;
+  if (ledger_ != nullptr) {
+    if (index == first_) {
+      ledger_->first_is(std::nullopt);
+    } else {
+      ledger_->last_is(segments_[index - 1]);
+    }
+  }
   // Last taken, first given back: the pool hands out the warmest segment next.
   while (segments_.size() > index) {
     pool_.free(segments_.back(), use_);
@@ -56,8 +65,7 @@ std::size_t RingBuffer::prepare(std::size_t max_bytes, std::span<MutableBytes> o
       const auto segment =
           restoring_ ? pool_.allocate_restored(use_) : pool_.allocate(use_, segment_count());
       if (!segment) break;
-      if (segments_.empty()) segments_.reserve(kFewSegments);
-      segments_.push_back(*segment);
+      append(*segment, offset / segment_bytes);
     }
     const auto within = static_cast<std::size_t>(offset % segment_bytes);
     const std::size_t piece = std::min(left, segment_bytes - within);
@@ -68,10 +76,21 @@ std::size_t RingBuffer::prepare(std::size_t max_bytes, std::span<MutableBytes> o
   return count;
 }
 
+// `number` is the segment's place in the stream.
+void RingBuffer::append(SegmentIndex segment, std::uint64_t number) {
+  if (segments_.empty()) segments_.reserve(kFewSegments);
+  if (ledger_ != nullptr) {
+    ledger_->enter(segment, number,
+                   segment_count() > 0 ? std::optional(segments_.back()) : std::nullopt);
+  }
+  segments_.push_back(segment);
+}
+
 void RingBuffer::commit(std::size_t count) {
   invariant(count <= capacity_ - size() &&
             (count == 0 || index_of(end_ + count - 1) < segments_.size()));
   end_ += count;
+  if (ledger_ != nullptr && count > 0) ledger_->written(end_);
   free_unused();
 }
 
@@ -118,8 +137,14 @@ Result<void> RingBuffer::copy(std::uint64_t offset, MutableBytes out) const {
 
 void RingBuffer::release(std::uint64_t offset) {
   invariant(offset >= begin_ && offset <= end_);
-  const std::size_t kept = index_of(offset);
-  for (; first_ < std::min(kept, segments_.size()); ++first_)
+  const std::size_t kept = std::min(index_of(offset), segments_.size());
+  if (ledger_ != nullptr && offset > begin_) {
+    ledger_->acknowledged(offset);
+    if (kept > first_) {
+      ledger_->first_is(kept < segments_.size() ? std::optional(segments_[kept]) : std::nullopt);
+    }
+  }
+  for (; first_ < kept; ++first_)
     pool_.free(segments_[first_], use_);
   begin_ = offset;
   free_unused();
@@ -132,6 +157,9 @@ void RingBuffer::release(std::uint64_t offset) {
 void RingBuffer::restart(std::uint64_t offset) {
   invariant(empty());
   begin_ = end_ = offset;
+  if (ledger_ == nullptr) return;
+  ledger_->written(offset);
+  ledger_->acknowledged(offset);
 }
 
 std::size_t RingBuffer::restore(std::uint64_t offset, std::span<const ConstBytes> pieces) {

@@ -17,6 +17,7 @@
 #include <span>
 #include <vector>
 
+#include "pipe/ledger.hpp"
 #include "pipe/segment_pool.hpp"
 #include "proto/reason.hpp"
 
@@ -28,8 +29,9 @@ using MutableBytes = std::span<std::byte>;
 class RingBuffer {
  public:
   // Holds at most `capacity_bytes`, which need not be a multiple of the pool's segments. Begins at
-  // offset 0.
-  RingBuffer(SegmentPool& pool, SegmentPool::Use use, std::size_t capacity_bytes);
+  // offset 0. What it holds is recorded in `ledger`, if there is one; it must outlive the ring.
+  RingBuffer(SegmentPool& pool, SegmentPool::Use use, std::size_t capacity_bytes,
+             LedgerEntry* ledger = nullptr);
   ~RingBuffer();
   RingBuffer(const RingBuffer&) = delete;
   RingBuffer& operator=(const RingBuffer&) = delete;
@@ -76,9 +78,11 @@ class RingBuffer {
   std::size_t index_of(std::uint64_t offset) const;
   void free_from(std::size_t index);
   void free_unused();
+  void append(SegmentIndex segment, std::uint64_t number);
 
   SegmentPool& pool_;
   SegmentPool::Use use_;
+  LedgerEntry* ledger_;
   std::size_t capacity_;
   std::uint64_t begin_ = 0;
   std::uint64_t end_ = 0;

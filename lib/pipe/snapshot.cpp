@@ -58,6 +58,12 @@ Result<void> BackedPipe::restore(const PipeRecord& record, const HeldBytes& held
   replayed_bytes_ = record.replayed_bytes;
   reset_reason_ = record.reset_reason;
   reset_received_ = record.reset_received;
+  LedgerEntry& entry = ledger();
+  entry.generation(highest_generation_);
+  entry.delivered(reader.begin_offset);
+  entry.stating_limit(reader.window_limit);
+  if (reader.end_delivered) entry.end_delivered();
+  if (reset_reason_) entry.resetting(*reset_reason_);
   if (record.closed) close();
   return {};
 }

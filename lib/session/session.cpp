@@ -14,6 +14,10 @@ using Kind = Session::Action::Kind;
 using Phase = Session::Phase;
 using ServerKnows = DiallingSide::ServerKnows;
 
+std::uint64_t nanoseconds(TimePoint moment) {
+  return static_cast<std::uint64_t>(moment.time_since_epoch().count());
+}
+
 // A link that lasted this long counts as useful, whatever it carried.
 constexpr Duration kLasting = std::chrono::seconds(1);
 
@@ -36,11 +40,11 @@ bool may_follow(Phase from, Phase to) {
 
 }  // namespace
 
-Session::Session(Identity identity, SegmentPool& pool, const SessionOptions& options,
-                 std::uint64_t seed, TimePoint now)
+Session::Session(Identity identity, const PipePools& pools, const SessionOptions& options,
+                 std::uint64_t seed, TimePoint now, LedgerEntry ledger)
     : identity_(std::move(identity)),
       resume_timeout_(options.resume_timeout),
-      pipe_(pool, options.pipe),
+      pipe_(pools, options.pipe, std::move(ledger)),
       liveness_(options.liveness),
       reuse_links_(options.reuse_links),
       confirmed_(identity_.role == Role::client),
@@ -70,6 +74,7 @@ void Session::end_delivered(TimePoint now) {
 void Session::reset(Reason reason) {
   if (over() || resetting()) return;
   if (reason == Reason::application_reset) {
+    ledger().resetting_application(reason);
     application_reset_ = true;
   } else {
     reset_application(reason);
@@ -97,7 +102,7 @@ Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now)
     }
     return attached.error();
   }
-  if (!hello.open) confirmed_ = true;
+  if (!hello.open) confirm();
   if (replaces) actions_.push_back({Kind::close_link, older});
   const bool reuse = reuse_links_ && hello.reuse;
   on_attached(reuse, now);
@@ -110,8 +115,14 @@ Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now)
 
 // --- links, on both sides
 
+void Session::confirm() {
+  confirmed_ = true;
+  ledger().confirmed();
+}
+
 void Session::on_attached(bool reuse_agreed, TimePoint now) {
-  ++links_;
+  ledger().links(++links_);
+  ledger().attached();
   link_ = {.attached_at = now, .reuse_agreed = reuse_agreed, .progress_before = progress()};
   detached_since_.reset();
   if (dials()) dialling_->reconnector.stop();
@@ -123,6 +134,7 @@ void Session::on_detached(TimePoint now) {
   if (dials() && !young(now)) dialling_->fruitless_links = 0;
   link_ = {};
   detached_since_ = now;
+  ledger().detached(nanoseconds(now));
 }
 
 std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoint now,
@@ -134,7 +146,7 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
   const auto asked_at = pipe_.ping_asked_at();
   const auto taken = pipe_.receive(generation, bytes, now, placed);
   if (taken) {
-    if (bytes.size() + placed > 0) confirmed_ = true;
+    if (bytes.size() + placed > 0) confirm();
     // Other bytes prove less. When the network is back, the peer's TCP may retransmit old bytes
     // seconds before ours does. The PONG shows that both directions work, even if it comes after
     // the next PING was sent.
@@ -239,6 +251,7 @@ void Session::fail(Reason reason) {
 
 void Session::reset_application(Reason reason) {
   if (application_reset_ || pipe_.done()) return;
+  ledger().resetting_application(reason);
   application_reset_ = true;
   actions_.push_back({Kind::reset_application, 0, reason});
 }
@@ -346,6 +359,13 @@ Result<void> Session::restore(const SessionRecord& record, const HeldBytes& held
   application_reset_ = record.application_reset;
   confirmed_ = record.confirmed || dials();
   links_ = record.links;
+  ledger().links(links_);
+  if (confirmed_) ledger().confirmed();
+  if (dials() && record.server_knows != ServerKnows::no) ledger().said_hello();
+  if (dials() && record.server_knows == ServerKnows::yes) ledger().welcomed();
+  if (application_reset_) {
+    ledger().resetting_application(record.pipe.reset_reason.value_or(Reason::application_reset));
+  }
   if (resetting()) {
     phase_ = Phase::resetting;
   } else if (dials() && pipe_.done()) {
@@ -353,7 +373,15 @@ Result<void> Session::restore(const SessionRecord& record, const HeldBytes& held
   } else if (!dials() || record.server_knows == ServerKnows::yes) {
     phase_ = Phase::open;
   }
+  // The end may have been decided and not executed.
+  settle();
   return restored;
+}
+
+void Session::without_link_since(TimePoint since) {
+  if (!detached_since_) return;
+  detached_since_ = std::min(*detached_since_, since);
+  ledger().detached(nanoseconds(*detached_since_));
 }
 
 std::vector<std::byte> Session::snapshot() const {

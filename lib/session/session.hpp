@@ -82,13 +82,15 @@ class Session {
     std::string service;
   };
 
-  // `seed` feeds the backoff's jitter.
-  Session(Identity identity, SegmentPool& pool, const SessionOptions& options, std::uint64_t seed,
-          TimePoint now);
+  // `seed` feeds the backoff's jitter. See BackedPipe for `ledger`.
+  Session(Identity identity, const PipePools& pools, const SessionOptions& options,
+          std::uint64_t seed, TimePoint now, LedgerEntry ledger = {});
 
   // --- the application's side
 
   const BackedPipe& pipe() const { return pipe_; }
+  // What is recorded of the session for the next process.
+  LedgerEntry& ledger() { return pipe_.ledger(); }
   // See BackedPipe. What the application writes:
   std::size_t prepare(std::size_t max_bytes, std::span<MutableBytes> out) {
     return pipe_.prepare(max_bytes, out);
@@ -202,6 +204,9 @@ class Session {
   // Precondition: the session is newly made, and dials if the record is a dialling side's. Errors:
   // those of BackedPipe::restore(); after one, the session is unusable.
   Result<void> restore(const SessionRecord& record, const HeldBytes& held);
+  // A restored session has been without a link since then, not only since it was made. A moment in
+  // the future is taken for now.
+  void without_link_since(TimePoint since);
   // The same as one sequence of bytes; protocol_error also for bytes that are no snapshot.
   std::vector<std::byte> snapshot() const;
   Result<void> restore(ConstBytes snapshot);
@@ -219,6 +224,7 @@ class Session {
   bool dials() const { return dialling_.has_value(); }
   bool resetting() const { return pipe_.resetting(); }
   void enter(Phase phase);
+  void confirm();
   void on_attached(bool reuse_agreed, TimePoint now);
   void on_detached(TimePoint now);
   // Bytes that have passed, both ways together.

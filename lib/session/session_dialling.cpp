@@ -64,7 +64,10 @@ std::optional<Hello> Session::begin_handshake(std::uint64_t generation, TimePoin
   }
   // A session that is being given up must not be opened only to be reset.
   const bool open = dialling_->server_knows != ServerKnows::yes && !resetting();
-  if (dialling_->server_knows == ServerKnows::no) dialling_->server_knows = ServerKnows::perhaps;
+  if (dialling_->server_knows == ServerKnows::no) {
+    ledger().said_hello();
+    dialling_->server_knows = ServerKnows::perhaps;
+  }
   dialling_->hello_at = now;
   return Hello{.session = identity_.id,
                .generation = generation,
@@ -80,6 +83,7 @@ bool Session::welcomed(const Welcome& welcome, TimePoint now) {
       welcome.generation != pipe_.generation()) {
     return false;
   }
+  ledger().welcomed();
   dialling_->server_knows = ServerKnows::yes;
   const auto attached =
       pipe_.attach(welcome.generation, welcome.position, now, now - dialling_->hello_at);

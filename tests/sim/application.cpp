@@ -8,11 +8,13 @@ namespace backedpipe::sim {
 
 using Status = IoResult::Status;
 
-Application::Application(Side side, const Script& script, Random& random, const TimePoint& clock)
+Application::Application(Side side, const Script& script, Random& random, const TimePoint& clock,
+                         KillPoints& points)
     : side_(side),
       script_(script),
       random_(random),
       now_(clock),
+      points_(points),
       born_(clock),
       next_write_(clock + script.starts_after),
       next_read_(clock + script.starts_after) {}
@@ -60,6 +62,12 @@ std::optional<TimePoint> Application::next_event() const {
   return next;
 }
 
+void Application::survive() {
+  readiness_ = {};
+  closed_ = last_try_ = false;
+  survived_ = true;
+}
+
 void Application::hurry() {
   next_write_ = std::min(next_write_, now_);
   next_read_ = std::min(next_read_, now_);
@@ -92,6 +100,13 @@ void Application::check_open() const {
 }
 
 IoResult Application::read(std::span<const MutableBytes> pieces) {
+  points_.pass();
+  const IoResult result = read_now(pieces);
+  points_.pass();
+  return result;
+}
+
+IoResult Application::read_now(std::span<const MutableBytes> pieces) {
   check_open();
   readiness_.tries_to_read();
   if (has_reset_) {
@@ -138,6 +153,13 @@ IoResult Application::give(std::span<const MutableBytes> pieces, std::size_t mos
 }
 
 IoResult Application::write(std::span<const ConstBytes> pieces) {
+  points_.pass();
+  const IoResult result = write_now(pieces);
+  points_.pass();
+  return result;
+}
+
+IoResult Application::write_now(std::span<const ConstBytes> pieces) {
   check_open();
   // Only a connection that is about to be reset may be tried without being ready.
   last_try_ = !readiness_.write;
@@ -179,22 +201,35 @@ boost::system::error_code Application::take_error() {
 }
 
 void Application::finish() {
+  points_.pass();
   check_open();
-  require(!end_seen_, "the end comes once", name(side_));
+  // The next process may not know that the end was passed on: to shut down twice does no harm.
+  require(!end_seen_ || survived_, "the end comes once", name(side_));
   end_seen_ = true;
   require(complete(), "no silent end", describe() + " saw a clean end");
+  points_.pass();
 }
 
 void Application::close() {
+  points_.pass();
   check_open();
   require(finished_ && end_seen_, "no silent end", describe() + " was closed");
   closed_ = true;
+  points_.pass();
 }
 
 void Application::reset() {
+  points_.pass();
   last_try_ = false;
   check_open();
   told_ = true;
+  points_.pass();
+}
+
+std::optional<Moved> Application::moved() const {
+  if (gone()) return std::nullopt;
+  return Moved{
+      .taken = written_, .given = taken_, .end_received = finished_, .end_given = end_seen_};
 }
 
 std::string Application::describe() const {

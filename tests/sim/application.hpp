@@ -10,9 +10,11 @@
 #include <string>
 
 #include "checks.hpp"
+#include "kill_points.hpp"
 #include "random.hpp"
 #include "readiness.hpp"
 #include "session/pump/session_pump.hpp"
+#include "session/tcp_counts.hpp"
 
 namespace backedpipe::sim {
 
@@ -34,8 +36,9 @@ struct Script {
 
 class Application final : public ApplicationEnd {
  public:
-  // `clock` is the world's clock.
-  Application(Side side, const Script& script, Random& random, const TimePoint& clock);
+  // `clock` is the world's clock, `points` those of the daemon that carries its connection.
+  Application(Side side, const Script& script, Random& random, const TimePoint& clock,
+              KillPoints& points);
 
   // The counterpart whose bytes it reads.
   void meet(const Application* counterpart) { counterpart_ = counterpart; }
@@ -45,6 +48,8 @@ class Application final : public ApplicationEnd {
   std::optional<TimePoint> next_event() const;
   // Its connection vanished with the daemon.
   void lose() { told_ = true; }
+  // Its daemon was killed, and the next one has its connection, even if the first one had closed it.
+  void survive();
   // Faults are over: no more delays.
   void hurry();
 
@@ -78,6 +83,8 @@ class Application final : public ApplicationEnd {
   bool gone() const { return has_reset_ || told_; }
   std::string describe() const;
   bool was_told() const { return told_; }
+  // What the system has counted of its connection; nothing if that was reset.
+  std::optional<Moved> moved() const;
   bool has_reset() const { return has_reset_; }
   // It received everything that was meant for it.
   bool complete() const {
@@ -86,6 +93,8 @@ class Application final : public ApplicationEnd {
   }
 
  private:
+  IoResult read_now(std::span<const MutableBytes> pieces);
+  IoResult write_now(std::span<const ConstBytes> pieces);
   IoResult give(std::span<const MutableBytes> pieces, std::size_t most);
   void check_open() const;
   // It has ended its direction; the end may not have been read yet.
@@ -97,6 +106,7 @@ class Application final : public ApplicationEnd {
   Script script_;
   Random& random_;
   const TimePoint& now_;
+  KillPoints& points_;
   const Application* counterpart_ = nullptr;
   TimePoint born_;
   TimePoint next_write_;
@@ -113,6 +123,7 @@ class Application final : public ApplicationEnd {
   bool last_try_ = false;  // the last write before it is reset
   bool told_ = false;
   bool closed_ = false;
+  bool survived_ = false;
 };
 
 }  // namespace backedpipe::sim

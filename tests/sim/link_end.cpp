@@ -54,6 +54,13 @@ IoResult SimLink::fail(boost::system::errc::errc_t error) {
 }
 
 IoResult SimLink::read(std::span<const MutableBytes> pieces) {
+  owner_.points.pass();
+  const IoResult result = read_now(pieces);
+  owner_.points.pass();
+  return result;
+}
+
+IoResult SimLink::read_now(std::span<const MutableBytes> pieces) {
   readiness_.tries_to_read();
   require(!owner_.session.over(), "a link is read only as long as its session lasts", name(side_));
   const std::size_t room = total_bytes(pieces);
@@ -103,6 +110,13 @@ IoResult SimLink::read(std::span<const MutableBytes> pieces) {
 }
 
 IoResult SimLink::write(std::span<const ConstBytes> pieces) {
+  owner_.points.pass();
+  const IoResult result = write_now(pieces);
+  owner_.points.pass();
+  return result;
+}
+
+IoResult SimLink::write_now(std::span<const ConstBytes> pieces) {
   readiness_.tries_to_write();
   const std::size_t offered = total_bytes(pieces);
   require(offered > 0, "writes something", name(side_));

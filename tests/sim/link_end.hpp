@@ -31,6 +31,7 @@ struct Wire {
   std::array<WireTap, 2> taps;  // of what each side puts on it
   Application* server_application = nullptr;
   bool reusable_for_server = false;
+  bool killed = false;                       // a daemon at one of its ends
   std::optional<std::size_t> swallows_over;  // see Plan
 };
 
@@ -40,6 +41,7 @@ class SimLink final : public LinkEnd {
   struct Owner {
     const Session& session;
     const Application& application;
+    KillPoints& points;
   };
 
   SimLink(std::shared_ptr<Wire> wire, Side side, const Owner& owner, Random& random,
@@ -73,6 +75,8 @@ class SimLink final : public LinkEnd {
   std::optional<TcpAnswer> tcp_answer(TimePoint now) override;
 
  private:
+  IoResult read_now(std::span<const MutableBytes> pieces);
+  IoResult write_now(std::span<const ConstBytes> pieces);
   IoResult fail(boost::system::errc::errc_t error);
   bool over() { return record_.empty() && !has_bytes() && wire_->link.over(side_, now_); }
   void check_offered(std::span<const ConstBytes> pieces);

@@ -13,6 +13,7 @@ using std::chrono::seconds;
 
 // What goes out together with a WELCOME is not larger.
 constexpr std::size_t kLeastSwallowed = 256;
+constexpr std::uint64_t kSeedOfKills = 0x6b696c6c;
 constexpr unsigned kFaultKinds = static_cast<unsigned>(Fault::Kind::restart_server_forgetful) + 1;
 
 Script make_script(Random& random, std::size_t window_bytes) {
@@ -80,6 +81,19 @@ Fault make_fault(Random& random, Duration until) {
   fault.client_notices_after = make_notice(random);
   fault.server_notices_after = make_notice(random);
   return fault;
+}
+
+void make_kills(Random& random, Plan& plan) {
+  if (random.chance(60)) return;
+  if (random.chance(15)) plan.uncounted = random.chance(50) ? Side::client : Side::server;
+  for (std::uint64_t i = random.between(1, random.scale(1, 30)); i > 0; --i) {
+    plan.kills.push_back({.at = random.chance(50) ? random.between(Duration(0), seconds(2))
+                                                  : random.between(Duration(0), plan.healed_at),
+                          .side = random.chance(50) ? Side::client : Side::server,
+                          .points = random.between(0, random.scale(4, 400))});
+  }
+  std::sort(plan.kills.begin(), plan.kills.end(),
+            [](const Plan::Kill& a, const Plan::Kill& b) { return a.at < b.at; });
 }
 
 }  // namespace
@@ -159,6 +173,9 @@ Plan make_plan(Random& random, std::uint64_t seed) {
   }
   std::sort(plan.faults.begin(), plan.faults.end(),
             [](const Fault& a, const Fault& b) { return a.at < b.at; });
+  // As above: these numbers are not taken from those of the world.
+  Random kills(seed ^ kSeedOfKills);
+  make_kills(kills, plan);
   return plan;
 }
 

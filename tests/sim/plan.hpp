@@ -62,7 +62,16 @@ struct Plan {
   // unless the client has limited the link's segments.
   std::optional<std::size_t> swallows_over;
   std::vector<Fault> faults;  // by time
-  Duration healed_at{};       // no fault from here on
+  // A daemon is killed and started again at once, when it has passed so many of its KillPoints.
+  struct Kill {
+    Duration at{};
+    Side side = Side::client;
+    std::uint64_t points = 0;
+  };
+  std::vector<Kill> kills;  // by time
+  // The system does not count the bytes of this side's application.
+  std::optional<Side> uncounted;
+  Duration healed_at{};  // no fault from here on
 };
 
 // `seed`: of the same world.

@@ -15,11 +15,11 @@ World::World(std::uint64_t seed, std::ostream* trace)
       now_(start_),
       waits_last_(random_.chance(50)),
       second_began_(start_) {
-  client_memory_ = std::make_unique<Memory>(plan_.client_arena_bytes, plan_.segment_bytes);
-  server_memory_ = std::make_unique<Memory>(plan_.server_arena_bytes, plan_.segment_bytes);
+  client_memory_ = make_memory(Side::client);
+  server_memory_ = make_memory(Side::server);
   registry_ = std::make_unique<SessionRegistry>(plan_.registry);
-  applications_.push_back(
-      std::make_unique<Application>(Side::client, plan_.client_script, random_, now_));
+  applications_.push_back(std::make_unique<Application>(Side::client, plan_.client_script, random_,
+                                                        now_, points(Side::client)));
   client_.side = Side::client;
   client_.application = applications_.back().get();
   Session::Identity identity{.id = {}, .role = Role::client, .service = kService};
@@ -28,13 +28,37 @@ World::World(std::uint64_t seed, std::ostream* trace)
   client_.pump = make_pump(identity, *client_memory_, plan_.client);
 }
 
-World::~World() = default;
+World::~World() {
+  client_memory_->ledger.freeze();
+  server_memory_->ledger.freeze();
+}
 
 void World::say(const std::string& text) {
   if (trace_ == nullptr) return;
   const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(now_ - start_).count();
   *trace_ << micros / 1'000'000 << '.' << std::to_string(1'000'000 + micros % 1'000'000).substr(1)
           << "  " << text << '\n';
+}
+
+// Runs `work`, in which a daemon may be killed. Returns what it returns; true after a kill.
+template <typename Work>
+bool World::as_long_as_it_lives(const Work& work) {
+  std::optional<Side> killed;
+  try {
+    return work();
+  } catch (const Killed& at) {
+    killed = at.side;
+  }
+  // The next process may be killed while it restores the sessions.
+  while (killed) {
+    try {
+      kill(*killed);
+      killed.reset();
+    } catch (const Killed& at) {
+      killed = at.side;
+    }
+  }
+  return true;
 }
 
 // --- time
@@ -72,6 +96,7 @@ World::Tally World::tally() const {
               .links = wires_,
               .takeovers = takeovers_,
               .candidates_dropped = candidates_dropped_,
+              .kills = kills_,
               .bytes = 0,
               .clean = client_ended_ == Reason::closed,
               .reusable = reusable_};
@@ -115,6 +140,7 @@ std::optional<TimePoint> World::next_event() {
     }
   }
   if (next_fault_ < plan_.faults.size()) consider(at(plan_.faults[next_fault_].at));
+  if (next_kill_ < plan_.kills.size()) consider(at(plan_.kills[next_kill_].at));
   if (!healed_) consider(at(plan_.healed_at));
   for (const auto& closing : {plan_.client_closed_at, plan_.server_closed_at}) {
     if (closing && at(*closing) > now_) consider(at(*closing));
@@ -129,12 +155,15 @@ void World::step() {
   }
   require(++steps_in_second_ <= kMostStepsPerSecond, "no action loops", "too many steps a second");
   ++steps_;
-  apply_due_faults();
+  as_long_as_it_lives([this] {
+    apply_due_faults();
+    return true;
+  });
   const std::size_t tombstones = registry_->tombstone_count();
   registry_->tick(now_);
   if (registry_->tombstone_count() < tombstones) the_server_has_forgotten_ = true;
   unsigned rounds = 0;
-  while (turn()) {
+  while (as_long_as_it_lives([this] { return turn(); })) {
     require(++rounds <= kMostRoundsPerStep, "no action loops", "a moment without end");
   }
   check_everything();

@@ -5,7 +5,7 @@
 // layer does. One seed decides everything.
 //
 // In parts: world.cpp (time), world_ends.cpp (what runs a pump), world_dialling.cpp,
-// world_accepting.cpp, world_faults.cpp, world_rules.cpp.
+// world_accepting.cpp, world_faults.cpp, world_kills.cpp, world_rules.cpp.
 #pragma once
 
 #include <array>
@@ -18,6 +18,7 @@
 
 #include "application.hpp"
 #include "checks.hpp"
+#include "kill_points.hpp"
 #include "link.hpp"
 #include "link_end.hpp"
 #include "plan.hpp"
@@ -26,6 +27,7 @@
 #include "session/dial/segment_limit.hpp"
 #include "session/handshake.hpp"
 #include "session/pump/session_pump.hpp"
+#include "session/recover.hpp"
 
 namespace backedpipe::sim {
 
@@ -44,7 +46,8 @@ class World {
     std::uint64_t links = 0;
     std::uint64_t takeovers = 0;           // by a candidate
     std::uint64_t candidates_dropped = 0;  // the link was alive after all
-    std::uint64_t bytes = 0;               // delivered, both ways
+    std::uint64_t kills = 0;
+    std::uint64_t bytes = 0;  // delivered, both ways
     bool clean = false;
     bool reusable = false;  // the link could carry another session
   };
@@ -88,13 +91,34 @@ class World {
     const Session& session() const { return pump->session(); }
   };
 
+  // Of one process. What is written through the ledger, and the outbound bytes, outlive it.
   struct Memory {
-    explicit Memory(std::size_t bytes, std::size_t segment_bytes)
-        : arena(bytes), pool(arena, segment_bytes) {}
-    std::vector<std::byte> arena;
+    Memory(std::size_t bytes, std::size_t segment_bytes, Ledger::Watch& watch)
+        : budget(bytes / segment_bytes),
+          inbound_arena(bytes),
+          outbound_arena(bytes),
+          links(bytes / segment_bytes),
+          inbound(inbound_arena, budget, segment_bytes),
+          outbound(outbound_arena, budget, segment_bytes) {
+      ledger.watch(&watch);
+    }
+    LedgerView view() const {
+      return {.records = records,
+              .links = links,
+              .arena = outbound_arena,
+              .segment_bytes = outbound.segment_bytes()};
+    }
+
+    OwnBudget budget;
+    std::vector<std::byte> inbound_arena;
+    std::vector<std::byte> outbound_arena;
     std::vector<std::byte> scratch = std::vector<std::byte>(SessionPump::kLeastScratchBytes);
-    SegmentPool pool;
-    SessionPump::Memory of_pumps{pool, scratch};
+    std::vector<SegmentLink> links;
+    std::vector<LedgerRecord> records = std::vector<LedgerRecord>(8);
+    Ledger ledger{records, links};
+    SegmentPool inbound;
+    SegmentPool outbound;
+    SessionPump::Memory of_pumps{{inbound, outbound}, scratch};
     bool freed = false;  // since a pump began to wait for memory
   };
 
@@ -136,6 +160,10 @@ class World {
   void look_at_link(End& end);
   void report_stale(End& end);
   void connect_application(End& end);
+  std::unique_ptr<Memory> make_memory(Side side);
+  KillPoints& points(Side side) { return points_[static_cast<std::size_t>(side)]; }
+  End* new_server_end();
+  void dial_target(End& end);
   void run(End& end);
   void wait(End& end);
   void wake_waiters(Memory& memory);
@@ -160,7 +188,8 @@ class World {
 
   // --- rules
   void check_everything();
-  std::size_t check_end(const End& end, const PipeOptions& options) const;
+  void check_ledger(const End& end);
+  std::size_t check_end(const End& end, const PipeOptions& options);
   void check_bounds(TimePoint next, std::optional<TimePoint> client_gone_at) const;
   void check_remains();
   void check_judgement(const End& end) const;
@@ -175,6 +204,17 @@ class World {
   void restart(End& end, Memory& memory, const SessionOptions& options);
   void restart_client();
   void restart_server(bool with_snapshot);
+  template <typename Work>
+  bool as_long_as_it_lives(const Work& work);
+  void kill(Side side);
+  struct Revived {
+    End* end = nullptr;
+    Recovered recovered;
+    std::unique_ptr<SessionPump> pump;
+  };
+  std::vector<Revived> revive(Side side, Memory& fresh);
+  void take_over(Revived revived);
+  void record_connection(Side side, SessionPump& pump) const;
   void call_late(End& end);
   Notice notice_of(const Fault& fault) const;
 
@@ -187,6 +227,7 @@ class World {
   TimePoint start_;
   TimePoint now_;
 
+  std::array<KillPoints, 2> points_{KillPoints(Side::client), KillPoints(Side::server)};
   std::unique_ptr<Memory> client_memory_;
   std::unique_ptr<Memory> server_memory_;
   // True: as in a real event loop, a wait stays in place after the pump has lost interest, and a
@@ -205,6 +246,8 @@ class World {
   bool reusable_ = false;
 
   std::size_t next_fault_ = 0;
+  std::size_t next_kill_ = 0;
+  std::uint64_t kills_ = 0;
   std::array<TimePoint, 2> asleep_until_{};
   bool healed_ = false;
   TimePoint blackhole_until_{};
@@ -220,6 +263,7 @@ class World {
   bool the_server_has_forgotten_ = false;  // a session or a tombstone
   bool the_target_has_refused_ = false;
   bool an_unheard_session_has_expired_ = false;
+  bool an_uncounted_application_was_caught_ = false;  // by a kill, in the middle of a call
   std::optional<Reason> client_ended_;
 
   TimePoint second_began_{};

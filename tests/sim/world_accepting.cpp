@@ -15,20 +15,31 @@ World::End* World::find_session(const SessionId& id) {
 
 World::End* World::open_session(const Hello& hello) {
   say("server: opens the session");
-  applications_.push_back(
-      std::make_unique<Application>(Side::server, plan_.server_script, random_, now_));
-  applications_.back()->meet(client_.application);
-  if (healed_) applications_.back()->hurry();
-  auto end = std::make_unique<End>();
-  end->side = Side::server;
-  end->application = applications_.back().get();
-  (plan_.target == Plan::Target::refuses_later ? end->target_refuses_at : end->connects_at) =
-      now_ + plan_.target_takes;
-  end->pump = make_pump({.id = hello.session, .role = Role::server, .service = hello.service},
+  auto pump = make_pump({.id = hello.session, .role = Role::server, .service = hello.service},
                         *server_memory_, plan_.server);
   registry_->add(hello.session, kIdentity, hello.service, now_);
-  sessions_.push_back(std::move(end));
-  return sessions_.back().get();
+  End* const end = new_server_end();
+  end->pump = std::move(pump);
+  return end;
+}
+
+// Dials the target.
+World::End* World::new_server_end() {
+  sessions_.push_back(std::make_unique<End>());
+  End* const end = sessions_.back().get();
+  end->side = Side::server;
+  dial_target(*end);
+  return end;
+}
+
+void World::dial_target(End& end) {
+  applications_.push_back(std::make_unique<Application>(Side::server, plan_.server_script, random_,
+                                                        now_, points(Side::server)));
+  applications_.back()->meet(client_.application);
+  if (healed_) applications_.back()->hurry();
+  end.application = applications_.back().get();
+  (plan_.target == Plan::Target::refuses_later ? end.target_refuses_at : end.connects_at) =
+      now_ + plan_.target_takes;
 }
 
 void World::refuse(Accepted& accepted, Reason reason) {
@@ -54,9 +65,9 @@ void World::answer(Accepted& accepted) {
   End* end = created ? open_session(hello) : find_session(hello.session);
   require(end != nullptr, "sessions are forgotten", "the registry knows one that is not there");
   const std::uint64_t older = end->link ? end->link_generation : 0;
-  auto link =
-      std::make_unique<SimLink>(accepted.wire, Side::server,
-                                SimLink::Owner{end->session(), *end->application}, random_, now_);
+  auto link = std::make_unique<SimLink>(
+      accepted.wire, Side::server,
+      SimLink::Owner{end->session(), *end->application, points(Side::server)}, random_, now_);
   link->expect_welcome(hello);
   link->set_drained(random_.chance(50));
   const auto attached = end->pump->attach(*link, hello, created, {}, now_);

@@ -150,7 +150,8 @@ void World::take_link(const WirePointer& wire, const Welcome& welcome) {
   const std::vector<std::byte> early(first.begin(), first.end());
   wire->link.take(Side::client, early.size());
   auto link = std::make_unique<SimLink>(
-      wire, Side::client, SimLink::Owner{client_.session(), *client_.application}, random_, now_);
+      wire, Side::client,
+      SimLink::Owner{client_.session(), *client_.application, points(Side::client)}, random_, now_);
   link->set_drained(random_.chance(50));
   if (client_.pump->welcomed(*link, welcome, early, now_)) {
     adopt(client_, std::move(link), welcome.generation);

@@ -15,8 +15,24 @@ using Direction = SessionPump::Direction;
 
 std::unique_ptr<SessionPump> World::make_pump(Session::Identity identity, Memory& memory,
                                               const SessionOptions& options) {
+  LedgerEntry entry(
+      memory.ledger,
+      {.id = identity.id,
+       .role = static_cast<std::uint32_t>(identity.role),
+       .detached_since = static_cast<std::uint64_t>(now_.time_since_epoch().count())});
   return std::make_unique<SessionPump>(std::move(identity), memory.of_pumps, options,
-                                       random_.next(), now_);
+                                       random_.next(), now_, std::move(entry));
+}
+
+std::unique_ptr<World::Memory> World::make_memory(Side side) {
+  return std::make_unique<Memory>(
+      side == Side::client ? plan_.client_arena_bytes : plan_.server_arena_bytes,
+      plan_.segment_bytes, points(side));
+}
+
+// The system's counts of an application's connection begin at 0.
+void World::record_connection(Side side, SessionPump& pump) const {
+  pump.session().ledger().connected({.uncounted = plan_.uncounted == side});
 }
 
 // True if there may be more to do at this time.
@@ -120,6 +136,7 @@ void World::report_stale(End& end) {
 
 void World::connect_application(End& end) {
   end.connects_at.reset();
+  record_connection(end.side, *end.pump);
   const bool expected = end.side == Side::client || random_.chance(50);
   end.application->readiness() = {.read = expected};
   end.connected =
@@ -176,7 +193,8 @@ void World::wait(End& end) {
   }
   if (wanted.memory && !std::exchange(waits.memory, true)) {
     Memory& memory = memory_of(end);
-    memory.pool.when_freed([&memory] { memory.freed = true; });
+    memory.inbound.when_freed([&memory] { memory.freed = true; });
+    memory.outbound.when_freed([&memory] { memory.freed = true; });
   }
   waits.timer = earlier(waits.timer, wanted.until);
 }
@@ -248,15 +266,18 @@ void World::on_ended(End& end, Reason reason) {
             std::string(name(end.side)) + "'s application was not told");
   }
   require(!end.link, "one link at a time", "the session has ended and its link is still there");
+  if (end.side == Side::server) {
+    if (reason == Reason::expired && !end.heard) an_unheard_session_has_expired_ = true;
+    require(registry_->end(end.session().id(), reason, now_), "sessions are forgotten",
+            "the registry did not know it");
+  }
+  // The last store of a session, after whatever must be known of its end.
+  end.session().ledger().erase();
   end.waits = {};
   end.over = true;
   if (end.side == Side::client) {
     client_ended_ = reason;
     if (attempt_) abandon_attempt();
-  } else {
-    if (reason == Reason::expired && !end.heard) an_unheard_session_has_expired_ = true;
-    require(registry_->end(end.session().id(), reason, now_), "sessions are forgotten",
-            "the registry did not know it");
   }
 }
 

@@ -13,6 +13,13 @@ void World::apply_due_faults() {
   while (next_fault_ < plan_.faults.size() && now_ >= at(plan_.faults[next_fault_].at)) {
     apply(plan_.faults[next_fault_++]);
   }
+  while (next_kill_ < plan_.kills.size() && now_ >= at(plan_.kills[next_kill_].at)) {
+    const Plan::Kill& kill = plan_.kills[next_kill_++];
+    say(std::string("fault: ") + name(kill.side) + " is killed after " +
+        std::to_string(kill.points) + " points");
+    points(kill.side).arm(kill.points);
+    if (kill.points == 0) points(kill.side).pass();
+  }
   if (plan_.client_closed_at && now_ >= at(*plan_.client_closed_at)) {
     plan_.client_closed_at.reset();
     if (!client_ended_) {
@@ -43,6 +50,8 @@ void World::heal() {
   blackhole_until_ = dials_refused_until_ = dials_hang_until_ = refuses_for_now_until_ = now_;
   next_link_fault_.reset();
   next_hello_late_.reset();
+  for (KillPoints& points : points_)
+    points.disarm();
   wake(Side::client);
   wake(Side::server);
   client_.application->hurry();
@@ -155,13 +164,14 @@ void World::apply(const Fault& fault) {
 // The session continues in another process, with new memory.
 void World::restart(End& end, Memory& memory, const SessionOptions& options) {
   const std::vector<std::byte> state = end.session().snapshot();
-  auto restored =
-      make_pump({.id = {}, .role = end.session().role(), .service = {}}, memory, options);
+  auto restored = make_pump({.id = end.session().id(), .role = end.session().role(), .service = {}},
+                            memory, options);
   require(restored->session().restore(state).has_value(), "snapshots are restored", "it was not");
   require(restored->session().snapshot() == state, "snapshots are restored",
           "another state came back");
   drop_link(end);
   const bool connected = end.pump->application_open();
+  memory_of(end).ledger.freeze();
   end.pump = std::move(restored);
   end.wanted = {};
   end.waits = {};
@@ -174,10 +184,11 @@ void World::restart(End& end, Memory& memory, const SessionOptions& options) {
 
 void World::restart_client() {
   if (client_ended_) return;
+  points(Side::client).disarm();
   wake(Side::client);
   run(client_);
   if (client_ended_) return;
-  auto memory = std::make_unique<Memory>(plan_.client_arena_bytes, plan_.segment_bytes);
+  auto memory = make_memory(Side::client);
   if (attempt_) abandon_attempt();
   restart(client_, *memory, plan_.client);
   client_memory_ = std::move(memory);
@@ -187,6 +198,7 @@ void World::restart_client() {
 }
 
 void World::restart_server(bool with_snapshot) {
+  points(Side::server).disarm();
   wake(Side::server);
   for (const auto& end : sessions_)
     run(*end);
@@ -196,7 +208,7 @@ void World::restart_server(bool with_snapshot) {
   accepted_.clear();
   // Tombstones are not part of the snapshot.
   if (registry_->tombstone_count() > 0) the_server_has_forgotten_ = true;
-  auto memory = std::make_unique<Memory>(plan_.server_arena_bytes, plan_.segment_bytes);
+  auto memory = make_memory(Side::server);
   registry_ = std::make_unique<SessionRegistry>(plan_.registry);
   for (const auto& end : sessions_) {
     if (with_snapshot) {

@@ -13,18 +13,19 @@ void World::check_everything() {
   std::size_t server_segments = 0;
   for (const auto& end : sessions_)
     server_segments += check_end(*end, plan_.server.pipe);
-  require(client_memory_->pool.segments_in_use() == client_segments &&
-              server_memory_->pool.segments_in_use() == server_segments,
+  require(client_memory_->budget.in_use() == client_segments &&
+              server_memory_->budget.in_use() == server_segments,
           "memory is given back", "segments that no ring holds");
   require(registry_->size() == sessions_.size(), "sessions are forgotten", "the registry differs");
 }
 
 // Returns how many segments the session holds.
-std::size_t World::check_end(const End& end, const PipeOptions& options) const {
+std::size_t World::check_end(const End& end, const PipeOptions& options) {
   const Session& session = end.session();
   const Application& application = *end.application;
   check_offsets(session);
   check_memory(session, options, plan_.segment_bytes);
+  check_ledger(end);
   if (!asleep(end.side)) {
     const auto deadline = session.deadline(now_);
     require(!deadline || *deadline > now_, "no action loops", "a deadline that tick() leaves");
@@ -78,12 +79,60 @@ void World::check_remains() {
                 application->has_reset(),
             "no silent end", application->describe() + " was left without an answer");
   }
-  require(
-      client_memory_->pool.segments_in_use() == 0 && server_memory_->pool.segments_in_use() == 0,
-      "memory is given back", "segments are still in use");
+  require(client_memory_->budget.in_use() == 0 && server_memory_->budget.in_use() == 0,
+          "memory is given back", "segments are still in use");
   require(registry_->size() == 0, "sessions are forgotten", "the registry still has one");
   registry_->tick(now_ + plan_.registry.tombstone_time);
   require(registry_->tombstone_count() == 0, "tombstones go", "one is still there");
+}
+
+// If the process ended now, the next one would know all that this one knows.
+void World::check_ledger(const End& end) {
+  const Session& session = end.session();
+  if (session.over()) return;
+  const auto found = recover(memory_of(end).view(), session.pipe().ledger().record(),
+                             end.connected ? end.application->moved() : std::nullopt);
+  const auto* recovered = std::get_if<Recovered>(&found);
+  require(recovered != nullptr, "the ledger knows the session", name(end.side));
+  const SessionRecord& known = recovered->session;
+  SessionRecord is = session.record();
+  if (known.pipe.reset_reason && !is.pipe.reset_reason) {
+    // Its application has reset, and this process has yet to notice.
+    require(end.application->gone(), "the ledger knows the session",
+            std::string(name(end.side)) + ": a reset that is none");
+    return;
+  }
+  // What is not kept: inbound bytes are asked for again, and a link is lost in any case.
+  PipeRecord& pipe = is.pipe;
+  pipe.reader.end_offset = pipe.reader.begin_offset;
+  pipe.reader.fin_received = pipe.reader.end_delivered;
+  pipe.reader.window_size_bytes = known.pipe.reader.window_size_bytes;
+  pipe.reader.window_limit = session.pipe().reader().window().stated_limit();
+  // Frames that wait for the link may still be sent.
+  require(pipe.writer.discarded || known.pipe.writer.highest_sent >= pipe.writer.highest_sent,
+          "the ledger knows the session", "more was sent than it says");
+  pipe.writer.highest_sent = known.pipe.writer.highest_sent;
+  const auto same = [&](bool holds, const char* what) {
+    require(holds, "the ledger knows the session",
+            std::string(name(end.side)) + ": another " + what);
+  };
+  same(pipe.writer == known.pipe.writer, "outbound stream");
+  same(pipe.reader == known.pipe.reader, "inbound stream");
+  same(pipe.highest_generation == known.pipe.highest_generation, "generation");
+  same(pipe.reset_reason == known.pipe.reset_reason, "reason of its reset");
+  same(is.application_reset == known.application_reset, "reset of its application");
+  same(is.server_knows == known.server_knows, "belief about the server");
+  same(is.confirmed == known.confirmed, "confirmation");
+  same(is.links == known.links, "number of links");
+  std::vector<std::byte> bytes(pipe.writer.end_offset - pipe.writer.begin_offset);
+  require(session.pipe().writer().ring().copy(pipe.writer.begin_offset, bytes).has_value(),
+          "the ledger knows the session", "the ring lacks bytes");
+  auto at = bytes.begin();
+  for (const ConstBytes piece : recovered->held.outbound) {
+    require(std::equal(piece.begin(), piece.end(), at), "the ledger knows the session",
+            "other bytes are held");
+    at += static_cast<std::ptrdiff_t>(piece.size());
+  }
 }
 
 // A link with unread bytes that was not suspect must not be given up for silence.
@@ -112,6 +161,7 @@ void World::check_fate(End& end, SessionPump::LinkFate fate) {
     return;
   }
   reusable_ = true;
+  if (wire.killed) return;
   require(wire.reusable_for_server, "both sides know that a link is free", "the server does not");
   require(wire.link.empty() && end.link->at_rest(), "a free link is at rest",
           "something is still on its way");
@@ -131,7 +181,7 @@ void World::check_reason(const End& end, Reason reason) const {
       excused = transfer_complete();
       break;
     case Reason::application_reset:
-      excused = an_application_has_reset_;
+      excused = an_application_has_reset_ || an_uncounted_application_was_caught_;
       break;
     case Reason::closed_by_operator:
       excused = an_operator_has_closed_;

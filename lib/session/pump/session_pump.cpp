@@ -43,9 +43,9 @@ std::size_t fitting(std::span<const ConstBytes> pieces, std::size_t most) {
 }  // namespace
 
 SessionPump::SessionPump(Session::Identity identity, Memory& memory, const SessionOptions& options,
-                         std::uint64_t seed, TimePoint now)
+                         std::uint64_t seed, TimePoint now, LedgerEntry ledger)
     : memory_(memory),
-      session_(std::move(identity), memory.pool, options, seed, now),
+      session_(std::move(identity), memory.pools, options, seed, now, std::move(ledger)),
       application_read_bytes_(kLeastReadBytes),
       application_watch_(options.application_keepalive) {
   invariant(memory_.scratch.size() >= kLeastScratchBytes);
@@ -108,14 +108,17 @@ bool SessionPump::read_application() {
   if (hear_of_reset()) return true;
   if (!application_ready_.read || !application_can_write()) return false;
   std::array<MutableBytes, kReadPieces> pieces;
-  const std::size_t most = memory_.pool.scarce() ? kLeastReadBytes : application_read_bytes_;
+  const std::size_t most =
+      memory_.pools.inbound.scarce() ? kLeastReadBytes : application_read_bytes_;
   const std::size_t count = session_.prepare(most, pieces);
   if (count == 0) {
     out_of_memory_ = true;
     return false;
   }
+  session_.ledger().begin(LedgerRecord::kReading);
   const IoResult result = application_->read(std::span<const MutableBytes>(pieces).first(count));
   session_.commit(result.status == IoResult::Status::ok ? result.bytes : 0);
+  session_.ledger().done(LedgerRecord::kReading);
   if (result.drained) application_ready_.read = false;
   switch (result.status) {
     case IoResult::Status::ok:
@@ -139,6 +142,7 @@ bool SessionPump::write_application(TimeSource now) {
   std::array<ConstBytes, kMaxPieces> pieces;
   const std::size_t count = application_ready_.write ? session_.deliverable(pieces) : 0;
   if (count > 0) {
+    session_.ledger().begin(LedgerRecord::kWriting);
     const IoResult result = application_->write(std::span<const ConstBytes>(pieces).first(count));
     if (result.drained) application_ready_.write = false;
     if (result.status == IoResult::Status::failed) {
@@ -152,6 +156,7 @@ bool SessionPump::write_application(TimeSource now) {
       application_watch_.sent(written_at);
       progress = true;
     }
+    session_.ledger().done(LedgerRecord::kWriting);
   }
   if (session_.pipe().end_due()) {
     application_->finish();
@@ -163,9 +168,10 @@ bool SessionPump::write_application(TimeSource now) {
 }
 
 void SessionPump::application_failed(boost::system::error_code error) {
+  // The session first: if this process ends in between, the next one must reset it as well.
+  session_.reset(Reason::application_reset);
   std::exchange(application_, nullptr)->reset();
   actions_.push_back({.kind = Action::Kind::application_failed, .error = error});
-  session_.reset(Reason::application_reset);
 }
 
 void SessionPump::reset_application(Reason reason) {
@@ -267,7 +273,8 @@ bool SessionPump::read_link(TimeSource now) {
   if (!link_ready_.read) return false;
   const TimePoint before = now();
   if (session_.pipe().receive_pause(before)) return false;
-  const bool small = memory_.pool.scarce() || session_.pipe().receives_much_without_news(before);
+  const bool small =
+      memory_.pools.inbound.scarce() || session_.pipe().receives_much_without_news(before);
   std::array<MutableBytes, kReadPieces + 1> pieces;
   std::size_t count =
       session_.prepare_receive(link_generation_, small ? kSmallReadBytes : kMostReadBytes,

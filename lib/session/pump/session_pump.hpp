@@ -71,15 +71,15 @@ class SessionPump {
 
   // What the pumps of one thread share.
   struct Memory {
-    SegmentPool& pool;
+    PipePools pools;
     // Room for one read from a link, at least kLeastScratchBytes. Its content is not kept.
     std::span<std::byte> scratch;
   };
   static constexpr std::size_t kLeastScratchBytes = std::size_t{16} << 10;
 
-  // `memory` must outlive the pump. `seed` feeds the backoff's jitter.
+  // `memory` must outlive the pump. `seed` feeds the backoff's jitter. See BackedPipe for `ledger`.
   SessionPump(Session::Identity identity, Memory& memory, const SessionOptions& options,
-              std::uint64_t seed, TimePoint now);
+              std::uint64_t seed, TimePoint now, LedgerEntry ledger = {});
 
   // For calls that change the session without moving bytes; pump() must follow.
   Session& session() { return session_; }
