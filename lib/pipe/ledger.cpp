@@ -1,30 +1,12 @@
 #include "pipe/ledger.hpp"
 
-#include <cstring>
 #include <utility>
 
+#include "pipe/checksum.hpp"
 #include "pipe/invariant.hpp"
 
 namespace backedpipe {
 namespace {
-
-// FNV-1a. It tells a record from what a crash has scribbled over it; nobody is to be fooled.
-class Checksum {
- public:
-  template <typename Value>
-  Checksum& add(const Value& value) {
-    static_assert(std::has_unique_object_representations_v<Value>);
-    unsigned char bytes[sizeof value];
-    std::memcpy(bytes, &value, sizeof value);
-    for (const unsigned char byte : bytes)
-      sum_ = (sum_ ^ byte) * 0x100000001b3;
-    return *this;
-  }
-  std::uint64_t value() const { return sum_; }
-
- private:
-  std::uint64_t sum_ = 0xcbf29ce484222325;
-};
 
 std::uint32_t link_to(std::optional<SegmentIndex> segment) {
   return segment ? *segment + 1 : 0;
