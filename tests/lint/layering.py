@@ -26,7 +26,7 @@ CORE = ("proto", "lib/pipe", "lib/session", "lib/config", "lib/control")
 # its own floor or lower ones.
 FLOORS = {
     "lib/session": [("", "dial", "accept"), ("pump",)],
-    "lib/net": [("",), ("memory",), ("socket",), ("link",), ("events",), ("shared",), ("listen",), ("monitor",),
+    "lib/net": [("",), ("memory",), ("socket",), ("link",), ("events",), ("shared", "keep"), ("listen",), ("monitor",),
                 ("thread",), ("session",), ("dial",), ("application",), ("accept",), ("worker",), ("report",), ("node",)],
 }
 
