@@ -26,8 +26,9 @@ CORE = ("proto", "lib/pipe", "lib/session", "lib/config", "lib/control")
 # its own floor or lower ones.
 FLOORS = {
     "lib/session": [("", "dial", "accept"), ("pump",)],
-    "lib/net": [("",), ("memory",), ("socket",), ("link",), ("events",), ("shared",), ("listen",), ("monitor",),
-                ("thread",), ("session",), ("dial",), ("application",), ("accept",), ("worker",), ("report",), ("node",)],
+    "lib/net": [("",), ("memory",), ("socket",), ("keep",), ("link",), ("events",), ("shared",), ("listen",),
+                ("monitor",), ("thread",), ("session",), ("dial",), ("application",), ("accept",), ("worker",), ("report",),
+                ("node",)],
 }
 
 # Every lock is a Mutex, which the compiler checks ("./dev lint"), and stands in net/shared. The one exception guards what
