@@ -5,6 +5,7 @@
 #include <iostream>
 #include <string>
 #include <sys/resource.h>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -14,6 +15,8 @@
 #include "daemon/options.hpp"
 #include "daemon/service_manager.hpp"
 #include "daemon/stdio.hpp"
+#include "net/keep/keeper.hpp"
+#include "net/keep/kept_descriptors.hpp"
 #include "net/node/node.hpp"
 #include "net/thread/blocked_signals.hpp"
 #include "net/thread/event_loop.hpp"
@@ -39,6 +42,19 @@ std::string status_line(Node& node) {
          std::to_string(count.away) + " without a link";
 }
 
+// What an earlier process left, and this one has no use for. It must not stop the start: the
+// settings may have changed meanwhile.
+void give_up(KeptDescriptors& rest) {
+  const std::vector<std::string> names = rest.close_rest();
+  if (names.empty()) return;
+  const Checked<Keeper> keeper = Keeper::from_environment();
+  for (const std::string& name : names) {
+    spdlog::info("descriptors that were kept as \"{}\" have no use any more", name);
+    // Where this fails they are given up at the next start.
+    if (keeper) static_cast<void>(keeper->drop(name));
+  }
+}
+
 void run(const Command& command) {
   const Settings& settings = command.settings;
   set_up_log(settings.log);
@@ -48,7 +64,9 @@ void run(const Command& command) {
 
   boost::asio::io_context io(1);
   ServiceManager manager(io);
-  Node node(io, settings, PassedSockets::from_environment(), command.reread);
+  std::vector<PassedDescriptor> passed = passed_descriptors();
+  KeptDescriptors kept = KeptDescriptors::out_of(passed);
+  Node node(io, settings, PassedSockets(passed), command.reread);
   boost::asio::signal_set signals(io, SIGINT, SIGTERM);
   const auto stop = [&] {
     manager.stopping();
@@ -80,6 +98,7 @@ void run(const Command& command) {
   node.start();
   manager.ready([&node] { return status_line(node); },
                 [&node](std::function<void()> all_are) { node.ask(std::move(all_are)); });
+  give_up(kept);
   run_events(io);
   block_signals();
 }

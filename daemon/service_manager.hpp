@@ -6,11 +6,14 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+
+#include "net/keep/notify_socket.hpp"
 
 namespace backedpipe {
 
@@ -37,13 +40,13 @@ class ServiceManager {
   void stopping();
 
  private:
-  enum class Wait { no, yes };
-  bool told() const { return socket_ >= 0; }
+  using Wait = NotifySocket::Wait;
+  bool told() const { return socket_.has_value(); }
   void send(std::string_view message, Wait wait);
   void feed_watchdog();
   void pass_status_on();
 
-  int socket_ = -1;                                // connected to the manager; -1: there is none
+  std::optional<NotifySocket> socket_;             // to the manager, if there is one
   std::chrono::microseconds watchdog_interval_{};  // zero: there is no watchdog
   boost::asio::steady_timer watchdog_timer_;
   boost::asio::steady_timer status_timer_;

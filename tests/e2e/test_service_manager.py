@@ -239,6 +239,21 @@ def test_a_passed_socket_that_does_not_listen_is_named(tmp_path):
             assert '"echo"' in service.log() and "not a listening stream socket" in service.log()
 
 
+def test_what_an_earlier_process_left_does_not_stop_the_start(tmp_path, notify):
+    """The settings may have changed; whoever keeps it is told to let go of it, too."""
+    environment = {"NOTIFY_SOCKET": notify.getsockname(), "FDSTORE": "512"}
+    with socket.create_server(("127.0.0.1", 0)) as old, socket.socket(socket.AF_UNIX) as vault:
+        with Service(tmp_path, server(free_port()), environment,
+                     listening={"kept-gone": old, "backedpipe-vault": vault}) as service:
+            messages = until(notify, "FDSTOREREMOVE=1\nFDNAME=kept-gone")
+            assert "FDSTOREREMOVE=1\nFDNAME=backedpipe-vault" in messages
+            for number, passed in enumerate((old, vault), 3):
+                with contextlib.suppress(FileNotFoundError):
+                    held = os.stat(f"/proc/{service.process.pid}/fd/{number}")
+                    assert held.st_ino != os.fstat(passed.fileno()).st_ino
+            service.end()
+
+
 # -- credentials ------------------------------------------------------------------------------
 
 

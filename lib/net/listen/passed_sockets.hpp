@@ -1,23 +1,26 @@
 // PassedSockets: listening sockets that the service manager has opened for the daemon, by name
 // (systemd's socket activation, sd_listen_fds(3)). A tunnel takes the one that has its name, a
-// listener for links on port 7700 the one named "accept-7700". Owned by main(); each socket is
-// given away once.
+// listener for links on port 7700 the one named "accept-7700". What an earlier process of the
+// daemon left is not among them: see KeptDescriptors. Owned by main(); each socket is given away
+// once.
 #pragma once
 
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "config/address.hpp"
+#include "net/keep/passed_descriptors.hpp"
 
 namespace backedpipe {
 
 class PassedSockets {
  public:
   PassedSockets() = default;  // none
-  // From LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES. Throws std::runtime_error when one of them is
-  // not a listening stream socket.
-  static PassedSockets from_environment();
+  // Takes these descriptors. Throws std::runtime_error when one of them is not a listening stream
+  // socket.
+  explicit PassedSockets(const std::vector<PassedDescriptor>& passed);
   ~PassedSockets();
   PassedSockets(PassedSockets&& other) noexcept;
   PassedSockets& operator=(PassedSockets&&) = delete;
