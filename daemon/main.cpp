@@ -1,5 +1,6 @@
 // backedpipd: reads the settings and runs a node until a signal stops it.
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <iostream>
@@ -66,7 +67,7 @@ void run(const Command& command) {
   ServiceManager manager(io);
   std::vector<PassedDescriptor> passed = passed_descriptors();
   KeptDescriptors kept = KeptDescriptors::out_of(passed);
-  Node node(io, settings, PassedSockets(passed), command.reread);
+  Node node(io, settings, PassedSockets(passed), kept, Keeper::from_environment(), command.reread);
   boost::asio::signal_set signals(io, SIGINT, SIGTERM);
   const auto stop = [&] {
     manager.stopping();
@@ -80,6 +81,14 @@ void run(const Command& command) {
   signals.async_wait([&](const boost::system::error_code& error, int signal) {
     if (error) return;
     spdlog::info("signal {}", signal);
+    if (signal == SIGTERM && node.sessions_outlive_it()) {
+      manager.stopping();
+      // Without an orderly end of what this process has: the connections are not its own any more.
+      return node.park([] {
+        spdlog::shutdown();
+        std::_Exit(0);
+      });
+    }
     stop();
   });
   node.on_drained(stop);

@@ -21,6 +21,7 @@ struct Event {
     close,      // the session is over, and so is its link
     peer_up,    // a peer that was down answers again
     peer_down,  // a peer does not answer
+    restored,   // the session goes on after the process that had it has ended
   };
 
   Kind kind = Kind::open;

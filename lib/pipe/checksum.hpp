@@ -18,8 +18,7 @@ class Checksum {
     return *this;
   }
   template <typename Value>
-    requires std::has_unique_object_representations_v<Value>
-  Checksum& add(const Value& value) {
+  requires std::has_unique_object_representations_v<Value> Checksum& add(const Value& value) {
     return add(std::as_bytes(std::span(&value, 1)));
   }
   std::uint64_t value() const { return sum_; }

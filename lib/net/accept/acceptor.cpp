@@ -1,5 +1,6 @@
 #include "net/accept/acceptor.hpp"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -87,7 +88,8 @@ void Acceptor::open(const LinkListener& listener, const ServiceSettings& service
   const auto driver = sessions_.open(
       {.supply = nullptr, .keeper = *this},
       {.id = link.hello.session, .role = Role::server, .service = link.hello.service},
-      {.tunnel = {},
+      {.service = link.hello.service,
+       .tunnel = {},
        .peer = {},
        .identity = std::string(link.transport->identity()),
        .listener = to_string(listener.listener->address())},
@@ -95,6 +97,36 @@ void Acceptor::open(const LinkListener& listener, const ServiceSettings& service
   attach(*driver, std::move(link), true);
   // Not if the client has reset the session at once.
   targets_.dial(driver, service.target);
+}
+
+std::optional<std::string> Acceptor::restore(Recovered recovered, SessionLabels labels,
+                                             std::optional<StreamSocket> application) {
+  const SessionId id = recovered.session.id;
+  const std::string identity = labels.identity;
+  const std::string service = labels.service;
+  std::string why;
+  auto driver = sessions_.restore({.supply = nullptr, .keeper = *this}, std::move(recovered),
+                                  std::move(labels), std::move(application), why);
+  if (!driver) return why;
+  worker_.shared().directory.restore(id, identity, service, *this, steady_now());
+  restored_.push_back(std::move(driver));
+  return std::nullopt;
+}
+
+void Acceptor::resume_restored() {
+  for (const auto& driver : std::exchange(restored_, {})) {
+    driver->resume();
+    if (driver->has_application() || driver->session().application_done()) continue;
+    // It was being dialled: nothing has been read from it or written to it.
+    const auto service = std::find_if(
+        services_.begin(), services_.end(),
+        [&](const ServiceSettings& each) { return each.name == driver->session().service(); });
+    if (service == services_.end()) {
+      driver->reset(Reason::unknown_service);
+    } else {
+      targets_.dial(driver, service->target);
+    }
+  }
 }
 
 void Acceptor::resume(HeardLink link) {

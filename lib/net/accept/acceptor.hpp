@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,11 @@ class Acceptor final : public LinkKeeper, public SessionHolder {
   // sessions and try again.
   void stop();
 
+  // See TunnelListener: a session that clients may resume from then on.
+  std::optional<std::string> restore(Recovered recovered, SessionLabels labels,
+                                     std::optional<StreamSocket> application);
+  void resume_restored();
+
   const std::vector<std::shared_ptr<LinkListener>>& listeners() const { return listeners_.all(); }
   const Refusals& refusals() const { return refusals_; }
   // To other workers.
@@ -72,6 +78,7 @@ class Acceptor final : public LinkKeeper, public SessionHolder {
   Handshakes handshakes_;
   WaitingLinks waiting_links_;
   std::vector<ServiceSettings> services_;
+  std::vector<std::shared_ptr<SessionDriver>> restored_;  // that do not run yet
   Accepts accepts_ = Accepts::everything;
   std::uint64_t links_handed_over_ = 0;
 };

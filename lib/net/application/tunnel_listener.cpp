@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include "net/socket/application_options.hpp"
+#include "pipe/invariant.hpp"
 #include "proto/wire.hpp"
 
 namespace backedpipe {
@@ -107,17 +108,40 @@ std::shared_ptr<SessionDriver> TunnelListener::open(const TunnelSettings& tunnel
     ApplicationSocket(std::move(application)).reset();
     return nullptr;
   }
-  Path path = path_to_(tunnel.peer);
+  auto path = path_to_(tunnel.peer);
+  invariant(path.has_value());
   auto driver = sessions_.open(
-      path.links, {.id = new_session_id(), .role = Role::client, .service = tunnel.service},
-      {.tunnel = tunnel.name,
+      path->links, {.id = new_session_id(), .role = Role::client, .service = tunnel.service},
+      {.service = tunnel.service,
+       .tunnel = tunnel.name,
        .peer = tunnel.peer,
-       .identity = std::move(path.identity),
+       .identity = std::move(path->identity),
        .listener = {}},
       remote_address(application));
   driver->connect_application(std::move(application), SessionDriver::FirstWord::expected);
   driver->start();
   return driver;
+}
+
+std::optional<std::string> TunnelListener::restore(Recovered recovered, SessionLabels labels,
+                                                   std::optional<StreamSocket> application) {
+  const auto path = path_to_(labels.peer);
+  if (!path) {
+    if (application) ApplicationSocket(std::move(*application)).reset();
+    return "there is no peer \"" + labels.peer + "\" any more";
+  }
+  std::string why;
+  auto driver = sessions_.restore(path->links, std::move(recovered), std::move(labels),
+                                  std::move(application), why);
+  if (!driver) return why;
+  ++worker_.shared().client_sessions;
+  restored_.push_back(std::move(driver));
+  return std::nullopt;
+}
+
+void TunnelListener::resume_restored() {
+  for (const auto& driver : std::exchange(restored_, {}))
+    driver->resume();
 }
 
 SessionId TunnelListener::new_session_id() {

@@ -44,8 +44,8 @@ class TunnelListener {
     SessionDriver::Links links;
     std::string identity;  // ours, as the peer knows us
   };
-  // `peer` is the peer's name in a tunnel's settings.
-  using PathTo = std::function<Path(const std::string& peer)>;
+  // `peer` is the peer's name in a tunnel's settings; nothing if there is no such peer.
+  using PathTo = std::function<std::optional<Path>(const std::string& peer)>;
 
   // `sessions` must outlive this object, and only this object opens sessions in it.
   TunnelListener(WorkerContext& worker, SessionTable& sessions, PathTo path_to);
@@ -68,6 +68,12 @@ class TunnelListener {
   // sessions: resets the connection and returns null.
   std::shared_ptr<SessionDriver> open(const TunnelSettings& tunnel, StreamSocket application);
 
+  // Continues a session of the process before this one, whatever the limits are now. Returns why it
+  // cannot; nothing if it does. It does not run before resume_restored().
+  std::optional<std::string> restore(Recovered recovered, SessionLabels labels,
+                                     std::optional<StreamSocket> application);
+  void resume_restored();
+
   const std::vector<std::shared_ptr<Tunnel>>& tunnels() const { return tunnels_; }
 
  private:
@@ -83,6 +89,7 @@ class TunnelListener {
   std::size_t max_sessions_ = 0;
   std::optional<Duration> keepalive_;  // see prepare_application_socket
   std::vector<std::shared_ptr<Tunnel>> tunnels_;
+  std::vector<std::shared_ptr<SessionDriver>> restored_;  // that do not run yet
   bool listening_ = false;
 };
 

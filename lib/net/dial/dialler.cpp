@@ -119,9 +119,14 @@ void Dialler::drain() {
 // --- look-ups
 
 const Dialler::Peer& Dialler::peer(const std::string& name) const {
+  const Peer* const found = find_peer(name);
+  invariant(found != nullptr);
+  return *found;
+}
+
+const Dialler::Peer* Dialler::find_peer(const std::string& name) const {
   const auto found = peers_.find(name);
-  invariant(found != peers_.end());
-  return found->second;
+  return found == peers_.end() ? nullptr : &found->second;
 }
 
 // The peer exists as long as it has a session.

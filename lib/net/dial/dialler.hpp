@@ -80,6 +80,8 @@ class Dialler final : public LinkSupply, public LinkKeeper {
   const std::unordered_map<std::string, Peer>& peers() const { return peers_; }
   // Precondition: the peer is in the settings, or has a session.
   const Peer& peer(const std::string& name) const;
+  // Null if there is none of that name.
+  const Peer* find_peer(const std::string& name) const;
 
   void connect(const std::shared_ptr<SessionDriver>& driver, std::uint64_t generation) override;
   void give_up(SessionDriver& driver, std::uint64_t generation) override;

@@ -36,6 +36,14 @@ std::string KeptDescriptors::name_of_listener(std::string_view listener) {
   return std::string(kListener).append(listener);
 }
 
+std::vector<std::string> KeptDescriptors::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, descriptor] : descriptors_) {
+    if (names.empty() || names.back() != name) names.push_back(name);
+  }
+  return names;
+}
+
 std::vector<int> KeptDescriptors::take(const std::string& name) {
   std::vector<int> taken;
   const auto [first, last] = descriptors_.equal_range(name);

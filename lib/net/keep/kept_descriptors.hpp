@@ -27,6 +27,8 @@ class KeptDescriptors {
   // for each worker.
   static std::string name_of_listener(std::string_view listener);
 
+  // Each name once.
+  std::vector<std::string> names() const;
   // Gives away all of that name, in no particular order; the caller must close them.
   std::vector<int> take(const std::string& name);
 

@@ -140,9 +140,7 @@ void LedgerFile::set(TombstoneSlot& slot, const SessionId& id, std::string_view 
 // --- what another process has left
 
 Checked<LedgerFileView> LedgerFileView::map(int descriptor) {
-  const auto refuse = [](const std::string& why) {
-    return Checked<LedgerFileView>::failure(why);
-  };
+  const auto refuse = [](const std::string& why) { return Checked<LedgerFileView>::failure(why); };
   auto memory = MappedMemfd::map(descriptor);
   if (!memory) return refuse(memory.error());
   const std::span<const std::byte> bytes = memory->bytes();

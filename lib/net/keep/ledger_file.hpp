@@ -47,7 +47,7 @@ struct LabelSlot {
 struct TombstoneSlot {
   static constexpr std::size_t kMostIdentityBytes = 255;
 
-  std::uint64_t checksum = 0;  // of all the rest; stored last
+  std::uint64_t checksum = 0;   // of all the rest; stored last
   std::uint64_t forget_at = 0;  // steady clock, in nanoseconds
   SessionId id;
   std::uint16_t reason = 0;
@@ -68,9 +68,9 @@ struct LedgerHeader {
   std::uint32_t complete = 0;
   // Starts in a row of which none had ten quiet seconds; see CrashLoop.
   std::uint32_t starts = 0;
-  std::uint64_t processes = 0;   // how many processes have continued the first one
-  std::uint64_t begun_at = 0;    // when the first of them started: wall clock, nanoseconds
-  std::uint32_t restoring = 0;   // number + 1 of the record that is being restored; 0: none
+  std::uint64_t processes = 0;  // how many processes have continued the first one
+  std::uint64_t begun_at = 0;   // when the first of them started: wall clock, nanoseconds
+  std::uint32_t restoring = 0;  // number + 1 of the record that is being restored; 0: none
   std::uint32_t unused = 0;
 };
 

@@ -13,6 +13,7 @@
 #include "net/events/event_log.hpp"
 #include "net/link/graceful_close.hpp"
 #include "net/node/descriptors.hpp"
+#include "net/node/restore.hpp"
 #include "net/node/session_options.hpp"
 
 namespace backedpipe {
@@ -24,6 +25,8 @@ using std::chrono::milliseconds;
 constexpr auto kRefuseFor = milliseconds(250);
 // How long a client's sessions have to tell their servers.
 constexpr auto kCloseFor = milliseconds(1000);
+// Different sets of names of sessions, on one worker. Only those in use take memory.
+constexpr std::uint32_t kMostLabels = 1 << 16;
 constexpr auto kTombstoneSweep = std::chrono::seconds(10);
 constexpr auto kLookEvery = milliseconds(10);
 constexpr auto kLookForSessionsEvery = milliseconds(100);
@@ -60,12 +63,14 @@ std::size_t worker_count(const Settings& settings) {
 
 }  // namespace
 
-Node::Node(boost::asio::io_context& io, Settings settings, PassedSockets passed, Reread reread)
+Node::Node(boost::asio::io_context& io, Settings settings, PassedSockets passed,
+           KeptDescriptors& kept, Checked<Keeper> keeper, Reread reread)
     : settings_(std::move(settings)),
       reread_(std::move(reread)),
       shared_(io, settings_.limits.max_memory_bytes),
+      continuity_(begin_continuity(std::move(keeper), kept)),
       workers_(shared_, worker_count(settings_), settings_.limits.max_memory_bytes,
-               session_options(settings_)),
+               session_options(settings_), continuity_.get()),
       descriptors_in_use_(backedpipe::descriptors_in_use()),
       monitor_(io),
       metrics_(shared_, workers_),
@@ -90,9 +95,47 @@ Node::~Node() {
   workers_.stop();
 }
 
+std::unique_ptr<Continuity> Node::begin_continuity(Checked<Keeper> keeper, KeptDescriptors& kept) {
+  if (!keeper) {
+    not_kept_ = keeper.error();
+    return nullptr;
+  }
+  const std::size_t workers = worker_count(settings_);
+  const std::size_t arena = Workers::arena_bytes(workers, settings_.limits.max_memory_bytes);
+  const auto in_32_bits = [](std::size_t value) { return static_cast<std::uint32_t>(value); };
+  auto begun =
+      Continuity::begin(std::move(*keeper), kept,
+                        {.workers = in_32_bits(workers),
+                         // Each of both roles may have as many, and all may be on one worker.
+                         .records = in_32_bits(2 * settings_.limits.max_sessions),
+                         .segments = in_32_bits(arena / SegmentPool::kDefaultSegmentBytes),
+                         .labels = kMostLabels,
+                         .tombstones = in_32_bits(settings_.limits.max_sessions),
+                         .segment_bytes = in_32_bits(SegmentPool::kDefaultSegmentBytes)});
+  if (begun) return std::move(*begun);
+  not_kept_ = begun.error();
+  spdlog::warn("sessions will end with this process: {}", not_kept_);
+  return nullptr;
+}
+
+// Before any thread runs, and before any HELLO is answered: "unknown session" is final.
+void Node::restore() {
+  if (!continuity_) return;
+  shared_.directory.record_tombstones(continuity_->file().tombstones());
+  if (continuity_->left() != nullptr) {
+    const Restored restored = restore_sessions(*continuity_, workers_, shared_);
+    spdlog::info("restored {} sessions of the process before{}", restored.sessions,
+                 restored.lost > 0 ? "; " + std::to_string(restored.lost) + " were lost" : "");
+  }
+  continuity_->taken_over();
+}
+
 void Node::start() {
+  restore();
   workers_.start();
   workers_.gather([](Worker& worker) {
+    worker.tunnels.resume_restored();
+    worker.acceptor.resume_restored();
     worker.dialler.start();
     worker.tunnels.start();
     worker.acceptor.start();
@@ -261,6 +304,15 @@ void Node::stop(std::function<void()> stopped) {
     worker.acceptor.stop();
   });
   look_whether_stopped();
+}
+
+void Node::park(std::function<void()> parked) {
+  const SessionCounts counts = session_counts();
+  spdlog::info("parking: {} sessions are left to the next process", counts.connected + counts.away);
+  monitor_.stop();
+  ready_ = false;
+  workers_.gather([](Worker& worker) { worker.context.ledger()->ledger().freeze(); });
+  parked();
 }
 
 void Node::forget_tombstones_later() {

@@ -32,8 +32,10 @@ class Node final : public Operations {
 
   // Reads key and certificate files and binds every listener, so that every error shows before
   // anything starts. Throws std::runtime_error with a sentence for people. A socket that was passed
-  // for a listener is used for it.
-  Node(boost::asio::io_context& io, Settings settings, PassedSockets passed, Reread reread);
+  // for a listener is used for it. What the process before this one has left is restored in
+  // start(), if there is a keeper; `not_kept` is why not.
+  Node(boost::asio::io_context& io, Settings settings, PassedSockets passed, KeptDescriptors& kept,
+       Checked<Keeper> keeper, Reread reread);
   ~Node() override;
 
   void start();
@@ -51,6 +53,11 @@ class Node final : public Operations {
   // server refuses new links as "shutting down", so that clients keep trying. Then calls `stopped`.
   void stop(std::function<void()> stopped);
 
+  // Sessions are continued by the next process, however this one ends.
+  bool sessions_outlive_it() const { return continuity_ != nullptr; }
+  // Ends at once, and leaves the sessions to the next process. Precondition: they outlive this one.
+  void park(std::function<void()> parked);
+
   // Asks every worker, without waiting; `all_are` is called on this thread after the last answer.
   void ask(std::function<void()> all_are);
 
@@ -61,6 +68,8 @@ class Node final : public Operations {
   SessionCounts session_counts();
 
  private:
+  std::unique_ptr<Continuity> begin_continuity(Checked<Keeper> keeper, KeptDescriptors& kept);
+  void restore();
   void watch_network();
   void use(const Settings& wanted, ListeningSockets& sockets);
   void limit_sessions(const Limits& limits, bool one_identity);
@@ -75,6 +84,8 @@ class Node final : public Operations {
   Settings settings_;
   Reread reread_;
   SharedState shared_;
+  std::string not_kept_;  // why sessions do not outlive the process
+  std::unique_ptr<Continuity> continuity_;
   Workers workers_;
   std::size_t descriptors_in_use_;  // at the start
   DescriptorPlan descriptors_;

@@ -17,6 +17,7 @@
 #include "net/thread/worker_context.hpp"
 #include "net/timer.hpp"
 #include "session/pump/session_pump.hpp"
+#include "session/recover.hpp"
 
 namespace backedpipe {
 
@@ -61,7 +62,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
 
   // See SessionLog for `labels` and `application`.
   SessionDriver(WorkerContext& worker, const Links& links, SessionObserver& observer,
-                Session::Identity identity, SharedLabels::Labels labels, std::string application);
+                const Session::Identity& identity, SharedLabels::Labels labels,
+                std::string application);
 
   // --- for its owner
 
@@ -70,6 +72,13 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   // Gives the session its application's socket, which must be non-blocking. Until then, bytes for
   // the application wait in the pipe.
   void connect_application(StreamSocket socket, FirstWord first_word);
+  // Precondition: newly made. Continues a session of the process before this one; `application` is
+  // its connection, if it has one. Its pump does not run before resume(). After an error, which is
+  // one of Session::restore(), the application has been reset and the driver is of no use.
+  Result<void> restore(const Recovered& recovered, std::optional<StreamSocket> application);
+  void resume();
+  // The process is about to end, and the next one continues the session: tells the peer so.
+  void park(Duration grace);
   // Dialling side: asks for the first link.
   void start();
   // Requested by an operator or by the daemon; see Session.
@@ -110,6 +119,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   // --- its state
 
   const Session& session() const { return pump_.session(); }
+  // Its application is connected, and its connection has not ended.
+  bool has_application() const { return pump_.application_open(); }
   const SessionLog& log() const { return log_; }
   const SessionLabels& labels() const { return log_.labels(); }
   // The address of the current link; empty without a link.
@@ -118,6 +129,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   std::optional<boost::asio::ip::address> local_address() const;
 
  private:
+  void keep_connection();
   void pump();
   void pump_later();
   void execute(const SessionPump::Action& action);

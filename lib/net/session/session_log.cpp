@@ -42,6 +42,13 @@ SessionLog::SessionLog(const SessionPump& pump, EventFeed& events, SharedLabels:
       created_at_(wall_now()),
       state_since_(created_at_) {}
 
+void SessionLog::restored(std::uint64_t created_at) {
+  const auto since_1970 = std::chrono::nanoseconds(static_cast<std::int64_t>(created_at));
+  created_at_ = WallTime(std::chrono::duration_cast<WallTime::duration>(since_1970));
+  away_since_ = opened_at_;
+  publish(Event::Kind::restored);
+}
+
 void SessionLog::refused(std::uint64_t generation, const Refused& refused) {
   last_error_ = "refused: " + std::string(name(refused.reason));
   const LogContext context(log_subject(generation, name(refused.reason)));

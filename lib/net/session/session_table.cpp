@@ -19,6 +19,25 @@ std::shared_ptr<SessionDriver> SessionTable::open(const SessionDriver::Links& li
   return driver;
 }
 
+std::shared_ptr<SessionDriver> SessionTable::restore(const SessionDriver::Links& links,
+                                                     Recovered recovered, SessionLabels labels,
+                                                     std::optional<StreamSocket> application,
+                                                     std::string& why) {
+  SessionRecord& session = recovered.session;
+  session.service = labels.service;
+  auto driver = std::make_shared<SessionDriver>(
+      worker_, links, *this,
+      Session::Identity{.id = session.id, .role = session.role, .service = session.service},
+      labels_.of(std::move(labels)), application ? remote_address(*application) : std::string());
+  if (const auto restored = driver->restore(recovered, std::move(application)); !restored) {
+    why = restored.error().message();
+    return nullptr;
+  }
+  sessions_.emplace(session.id, driver);
+  ++totals_.opened;
+  return driver;
+}
+
 void SessionTable::reset_all(Reason reason) {
   const Sessions sessions = sessions_;
   for (const auto& [id, driver] : sessions)

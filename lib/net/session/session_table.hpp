@@ -26,11 +26,16 @@ class SessionTable final : public SessionObserver {
   // `directory`: where all workers look up accepted sessions; null for sessions whose links this
   // worker dials.
   SessionTable(WorkerContext& worker, SessionDirectory* directory)
-      : worker_(worker), directory_(directory) {}
+      : worker_(worker), directory_(directory), labels_(worker.ledger()) {}
 
   // Adds a new session, which stays in the table until it ends. `links`: see SessionDriver.
   std::shared_ptr<SessionDriver> open(const SessionDriver::Links& links, Session::Identity identity,
                                       SessionLabels labels, std::string application);
+  // Adds a session of the process before this one; see SessionDriver::restore. Null, and the reason
+  // in `why`, if it cannot be continued: then its application has been reset.
+  std::shared_ptr<SessionDriver> restore(const SessionDriver::Links& links, Recovered recovered,
+                                         SessionLabels labels,
+                                         std::optional<StreamSocket> application, std::string& why);
   // `ended` is called for each session that has ended, after it has left the table. Several
   // handlers are called in the order in which they were added.
   void on_ended(Ended ended) { on_ended_.push_back(std::move(ended)); }

@@ -1,5 +1,7 @@
 #include "net/shared/session_directory.hpp"
 
+#include <utility>
+
 #include "pipe/invariant.hpp"
 
 namespace backedpipe {
@@ -54,6 +56,35 @@ void SessionDirectory::end(const SessionId& id, Reason reason, TimePoint now) {
   const MutexLock lock(mutex_);
   registry_.end(id, reason, now);
   holders_.erase(id);
+  record_tombstone(id);
+}
+
+void SessionDirectory::record_tombstones(std::span<TombstoneSlot> slots) {
+  const MutexLock lock(mutex_);
+  tombstones_ = slots;
+}
+
+void SessionDirectory::record_tombstone(const SessionId& id) {
+  if (tombstones_.empty()) return;
+  const auto tombstone = registry_.find_tombstone(id);
+  if (!tombstone || tombstone->identity.size() > TombstoneSlot::kMostIdentityBytes) return;
+  LedgerFile::set(tombstones_[next_tombstone_++ % tombstones_.size()], id, tombstone->identity,
+                  tombstone->reason,
+                  static_cast<std::uint64_t>(tombstone->forget_at.time_since_epoch().count()));
+}
+
+void SessionDirectory::restore_tombstone(const LedgerFileView::Tombstone& tombstone) {
+  const MutexLock lock(mutex_);
+  const TimePoint forget_at(Duration(static_cast<std::int64_t>(tombstone.forget_at)));
+  registry_.restore_tombstone(tombstone.id, {tombstone.identity, tombstone.reason, forget_at});
+  record_tombstone(tombstone.id);
+}
+
+void SessionDirectory::restore(const SessionId& id, std::string identity, std::string service,
+                               SessionHolder& holder, TimePoint now) {
+  const MutexLock lock(mutex_);
+  registry_.add(id, std::move(identity), std::move(service), now);
+  holders_.emplace(id, &holder);
 }
 
 void SessionDirectory::tick(TimePoint now) {

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <variant>
 
+#include "net/keep/ledger_file.hpp"
 #include "net/shared/mutex.hpp"
 #include "net/shared/session_holder.hpp"
 #include "session/accept/admission.hpp"
@@ -45,6 +47,16 @@ class SessionDirectory {
   void end(const SessionId& id, Reason reason, TimePoint now);
   void tick(TimePoint now);
 
+  // --- for the next process, and from the one before
+
+  // How sessions have ended is recorded there, the latest in the place of the oldest. They must
+  // outlive the directory, or the last call of end().
+  void record_tombstones(std::span<TombstoneSlot> slots);
+  void restore_tombstone(const LedgerFileView::Tombstone& tombstone);
+  // A session that is there already lives on this holder.
+  void restore(const SessionId& id, std::string identity, std::string service,
+               SessionHolder& holder, TimePoint now);
+
   // A handshake with `source` begins on `asker`; see Admission. If another handshake has to make
   // room, its holder is told.
   Admission::Ticket enter(const std::string& source, SessionHolder& asker);
@@ -52,9 +64,13 @@ class SessionDirectory {
   void leave(Admission::Ticket ticket);
 
  private:
+  void record_tombstone(const SessionId& id) REQUIRES(mutex_);
+
   Mutex mutex_;
   SessionRegistry registry_ GUARDED_BY(mutex_);
   std::unordered_map<SessionId, SessionHolder*> holders_ GUARDED_BY(mutex_);
+  std::span<TombstoneSlot> tombstones_ GUARDED_BY(mutex_);
+  std::size_t next_tombstone_ GUARDED_BY(mutex_) = 0;
   Admission admission_ GUARDED_BY(mutex_);
   std::unordered_map<Admission::Ticket, SessionHolder*> handshakes_ GUARDED_BY(mutex_);
 };

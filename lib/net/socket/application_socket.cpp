@@ -1,6 +1,7 @@
 #include "net/socket/application_socket.hpp"
 
 #include <sys/socket.h>
+#include <unistd.h>
 #include <utility>
 
 #include <boost/asio/detail/socket_option.hpp>
@@ -39,16 +40,34 @@ std::optional<Unanswered> ApplicationSocket::unanswered() {
 }
 
 void ApplicationSocket::close() {
-  set_closing(socket_.native_handle(), Closing::orderly);
   boost::system::error_code ignored;
-  socket_.close(ignored);
+  if (second_ != nullptr) socket_.shutdown(boost::asio::socket_base::shutdown_both, ignored);
+  set_closing(socket_.native_handle(), Closing::orderly);
+  release();
 }
 
 void ApplicationSocket::reset() {
-  // It is so already, unless the socket was never prepared.
-  set_closing(socket_.native_handle(), Closing::reset);
+  if (second_ != nullptr) {
+    reset_connection(socket_.native_handle());
+  } else {
+    // It is so already, unless the socket was never prepared.
+    set_closing(socket_.native_handle(), Closing::reset);
+  }
+  release();
+}
+
+void ApplicationSocket::release() {
   boost::system::error_code ignored;
-  socket_.close(ignored);
+  if (!socket_.is_open()) return;
+  if (second_ == nullptr) {
+    socket_.close(ignored);
+    return;
+  }
+  // The system would go on to report events of a connection that is still open elsewhere, for a
+  // socket that Asio has forgotten: take it out of the event loop before it is closed.
+  second_->forget(socket_.native_handle());
+  const int descriptor = socket_.release(ignored);
+  if (!ignored) ::close(descriptor);
 }
 
 bool ApplicationSocket::broken() {

@@ -14,6 +14,15 @@
 
 namespace backedpipe {
 
+// Somebody who keeps another reference to an application's connection open. Then closing the
+// socket does not end the connection.
+class SecondReference {
+ public:
+  virtual ~SecondReference() = default;
+  // The socket is about to be closed, and its connection has been ended.
+  virtual void forget(int socket) = 0;
+};
+
 class ApplicationSocket final : public ApplicationEnd {
  public:
   // Without a connection.
@@ -21,8 +30,12 @@ class ApplicationSocket final : public ApplicationEnd {
   // The socket must be non-blocking and prepared.
   explicit ApplicationSocket(StreamSocket socket) : socket_(std::move(socket)) {}
 
+  ~ApplicationSocket() override { release(); }
+
   // The socket must be non-blocking and prepared.
   void connect(StreamSocket socket);
+  // From now on there is another reference to its connection, which must outlive this object.
+  void is_kept_by(SecondReference& second) { second_ = &second; }
 
   IoResult read(std::span<const MutableBytes> pieces) override;
   IoResult write(std::span<const ConstBytes> pieces) override;
@@ -40,7 +53,10 @@ class ApplicationSocket final : public ApplicationEnd {
   StreamSocket& socket() { return socket_; }
 
  private:
+  void release();
+
   StreamSocket socket_;
+  SecondReference* second_ = nullptr;
 };
 
 }  // namespace backedpipe

@@ -136,6 +136,29 @@ void set_closing(int socket, Closing closing) {
   ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &option, sizeof option);
 }
 
+void reset_connection(int socket) {
+  sockaddr nowhere{};
+  nowhere.sa_family = AF_UNSPEC;
+  if (::connect(socket, &nowhere, sizeof nowhere) != 0) ::shutdown(socket, SHUT_RDWR);
+}
+
+std::optional<StreamSocket> adopt_stream(boost::asio::io_context& io, int descriptor) {
+  int family = 0;
+  int protocol = 0;
+  socklen_t size = sizeof family;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 ||
+      ::getsockopt(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0) {
+    return std::nullopt;
+  }
+  StreamSocket socket(io);
+  boost::system::error_code error;
+  socket.assign(StreamSocket::protocol_type(family, protocol), descriptor, error);
+  if (!error) socket.non_blocking(true, error);
+  if (!error) return socket;
+  if (socket.is_open()) socket.release(error);
+  return std::nullopt;
+}
+
 bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& protocol,
                    boost::asio::io_context& io) {
   boost::system::error_code error;

@@ -48,6 +48,12 @@ enum class Closing {
 // Not as Asio's option: it takes the option back when it destroys the socket. No effect on Unix
 // sockets.
 void set_closing(int socket, Closing closing);
+// Resets a connection even if there are more references to its socket: TCP sends RST. A Unix socket
+// has no reset, and is shut down: its peer reads the end of the stream.
+void reset_connection(int socket);
+// A socket for the descriptor, made non-blocking, which it owns from now on. Nothing if it is no
+// stream socket; then the descriptor stays the caller's.
+std::optional<StreamSocket> adopt_stream(boost::asio::io_context& io, int descriptor);
 // From now on the socket reports readiness on `io`. Precondition: no wait is pending on it. False:
 // it could not be moved, and is closed.
 bool register_anew(StreamSocket& socket, const StreamSocket::protocol_type& protocol,

@@ -3,10 +3,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
 
+#include "net/keep/worker_ledger.hpp"
 #include "net/memory/arena.hpp"
 #include "net/memory/memory_trimmer.hpp"
 #include "net/memory/memory_waiters.hpp"
@@ -19,19 +21,26 @@ namespace backedpipe {
 class WorkerContext {
  public:
   // Reserves `arena_bytes` of address space for its arena; the shared budget limits how much of
-  // that is used. The first worker logs what would otherwise be logged once by each.
+  // that is used. With a ledger, which must outlive the context, outbound bytes lie there instead.
+  // The first worker logs what would otherwise be logged once by each.
   WorkerContext(boost::asio::io_context& io, SharedState& shared, std::size_t number,
-                std::size_t arena_bytes, const SessionOptions& options)
+                std::size_t arena_bytes, const SessionOptions& options, WorkerLedger* ledger)
       : io_(io),
         shared_(shared),
         number_(number),
         arena_(arena_bytes),
         pool_(arena_.bytes(), shared.memory),
+        ledger_(ledger),
+        outbound_pool_(ledger == nullptr ? std::optional<SegmentPool>()
+                                         : std::optional<SegmentPool>(
+                                               std::in_place, ledger->arena(), shared.memory)),
         memory_waiters_(io, pool_),
         memory_trimmer_(io, pool_, &AnonymousArena::discard),
         session_options_(options),
         scratch_(kScratchBytes),
-        pump_memory_{pool_, scratch_} {}
+        pump_memory_{{pool_, outbound_pool_ ? *outbound_pool_ : pool_}, scratch_} {
+    if (outbound_pool_) outbound_trimmer_.emplace(io, *outbound_pool_, &MemfdArena::discard);
+  }
 
   boost::asio::io_context& io() { return io_; }
   SharedState& shared() { return shared_; }
@@ -45,6 +54,8 @@ class WorkerContext {
   void use(const SessionOptions& options) { session_options_ = options; }
 
   SessionPump::Memory& pump_memory() { return pump_memory_; }
+  // Null if sessions end with this process.
+  WorkerLedger* ledger() { return ledger_; }
 
   // From the kernel, many at a time. Cannot be predicted, so session ids may be made of it.
   std::uint64_t random();
@@ -57,6 +68,9 @@ class WorkerContext {
   std::size_t number_;
   AnonymousArena arena_;
   SegmentPool pool_;
+  WorkerLedger* ledger_;
+  std::optional<SegmentPool> outbound_pool_;
+  std::optional<MemoryTrimmer> outbound_trimmer_;
   MemoryWaiters memory_waiters_;
   MemoryTrimmer memory_trimmer_;
   SessionOptions session_options_;

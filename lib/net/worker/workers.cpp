@@ -15,11 +15,16 @@ constexpr std::size_t kMostAddressSpace = std::size_t{1} << 45;
 }  // namespace
 
 Workers::Workers(SharedState& shared, std::size_t count, std::size_t memory_bytes,
-                 const SessionOptions& options) {
+                 const SessionOptions& options, Continuity* continuity) {
   for (std::size_t i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<Worker>(
-        shared, i, std::min(memory_bytes, kMostAddressSpace / count), options));
+    WorkerLedger* const ledger = continuity == nullptr ? nullptr : &continuity->ledger(i);
+    workers_.push_back(
+        std::make_unique<Worker>(shared, i, arena_bytes(count, memory_bytes), options, ledger));
   }
+}
+
+std::size_t Workers::arena_bytes(std::size_t count, std::size_t memory_bytes) {
+  return std::min(memory_bytes, kMostAddressSpace / count);
 }
 
 Workers::~Workers() {

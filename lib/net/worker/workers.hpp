@@ -21,6 +21,7 @@
 #include "net/application/dialled_paths.hpp"
 #include "net/application/tunnel_listener.hpp"
 #include "net/dial/dialler.hpp"
+#include "net/keep/continuity.hpp"
 #include "net/session/session_table.hpp"
 #include "net/thread/worker_context.hpp"
 
@@ -28,8 +29,8 @@ namespace backedpipe {
 
 struct Worker {
   Worker(SharedState& shared, std::size_t number, std::size_t arena_bytes,
-         const SessionOptions& options)
-      : context(io, shared, number, arena_bytes, options),
+         const SessionOptions& options, WorkerLedger* ledger)
+      : context(io, shared, number, arena_bytes, options, ledger),
         dialled(context, nullptr),
         dialler(context, dialled),
         tunnels(context, dialled, paths_of(dialler)),
@@ -48,10 +49,14 @@ struct Worker {
 
 class Workers {
  public:
-  // At least one. `memory_bytes` is what all of them together may use.
+  // At least one. `memory_bytes` is what all of them together may use. `continuity`: where the
+  // sessions are recorded for the next process; may be null. It must outlive the workers.
   Workers(SharedState& shared, std::size_t count, std::size_t memory_bytes,
-          const SessionOptions& options);
+          const SessionOptions& options, Continuity* continuity);
   ~Workers();
+
+  // The address space that each worker's arena takes.
+  static std::size_t arena_bytes(std::size_t count, std::size_t memory_bytes);
 
   void start();
   // Waits for the threads to end. What is under way is dropped.

@@ -1,5 +1,7 @@
 #include "session/accept/registry.hpp"
 
+#include <algorithm>
+
 #include "pipe/invariant.hpp"
 
 namespace backedpipe {
@@ -46,6 +48,23 @@ Reason SessionRegistry::end_of(const SessionId& id, std::string_view identity) c
   const auto found = tombstones_.find(id);
   if (found == tombstones_.end()) return Reason::unknown_session;
   return found->second.identity == identity ? found->second.reason : Reason::not_authorised;
+}
+
+std::optional<SessionRegistry::Tombstone> SessionRegistry::find_tombstone(
+    const SessionId& id) const {
+  const auto found = tombstones_.find(id);
+  if (found == tombstones_.end() || !found->second.forget_at) return std::nullopt;
+  const Ended& ended = found->second;
+  return Tombstone{ended.identity, ended.reason, *ended.forget_at};
+}
+
+void SessionRegistry::restore_tombstone(const SessionId& id, const Tombstone& tombstone) {
+  if (sessions_.contains(id)) return;
+  tombstones_[id] = {std::string(tombstone.identity), tombstone.reason, tombstone.forget_at};
+  // In order of time: the restored ones come before any new one.
+  const std::pair entry(tombstone.forget_at, id);
+  tombstone_order_.insert(std::lower_bound(tombstone_order_.begin(), tombstone_order_.end(), entry),
+                          entry);
 }
 
 void SessionRegistry::add(const SessionId& id, std::string identity, std::string service,

@@ -54,6 +54,17 @@ class SessionRegistry {
   // known, not_authorised when it belonged to another identity.
   Reason end_of(const SessionId& id, std::string_view identity) const;
 
+  // Of a session that is not there any more; see end(). Nothing if it is not known, or its owner
+  // has yet to report the end.
+  struct Tombstone {
+    std::string_view identity;
+    Reason reason;
+    TimePoint forget_at;
+  };
+  std::optional<Tombstone> find_tombstone(const SessionId& id) const;
+  // One that another process has known. Does nothing if the id is in use.
+  void restore_tombstone(const SessionId& id, const Tombstone& tombstone);
+
   // Reports of what happened. A session is detached when added.
   void add(const SessionId& id, std::string identity, std::string service, TimePoint now);
   void attached(const SessionId& id);
@@ -78,7 +89,7 @@ class SessionRegistry {
     std::string service;
     std::optional<TimePoint> detached_since;
   };
-  struct Tombstone {
+  struct Ended {
     std::string identity;
     Reason reason;
     std::optional<TimePoint> forget_at;  // not before the owner has reported the end
@@ -101,7 +112,7 @@ class SessionRegistry {
   RegistryOptions options_;
   std::unordered_map<SessionId, Entry> sessions_;
   std::map<std::string, Owned, std::less<>> owned_by_;
-  std::unordered_map<SessionId, Tombstone> tombstones_;
+  std::unordered_map<SessionId, Ended> tombstones_;
   // When each is to be forgotten. An id that was opened again is still here.
   std::deque<std::pair<TimePoint, SessionId>> tombstone_order_;
 };

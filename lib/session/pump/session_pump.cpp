@@ -51,6 +51,13 @@ SessionPump::SessionPump(Session::Identity identity, Memory& memory, const Sessi
   invariant(memory_.scratch.size() >= kLeastScratchBytes);
 }
 
+Result<void> SessionPump::restore(const SessionRecord& record, const HeldBytes& held) {
+  // Streams begin at 0 with their session.
+  bytes_in_ = record.pipe.reader.begin_offset;
+  bytes_out_ = record.pipe.writer.end_offset;
+  return session_.restore(record, held);
+}
+
 // --- the application
 
 bool SessionPump::connect_application(ApplicationEnd& end, FirstWord first_word) {

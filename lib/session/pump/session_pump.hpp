@@ -81,6 +81,9 @@ class SessionPump {
   SessionPump(Session::Identity identity, Memory& memory, const SessionOptions& options,
               std::uint64_t seed, TimePoint now, LedgerEntry ledger = {});
 
+  // See Session::restore.
+  Result<void> restore(const SessionRecord& record, const HeldBytes& held);
+
   // For calls that change the session without moving bytes; pump() must follow.
   Session& session() { return session_; }
   const Session& session() const { return session_; }
