@@ -409,7 +409,9 @@ TEST_F(VaultTest, GivesWhatItCanWhenTheProcessMayHaveNoMoreDescriptors) {
       ::close(kept.descriptor);
     limit.rlim_cur = before;
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
-    EXPECT_EQ(look().cookies, cookies_of(sockets)) << "nothing was taken out";
+    contents = next.contents();
+    EXPECT_TRUE(contents.complete);
+    EXPECT_EQ(contents.sockets.size(), sockets.size()) << "nothing was taken out";
   });
   EXPECT_TRUE(child.wait());
 }
