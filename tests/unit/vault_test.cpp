@@ -145,6 +145,36 @@ TEST_F(VaultTest, KeepsConnectionsOfAProcessThatIsKilled) {
   EXPECT_EQ(numbers.size(), static_cast<std::size_t>(kConnections));
 }
 
+// The kernel looks for Unix sockets that nobody can reach any more. These can be reached.
+TEST_F(VaultTest, KeepsUnixSocketsToo) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  Descriptor near(pair[0]);
+  const Descriptor far(pair[1]);
+  ChildProcess child([&](const auto& report) {
+    Vault vault(duplicates());
+    ASSERT_TRUE(vault.put(near.get()));
+    report(1);
+    ::pause();
+  });
+  ASSERT_EQ(child.next_report(), 1);
+  near.close();
+  child.kill();
+  {  // One that is inside itself makes the kernel look.
+    Vault itself(Vault::make_ends().value());
+    ASSERT_TRUE(itself.put(itself.ends().put));
+    ASSERT_TRUE(itself.put(itself.ends().take));
+  }
+  ASSERT_EQ(::send(far.get(), "later", 5, 0), 5);
+  Vault vault(duplicates());
+  const Vault::Contents contents = vault.contents();
+  ASSERT_EQ(contents.sockets.size(), 1U);
+  const Descriptor kept(contents.sockets[0].descriptor);
+  std::string later(5, '\0');
+  EXPECT_EQ(::recv(kept.get(), later.data(), later.size(), MSG_DONTWAIT), 5);
+  EXPECT_EQ(later, "later");
+}
+
 TEST_F(VaultTest, KeepsAsLongAsSomebodyHasItsEnds) {
   const LoopbackListener listener;
   TcpPair pair = connect_tcp(listener);
