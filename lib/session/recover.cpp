@@ -32,7 +32,7 @@ bool is_done(const LedgerRecord& record) {
 }
 
 // Its application's connection is not there any more, or nobody knows how much has passed on it.
-bool is_lost(const LedgerRecord& record, const std::optional<Moved>& moved) {
+bool is_lost(const LedgerRecord& record, const std::optional<TcpMoved>& moved) {
   if (is_done(record)) return false;
   // A client's session begins with the connection. It ended before that was recorded.
   if (!has(record, LedgerRecord::kConnected)) return record.role == 0;
@@ -79,7 +79,7 @@ std::optional<std::vector<ConstBytes>> find_bytes(const LedgerView& view,
 }  // namespace
 
 std::variant<Recovered, Unrecoverable> recover(const LedgerView& view, const LedgerRecord& record,
-                                               const std::optional<Moved>& moved) {
+                                               const std::optional<TcpMoved>& moved) {
   if (is_damaged(record)) return Unrecoverable{"its record is damaged"};
   const bool connected = has(record, LedgerRecord::kConnected);
   const bool counted = !has(record, LedgerRecord::kUncounted);

@@ -44,6 +44,6 @@ struct Unrecoverable {
 // `moved`: what the connection named in the record has moved since its baselines; nothing if there
 // is no such connection, or if it was reset: then the session is one that is being reset.
 std::variant<Recovered, Unrecoverable> recover(const LedgerView& view, const LedgerRecord& record,
-                                               const std::optional<Moved>& moved);
+                                               const std::optional<TcpMoved>& moved);
 
 }  // namespace backedpipe

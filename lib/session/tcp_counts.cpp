@@ -5,45 +5,52 @@ namespace {
 
 using State = TcpCounts::State;
 
-bool has_received_end(State state) {
-  return state == State::close_wait || state == State::last_ack || state == State::closing ||
-         state == State::time_wait;
+// Whether the counts surely include the FIN of this direction. Unknown for a closed connection.
+bool includes_received_end(State state) {
+  return state == State::end_received || state == State::both_ended;
 }
 
-bool has_given_end(State state) {
-  return state == State::fin_wait_1 || state == State::fin_wait_2 || state == State::closing ||
-         state == State::last_ack || state == State::time_wait;
-}
-
-Moved moved(const TcpCounts& counts, bool end_received, bool end_given) {
-  return {.taken = counts.received - counts.unread - (end_received ? 1 : 0),
-          .given = counts.acknowledged + counts.unacknowledged - (end_given ? 1 : 0),
-          .end_received = end_received,
-          .end_given = end_given};
+bool includes_given_end(State state) {
+  return state == State::end_sent || state == State::both_ended;
 }
 
 }  // namespace
 
-Moved moved_until(const TcpCounts& counts) {
-  return moved(counts, has_received_end(counts.state), has_given_end(counts.state));
+TcpBaseline baseline_of(const TcpCounts& counts) {
+  return {
+      .received = counts.received - counts.unread - (includes_received_end(counts.state) ? 1 : 0),
+      .given = counts.acked + counts.unacked - (includes_given_end(counts.state) ? 1 : 0),
+  };
 }
 
-std::optional<Moved> moved_since(const TcpBaseline& baseline, const TcpCounts& counts,
-                                 std::uint64_t recorded) {
+std::optional<TcpMoved> moved_since(const TcpBaseline& baseline, const TcpCounts& counts,
+                                    const TcpRecorded& recorded) {
   if (counts.error_pending) return std::nullopt;
-  Moved until = moved_until(counts);
-  if (counts.state == State::closed) {
-    // Both ends have passed in order, or a reset was met by a system call of the process, which took
-    // the error with it. A call that meets a reset takes no bytes, and all bytes from before it were
-    // recorded. So if nothing was counted beyond these, there was no FIN either.
-    if (counts.received - counts.unread <= baseline.taken + recorded) return std::nullopt;
-    until = moved(counts, true, true);
+  // The baseline may have been damaged by what ended the process.
+  const std::uint64_t given = counts.acked + counts.unacked;
+  if (counts.received < counts.unread || counts.received - counts.unread < baseline.received ||
+      given < baseline.given) {
+    return std::nullopt;
   }
-  // Less than at the beginning: these are not the counts of that connection.
-  if (until.taken < baseline.taken || until.given < baseline.given) return std::nullopt;
-  until.taken -= baseline.taken;
-  until.given -= baseline.given;
-  return until;
+  TcpMoved moved{.taken = counts.received - counts.unread - baseline.received,
+                 .given = given - baseline.given,
+                 .end_received = includes_received_end(counts.state),
+                 .end_given = includes_given_end(counts.state)};
+  // A connection without a pending error is closed for one of two reasons.
+  // - Both streams have ended and were acknowledged. Then both FINs were counted.
+  // - It was reset or has timed out, and the process that is gone has made a call that reported
+  //   this. The next read then returns 0, as if the stream had ended. All bytes had been recorded
+  //   before that call. So without a FIN a count is what was recorded, and has no room for one. If
+  //   both FINs were counted, the last acknowledgement had not come yet, or the reset would have
+  //   found the connection closed. It never comes now.
+  if (counts.state == State::closed) {
+    if (counts.unacked != 0) return std::nullopt;
+    moved.end_received = moved.end_given = true;
+  }
+  if (moved.end_received && moved.taken-- == 0) return std::nullopt;
+  if (moved.end_given && moved.given-- == 0) return std::nullopt;
+  if (moved.taken < recorded.taken || moved.given < recorded.given) return std::nullopt;
+  return moved;
 }
 
 }  // namespace backedpipe

@@ -226,9 +226,9 @@ void Application::reset() {
   points_.pass();
 }
 
-std::optional<Moved> Application::moved() const {
+std::optional<TcpMoved> Application::moved() const {
   if (gone()) return std::nullopt;
-  return Moved{
+  return TcpMoved{
       .taken = written_, .given = taken_, .end_received = finished_, .end_given = end_seen_};
 }
 

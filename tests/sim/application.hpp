@@ -84,7 +84,7 @@ class Application final : public ApplicationEnd {
   std::string describe() const;
   bool was_told() const { return told_; }
   // What the system has counted of its connection; nothing if that was reset.
-  std::optional<Moved> moved() const;
+  std::optional<TcpMoved> moved() const;
   bool has_reset() const { return has_reset_; }
   // It received everything that was meant for it.
   bool complete() const {

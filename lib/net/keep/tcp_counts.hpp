@@ -1,17 +1,14 @@
-// What the system has counted of an application's connection: how a record of it begins, and how
-// far the bytes have come when the process that moved them is gone.
+// Asks the kernel for the counts of a TCP connection. What they mean: session/tcp_counts.hpp.
 #pragma once
 
 #include <optional>
 
-#include "pipe/ledger.hpp"
 #include "session/tcp_counts.hpp"
 
 namespace backedpipe {
 
-// For the record of a session that begins with this connection.
-LedgerEntry::Connection connection_of(int socket);
-// What has passed since then; nothing if the connection was reset. Takes a pending error.
-std::optional<Moved> moved_on(int socket, const LedgerRecord& record);
+// Nothing for a socket that is not a TCP connection, or not yet. Precondition: nobody reads from
+// the socket or writes to it meanwhile. Changes nothing: an error that is pending stays so.
+std::optional<TcpCounts> tcp_counts(int socket);
 
 }  // namespace backedpipe

@@ -74,7 +74,9 @@ class Vault {
   };
   struct Contents {
     std::vector<Kept> sockets;  // each socket once
-    bool complete = true;       // false: the process may have no more descriptors
+    // False: the process may have no more descriptors. To have the rest too, let it have more,
+    // close these, and ask again.
+    bool complete = true;
   };
   // Duplicates of all sockets inside, also of some that were dead to the previous process: about a
   // quarter of those that were live. What is no socket is left out. Nothing is taken out, by this

@@ -9,7 +9,7 @@
 
 #include <spdlog/spdlog.h>
 
-#include "net/keep/tcp_counts.hpp"
+#include "net/keep/connection_counts.hpp"
 #include "session/recover.hpp"
 
 namespace backedpipe {

@@ -6,7 +6,7 @@
 #include <boost/asio/post.hpp>
 
 #include "net/clock.hpp"
-#include "net/keep/tcp_counts.hpp"
+#include "net/keep/connection_counts.hpp"
 #include "net/link/graceful_close.hpp"
 #include "pipe/invariant.hpp"
 
