@@ -24,5 +24,6 @@ USER backedpipd
 # The daemon writes nothing but its control socket: a read-only root needs a tmpfs for /run/backedpipd.
 # Status 4 (a peer is down) still counts as healthy: a restarted daemon would lose its sessions.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD backedpipctl status || [ $? = 4 ]
-ENTRYPOINT ["backedpipd"]
+# A daemon that dies is started again within the container.
+ENTRYPOINT ["backedpipd", "--supervise"]
 CMD ["--config", "/etc/backedpipd/backedpipd.json"]

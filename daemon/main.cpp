@@ -16,6 +16,7 @@
 #include "daemon/options.hpp"
 #include "daemon/service_manager.hpp"
 #include "daemon/stdio.hpp"
+#include "daemon/supervise.hpp"
 #include "net/keep/keeper.hpp"
 #include "net/keep/kept_descriptors.hpp"
 #include "net/node/node.hpp"
@@ -112,6 +113,17 @@ void run(const Command& command) {
   block_signals();
 }
 
+int run_supervisor(const Command& command, int argc, char** argv) {
+  // It holds descriptors of the daemon.
+  raise_descriptor_limit();
+  Supervision supervision;
+  supervision.own_command.assign(argv, argv + argc);
+  supervision.child_command = command.supervised;
+  supervision.child_command.insert(supervision.child_command.begin(), argv[0]);
+  supervision.trial_option = command.file.empty() ? "--version" : "--check";
+  return supervise(supervision);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -129,6 +141,8 @@ int main(int argc, char** argv) {
       case backedpipe::Command::Kind::run:
         run(command);
         break;
+      case backedpipe::Command::Kind::supervise:
+        return run_supervisor(command, argc, argv);
       case backedpipe::Command::Kind::stdio:
         return backedpipe::run_stdio(command.settings, command.stdio);
     }

@@ -26,11 +26,11 @@ constexpr std::uint64_t kStdioMemoryBytes = 256 * kMiB;
 
 constexpr std::string_view kUsage = R"(backedpipd keeps TCP sessions alive across network drops.
 
-  backedpipd --config FILE [--check]
+  backedpipd [--supervise] --config FILE [--check]
       runs what FILE configures, or only checks FILE
-  backedpipd serve --listen HOST:PORT --service NAME=HOST:PORT... SECURITY
+  backedpipd [--supervise] serve --listen HOST:PORT --service NAME=HOST:PORT... SECURITY
       accepts links, and connects their sessions to the named services
-  backedpipd connect --listen HOST:PORT --peer HOST:PORT... --service NAME SECURITY
+  backedpipd [--supervise] connect --listen HOST:PORT --peer HOST:PORT... --service NAME SECURITY
       listens for applications, and connects each to that service of the peer
   backedpipd stdio --peer HOST:PORT... --service NAME SECURITY
       connects standard input and output to that service of the peer: for ssh's ProxyCommand
@@ -48,6 +48,9 @@ po::options_description common_options() {
       ("check",
        "only check the configuration and its key and certificate files, and report every error; "
        "run it as the daemon's user")  //
+      ("supervise",
+       "with --config, serve or connect: run the daemon as a child, and start it again when it "
+       "dies")  //
       ("log-level", po::value<std::string>()->value_name("LEVEL"),
        "trace, debug, info, warning, error or off (default: info; stdio: off)")  //
       ("help,h", "this text")                                                    //
@@ -223,6 +226,14 @@ StdioOptions stdio_options(const po::variables_map& values) {
   return options;
 }
 
+Command supervision_of(std::vector<std::string> arguments, std::string file) {
+  Command command;
+  command.kind = Command::Kind::supervise;
+  command.file = std::move(file);
+  command.supervised = std::move(arguments);
+  return command;
+}
+
 Settings file_settings(const std::string& path) {
   auto settings = load_settings(path);
   if (!settings) throw std::runtime_error(to_string(settings.error()));
@@ -240,9 +251,16 @@ Command parse_command_line(int argc, const char* const* argv) {
   positional.add("command", 1);
 
   po::variables_map values;
+  std::vector<std::string> supervised;
   try {
-    po::store(po::command_line_parser(argc, argv).options(all).positional(positional).run(),
-              values);
+    const po::parsed_options parsed =
+        po::command_line_parser(argc, argv).options(all).positional(positional).run();
+    for (const auto& option : parsed.options) {
+      if (option.string_key == "supervise") continue;
+      supervised.insert(supervised.end(), option.original_tokens.begin(),
+                        option.original_tokens.end());
+    }
+    po::store(parsed, values);
   } catch (const po::error& error) {
     misuse(error.what());
   }
@@ -261,6 +279,10 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (!mode.empty() && (values.count("config") != 0 || values.count("check") != 0)) {
     misuse("--config and --check do not go with " + mode);
   }
+  if (mode == "stdio" && values.count("supervise") != 0) {
+    misuse("--supervise does not go with stdio, which ends with its session");
+  }
+  const bool supervise = values.count("supervise") != 0 && values.count("check") == 0;
   if (mode != "stdio") {
     for (const char* const option : {"connect-timeout", "quiet"}) {
       if (values.count(option) != 0) misuse("--" + std::string(option) + " goes with stdio only");
@@ -276,6 +298,7 @@ Command parse_command_line(int argc, const char* const* argv) {
       }
     }
     command.file = values["config"].as<std::string>();
+    if (supervise) return supervision_of(std::move(supervised), command.file);
     command.settings = file_settings(command.file);
     if (values.count("check") != 0) {
       command.kind = Command::Kind::check;
@@ -290,6 +313,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     command.settings = stdio_settings(values);
     command.stdio = stdio_options(values);
   } else if (mode == "serve" || mode == "connect") {
+    if (supervise) return supervision_of(std::move(supervised), {});
     command.settings = mode == "serve" ? serve_settings(values) : connect_settings(values);
     if (values.count("control") != 0) {
       command.settings.control.socket = values["control"].as<std::string>();

@@ -4,6 +4,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "config/config_error.hpp"
 #include "config/settings.hpp"
@@ -12,15 +13,17 @@
 namespace backedpipe {
 
 struct Command {
-  enum class Kind { run, check, print, stdio };
+  enum class Kind { run, check, print, stdio, supervise };
   Kind kind = Kind::run;
   std::string text;       // print: help or version
-  std::string file;       // check: the configuration's path
+  std::string file;       // check, supervise: the configuration's path, if there is one
   ConfigErrors warnings;  // check: what will soon become an error
   Settings settings;
   // run: reads the settings again, for a reload. Throws like parse_command_line().
   std::function<Settings()> reread;
   StdioOptions stdio{};
+  // supervise: the arguments without --supervise. What they say has not been read.
+  std::vector<std::string> supervised{};
 };
 
 // The command line is wrong: exit code 2.

@@ -23,6 +23,7 @@
 #include "daemon/ctl/keygen.hpp"
 #include "daemon/ctl/session_order.hpp"
 #include "daemon/ctl/text.hpp"
+#include "daemon/ctl/upgrade.hpp"
 #include "daemon/ctl/views.hpp"
 #include "daemon/ctl/watch/watch.hpp"
 #include "net/link/tls/check_certificates.hpp"
@@ -180,6 +181,9 @@ ExitCode run(const Options& options) {
       break;
     case Command::drain:
       code = drain(socket_path(options), options);
+      break;
+    case Command::upgrade:
+      code = upgrade(socket_path(options), options);
       break;
     case Command::watch: {
       const SortKey* key = find_sort_key(options.sort);

@@ -41,6 +41,7 @@ constexpr std::array kCommands{
     CommandForm{"close", Command::close, Takes::id},
     CommandForm{"reload", Command::reload, Takes::nothing},
     CommandForm{"drain", Command::drain, Takes::nothing},
+    CommandForm{"upgrade", Command::upgrade, Takes::nothing},
     CommandForm{"log-level", Command::log_level, Takes::level_or_nothing},
     CommandForm{"keygen", Command::keygen, Takes::identity},
     CommandForm{"check", Command::check, Takes::file},
@@ -159,11 +160,12 @@ std::string read_selection(const po::variables_map& given, Options& options) {
   return "found " + in_single_quotes(options.sort) + " after --sort, expected one of " + names;
 }
 
-// Reads how to drain. Returns a problem, or an empty text.
+// Reads how to drain or upgrade. Returns a problem, or an empty text.
 std::string read_drain(const po::variables_map& given, Options& options) {
   const bool drains = options.command == Command::drain;
   options.wait = given.count("no-wait") == 0;
-  if (!options.wait && !drains) return "--no-wait belongs to 'drain'";
+  if (!options.wait && !drains && options.command != Command::upgrade)
+    return "--no-wait belongs to 'drain' and 'upgrade'";
   if (given.count("timeout") == 0) return {};
   if (!drains) return "--timeout belongs to 'drain'";
   const auto& text = given["timeout"].as<std::string>();
@@ -299,6 +301,8 @@ Commands:
   reload               read the configuration, keys and certificates again; sessions stay
   drain                accept no new sessions, and end the daemon after the last one;
                        waits until then
+  upgrade              replace a supervised daemon by the version that is installed now;
+                       waits until that answers
   log-level [LEVEL]    set what is logged: trace, debug, info, warning, error or off;
                        without a LEVEL print the current one
   keygen IDENTITY      make a new key: print its line, or write it to files for both ends
@@ -324,7 +328,7 @@ Options:
   --interval SECONDS   with watch: how often it asks the daemon, 0.1 to 3600 (default: 1)
   --timeout DURATION   with drain: end after this time in any case, such as 10m (default:
                        limits.shutdown_timeout)
-  --no-wait            with drain: do not wait until the daemon has ended
+  --no-wait            with drain and upgrade: do not wait until it has happened
   --client FILE        with keygen: create this file, with the key for the client
   --server FILE        with keygen: add the key to this file with a server's keys
   --help, -h           print this and exit

@@ -36,6 +36,7 @@ class ControlTarget {
   // See Operations.
   virtual ReloadOutcome reload() = 0;
   virtual DrainOutcome drain(std::optional<Duration> timeout) = 0;
+  virtual UpgradeOutcome upgrade() = 0;
 
   // From now on, the connection of the current request gets each event.
   virtual void subscribe() = 0;

@@ -211,6 +211,19 @@ MethodOutcome drain(const Json& params, ControlTarget& target) {
                   {"timeout_s", std::chrono::duration<double>(outcome.timeout).count()}});
 }
 
+MethodOutcome upgrade(const Json& params, ControlTarget& target) {
+  if (auto error = check_names(params, {})) return *error;
+  const UpgradeOutcome outcome = target.upgrade();
+  if (!outcome.supervisor) {
+    return MethodError{ControlError::no_supervisor,
+                       "no supervisor: this daemon was not started with --supervise. Under "
+                       "systemd, \"systemctl restart backedpipd\" starts the version that is "
+                       "installed now",
+                       nullptr};
+  }
+  return to_text({{"upgrading", true}, {"supervisor", *outcome.supervisor}});
+}
+
 MethodOutcome events(const Json& params, ControlTarget& target) {
   if (auto error = check_names(params, {})) return *error;
   target.subscribe();
@@ -233,10 +246,11 @@ struct Method {
   MethodOutcome (*call)(const Json& params, ControlTarget& target);
 };
 
-constexpr std::array kMethods{
-    Method{"status", status},       Method{"sessions", sessions}, Method{"session", session},
-    Method{"reconnect", reconnect}, Method{"close", close},       Method{"reload", reload},
-    Method{"drain", drain},         Method{"events", events},     Method{"log_level", log_level}};
+constexpr std::array kMethods{Method{"status", status},   Method{"sessions", sessions},
+                              Method{"session", session}, Method{"reconnect", reconnect},
+                              Method{"close", close},     Method{"reload", reload},
+                              Method{"drain", drain},     Method{"upgrade", upgrade},
+                              Method{"events", events},   Method{"log_level", log_level}};
 
 }  // namespace
 

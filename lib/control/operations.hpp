@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,11 @@ struct DrainOutcome {
   Duration timeout{};        // how long it waits at most
 };
 
+struct UpgradeOutcome {
+  // The process that replaces the daemon; nothing if there is none.
+  std::optional<std::int64_t> supervisor;
+};
+
 class Operations {
  public:
   virtual ~Operations() = default;
@@ -31,6 +37,8 @@ class Operations {
   // `timeout` (without one: limits.shutdown_timeout). Another call sets the time anew.
   virtual DrainOutcome drain(std::optional<Duration> timeout) = 0;
   virtual bool draining() const = 0;
+  // Has the supervisor replace itself and the daemon by the version that is installed now.
+  virtual UpgradeOutcome upgrade() = 0;
 
  protected:
   Operations() = default;

@@ -10,6 +10,7 @@
 //   close       {id}                                       {id, closed: true}
 //   reload      -                                          {reloaded: true, after_restart: []}
 //   drain       {timeout_s}, optional                      {draining: true, sessions, timeout_s}
+//   upgrade     -                                          {upgrading: true, supervisor: its pid}
 //   events      -                                          {subscribed: true}; from then on each
 //                                                          event as a notification: see Event
 //   log_level   {level}, optional                          {level}
@@ -49,6 +50,7 @@ enum class ControlError : int {
   not_here = -32006,         // only the session's client can do this
   reply_too_large = -32007,  // see kMaxBatchReplyBytes
   reload_failed = -32008,    // a file cannot be used; nothing has changed
+  no_supervisor = -32009,    // nobody can replace the daemon
 };
 
 // The reply to one line, with a newline at its end. Empty for notifications and for a blank line.

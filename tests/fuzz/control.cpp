@@ -40,6 +40,7 @@ class OneSession : public ControlTarget {
   DrainOutcome drain(std::optional<Duration> timeout) override {
     return {1, timeout.value_or(std::chrono::hours(1))};
   }
+  UpgradeOutcome upgrade() override { return {17}; }
   void subscribe() override {}
   std::string log_level() override { return "info"; }
   bool set_log_level(const std::string& level) override { return level == "debug"; }

@@ -134,6 +134,16 @@ def status(docker, name):
     return json.loads(docker("exec", f"backedpipd_{name}_1", "sh", "-c", ask))
 
 
+def daemon_pid(docker, container):
+    """As it is inside; None while no daemon answers."""
+    text = docker("exec", container, "sh", "-c", "backedpipctl --json status 2>/dev/null || true")
+    return json.loads(text)["pid"] if text else None
+
+
+def signal_inside(docker, container, name, pid):
+    docker("exec", container, "sh", "-c", f"kill -{name} {pid}")
+
+
 def checks(docker, container):
     """When the last checks of the container's health began."""
     return set(docker("inspect", "-f", "{{range .State.Health.Log}}{{.Start.UnixNano}} {{end}}", container).split())
@@ -193,12 +203,28 @@ def test_the_healthcheck_turns_and_comes_back(docker, stage, image):
     docker("run", "-d", "--name", "sick", *settings, image)
     try:
         wait_health(docker, "sick", "healthy")
-        docker("kill", "-s", "STOP", "sick")
+        # The first process is the supervisor.
+        pid = daemon_pid(docker, "sick")
+        signal_inside(docker, "sick", "STOP", pid)
         wait_health(docker, "sick", "unhealthy")
-        docker("kill", "-s", "CONT", "sick")
+        signal_inside(docker, "sick", "CONT", pid)
         wait_health(docker, "sick", "healthy")
     finally:
         docker("rm", "-f", "sick")
+
+
+def test_a_daemon_that_dies_is_started_again_in_its_container(docker, stage):
+    container = "backedpipd_client_1"
+    count = docker("inspect", "-f", "{{.RestartCount}}", container)
+    for change in (lambda pid: signal_inside(docker, container, "KILL", pid),
+                   lambda _: docker("exec", container, "backedpipctl", "upgrade")):
+        before = daemon_pid(docker, container)
+        change(before)
+        wait_until(lambda: daemon_pid(docker, container) not in (None, before), 20, "another daemon")
+    assert docker("inspect", "-f", "{{.RestartCount}}", container) == count
+    with Shell(stage) as shell:
+        shell.send("after its death")
+        shell.expect("after its death")
 
 
 @pytest.mark.parametrize("side", ["server", "client"])

@@ -59,6 +59,10 @@ class FakeTarget final : public ControlTarget {
     actions.push_back("drain " + std::to_string(wait / std::chrono::milliseconds(1)));
     return {3, wait};
   }
+  UpgradeOutcome upgrade() override {
+    actions.emplace_back("upgrade");
+    return {supervisor};
+  }
   void subscribe() override { actions.push_back("subscribe"); }
   std::string log_level() override { return level; }
   bool set_log_level(const std::string& wanted) override {
@@ -76,6 +80,7 @@ class FakeTarget final : public ControlTarget {
   std::vector<std::string> actions;
   std::optional<std::string> reload_problem;
   std::vector<std::string> reload_after_restart;
+  std::optional<std::int64_t> supervisor;
   std::string level = "info";
   int status_count = 0;
 };
@@ -374,6 +379,17 @@ TEST_F(Control, DrainTellsHowManyAreWaitedForAndForHowLong) {
     EXPECT_EQ(code("drain", wrong), -32602) << wrong;
 }
 
+TEST_F(Control, UpgradeNamesTheSupervisorOrSaysThatThereIsNone) {
+  const Json refused = error("upgrade");
+  EXPECT_EQ(refused.at("code"), -32009);
+  EXPECT_NE(std::string(refused.at("message")).find("systemctl restart backedpipd"),
+            std::string::npos);
+  target_.supervisor = 17;
+  EXPECT_EQ(result("upgrade"), (Json{{"upgrading", true}, {"supervisor", 17}}));
+  EXPECT_EQ(code("upgrade", R"({"now": true})"), -32602);
+  EXPECT_EQ(target_.actions, (std::vector<std::string>{"upgrade", "upgrade"}));
+}
+
 TEST_F(Control, ReloadTellsWhatNeedsARestart) {
   EXPECT_EQ(result("reload"), (Json{{"reloaded", true}, {"after_restart", Json::array()}}));
   target_.reload_after_restart = {"workers", "log.format"};
@@ -385,7 +401,7 @@ TEST_F(Control, AnUnknownMethodIsToldTheKnownOnes) {
   EXPECT_EQ(refused.at("code"), -32601);
   EXPECT_EQ(refused.at("message"),
             "no method \"explode\"; there are: status, sessions, session, reconnect, close, "
-            "reload, drain, events, log_level");
+            "reload, drain, upgrade, events, log_level");
   for (const char* method : {"", "Status", "status ", "rpc.discover"})
     EXPECT_EQ(code(method, "{}"), -32601) << method;
 }

@@ -1,6 +1,7 @@
 #include "net/node/node.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <exception>
 #include <numeric>
 #include <thread>
@@ -11,6 +12,7 @@
 
 #include "net/clock.hpp"
 #include "net/events/event_log.hpp"
+#include "net/keep/supervisor.hpp"
 #include "net/link/graceful_close.hpp"
 #include "net/node/descriptors.hpp"
 #include "net/node/restore.hpp"
@@ -253,6 +255,13 @@ DrainOutcome Node::drain(std::optional<Duration> timeout) {
   // Later, so that the caller gets the answer first.
   look_whether_drained_later();
   return outcome;
+}
+
+UpgradeOutcome Node::upgrade() {
+  const std::optional<pid_t> parent = supervisor();
+  if (!parent || ::kill(*parent, SIGUSR2) != 0) return {};
+  spdlog::info("upgrade: the supervisor, process {}, has been told", *parent);
+  return {*parent};
 }
 
 // Sessions with a link, and those that lost theirs so recently that they may get another.

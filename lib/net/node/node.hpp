@@ -46,6 +46,7 @@ class Node final : public Operations {
 
   DrainOutcome drain(std::optional<Duration> timeout) override;
   bool draining() const override { return drain_until_.has_value(); }
+  UpgradeOutcome upgrade() override;
   // Called once, when the drain is over: it is time for stop().
   void on_drained(std::function<void()> drained) { drained_ = std::move(drained); }
 

@@ -41,6 +41,7 @@ class ControlServer final : public ControlTarget {
   DrainOutcome drain(std::optional<Duration> timeout) override {
     return operations_.drain(timeout);
   }
+  UpgradeOutcome upgrade() override { return operations_.upgrade(); }
   void subscribe() override;
   std::string log_level() override;
   bool set_log_level(const std::string& level) override;
