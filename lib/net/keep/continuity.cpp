@@ -112,9 +112,4 @@ void Continuity::taken_over() {
   static_cast<void>(vault_.compact());
 }
 
-void Continuity::freeze() {
-  for (const auto& ledger : ledgers_)
-    ledger->ledger().freeze();
-}
-
 }  // namespace backedpipe

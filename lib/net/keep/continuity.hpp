@@ -34,8 +34,6 @@ class Continuity {
   // All of that has been restored, or was given up: from now on this process's own ledger counts,
   // and what is in the vault and was not adopted is closed.
   void taken_over();
-  // Nothing is recorded any more: the next process continues from here.
-  void freeze();
 
  private:
   Continuity(Keeper keeper, VaultEnds ends, const std::string& name, const LedgerSizes& sizes);

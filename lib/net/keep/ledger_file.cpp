@@ -49,7 +49,7 @@ std::span<Part> part_at(Bytes bytes, std::size_t offset, std::size_t count) {
   return {reinterpret_cast<Part*>(bytes.data() + offset), count};
 }
 
-std::uint64_t checksum_of(const LedgerHeader& header) {
+std::uint64_t header_checksum(const LedgerHeader& header) {
   return Checksum()
       .add(header.magic)
       .add(header.format)
@@ -58,11 +58,11 @@ std::uint64_t checksum_of(const LedgerHeader& header) {
       .value();
 }
 
-std::uint64_t checksum_of(std::string_view text) {
+std::uint64_t text_checksum(std::string_view text) {
   return Checksum().add(std::as_bytes(std::span(text))).add(text.size()).value();
 }
 
-std::uint64_t checksum_of(const TombstoneSlot& slot) {
+std::uint64_t slot_checksum(const TombstoneSlot& slot) {
   return Checksum()
       .add(slot.forget_at)
       .add(slot.id.bytes)
@@ -92,7 +92,7 @@ LedgerFile::LedgerFile(const std::string& name, const LedgerSizes& sizes)
   header.format = LedgerHeader::kFormat;
   header.header_bytes = sizeof(LedgerHeader);
   header.sizes = sizes;
-  header.checksum = checksum_of(header);
+  header.checksum = header_checksum(header);
 }
 
 LedgerHeader& LedgerFile::header() const {
@@ -122,7 +122,7 @@ void LedgerFile::set(LabelSlot& slot, std::string_view text) {
   std::atomic_ref(slot.checksum).store(0, std::memory_order_release);
   slot.size_bytes = static_cast<std::uint32_t>(text.size());
   std::copy(text.begin(), text.end(), slot.text.begin());
-  std::atomic_ref(slot.checksum).store(backedpipe::checksum_of(text), std::memory_order_release);
+  std::atomic_ref(slot.checksum).store(text_checksum(text), std::memory_order_release);
 }
 
 void LedgerFile::set(TombstoneSlot& slot, const SessionId& id, std::string_view identity,
@@ -134,7 +134,7 @@ void LedgerFile::set(TombstoneSlot& slot, const SessionId& id, std::string_view 
   slot.identity_bytes = static_cast<std::uint8_t>(identity.size());
   slot.identity = {};
   std::copy(identity.begin(), identity.end(), slot.identity.begin());
-  std::atomic_ref(slot.checksum).store(backedpipe::checksum_of(slot), std::memory_order_release);
+  std::atomic_ref(slot.checksum).store(slot_checksum(slot), std::memory_order_release);
 }
 
 // --- what another process has left
@@ -152,7 +152,7 @@ Checked<LedgerFileView> LedgerFileView::map(int descriptor) {
     return refuse("its format is " + std::to_string(header.format) + ", and this version knows " +
                   std::to_string(LedgerHeader::kFormat));
   }
-  if (header.header_bytes != sizeof header || header.checksum != checksum_of(header)) {
+  if (header.header_bytes != sizeof header || header.checksum != header_checksum(header)) {
     return refuse("its header is damaged");
   }
   if (!are_possible(header.sizes) ||
@@ -179,7 +179,7 @@ std::optional<std::string_view> LedgerFileView::label(const Section& section,
   const LabelSlot& slot = section.labels[number];
   if (slot.size_bytes > LabelSlot::kMostBytes) return std::nullopt;
   const std::string_view text(slot.text.data(), slot.size_bytes);
-  if (slot.checksum != checksum_of(text)) return std::nullopt;
+  if (slot.checksum != text_checksum(text)) return std::nullopt;
   return text;
 }
 
@@ -188,7 +188,7 @@ std::vector<LedgerFileView::Tombstone> LedgerFileView::tombstones() const {
   const auto slots = part_at<const TombstoneSlot>(
       memory_.bytes(), Layout(header_.sizes).tombstones(), header_.sizes.tombstones);
   for (const TombstoneSlot& slot : slots) {
-    if (slot.checksum == 0 || slot.checksum != checksum_of(slot)) continue;
+    if (slot.checksum == 0 || slot.checksum != slot_checksum(slot)) continue;
     found.push_back({.id = slot.id,
                      .identity = std::string(slot.identity.data(), slot.identity_bytes),
                      .reason = static_cast<Reason>(slot.reason),

@@ -320,7 +320,7 @@ void Node::park(std::function<void()> parked) {
   spdlog::info("parking: {} sessions are left to the next process", counts.connected + counts.away);
   monitor_.stop();
   ready_ = false;
-  workers_.gather([](Worker& worker) { worker.context.ledger()->ledger().freeze(); });
+  // The workers go on until the process ends: at every moment all is recorded that must be.
   parked();
 }
 

@@ -24,7 +24,8 @@ class WorkerContext {
   // that is used. With a ledger, which must outlive the context, outbound bytes lie there instead.
   // The first worker logs what would otherwise be logged once by each.
   WorkerContext(boost::asio::io_context& io, SharedState& shared, std::size_t number,
-                std::size_t arena_bytes, const SessionOptions& options, WorkerLedger* ledger)
+                std::size_t arena_bytes, const SessionOptions& options,
+                WorkerLedger* ledger = nullptr)
       : io_(io),
         shared_(shared),
         number_(number),

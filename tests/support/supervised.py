@@ -1,0 +1,41 @@
+"""backedpipd under its own supervisor."""
+
+import contextlib
+import os
+import re
+import signal
+
+from support.service import Service
+from support.waiting import Deadline, wait_until
+
+
+class Supervised(Service):
+    """The supervisor is the process of the service; the daemon is its child."""
+
+    def __init__(self, directory, settings, **how):
+        directory.mkdir(exist_ok=True)
+        super().__init__(directory, settings, options=["--supervise"], **how)
+
+    def pid(self):
+        """The daemon's, as soon as there is one that answers."""
+        return wait_until(self._pid, 20, lambda: f"a daemon that answers:\n{self.log()}")
+
+    def _pid(self):
+        with contextlib.suppress(OSError):
+            return self.control.status()["pid"]
+        return None
+
+    def another_pid(self, old):
+        return wait_until(lambda: (pid := self._pid()) != old and pid, 20, lambda: f"another daemon:\n{self.log()}")
+
+    def kill_daemon(self, number=signal.SIGKILL):
+        """Returns the process that takes its place."""
+        old = self.pid()
+        os.kill(old, number)
+        return self.another_pid(old)
+
+    def wait_log(self, pattern):
+        return wait_until(lambda: re.findall(pattern, self.log()), 20, lambda: f"{pattern!r} in\n{self.log()}")
+
+    def wait_end(self):
+        return self.process.wait(Deadline(20).left())
