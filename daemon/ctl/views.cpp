@@ -143,6 +143,17 @@ std::string history_table(const Json& history) {
   return table.render();
 }
 
+std::string continuity(const Json& of) {
+  const std::string restarts = counted(count(of, "restarts"), "restart");
+  if (field(of, "kept") != Json(true)) {
+    const std::string why = text(of, "why_not");
+    return "sessions end with the daemon" + (why.empty() ? "" : ": " + why);
+  }
+  return "sessions outlive the daemon; " + restarts + ", " +
+         counted(count(of, "restored"), "session") + " restored, " + count_text(of, "lost") +
+         " lost";
+}
+
 }  // namespace
 
 std::string render_status(const Json& status) {
@@ -154,6 +165,7 @@ std::string render_status(const Json& status) {
       "backedpipd " + text(status, "version") + ", pid " + count_text(status, "pid") + ", up " +
           human_age(std::chrono::seconds(static_cast<std::int64_t>(count(status, "uptime_s")))));
   facts.add("instance", text(status, "instance"));
+  if (status.contains("continuity")) facts.add("continuity", continuity(status["continuity"]));
   facts.add("sessions", count_text(sessions, "connected") + " connected, " +
                             count_text(sessions, "disconnected") + " disconnected, " +
                             count_text(sessions, "reconnecting") + " reconnecting");

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "control/snapshots.hpp"
 #include "pipe/time.hpp"
 
 namespace backedpipe {
@@ -37,6 +38,7 @@ class Operations {
   // `timeout` (without one: limits.shutdown_timeout). Another call sets the time anew.
   virtual DrainOutcome drain(std::optional<Duration> timeout) = 0;
   virtual bool draining() const = 0;
+  virtual ContinuitySnapshot continuity() const = 0;
   // Has the supervisor replace itself and the daemon by the version that is installed now.
   virtual UpgradeOutcome upgrade() = 0;
 

@@ -119,12 +119,21 @@ std::string to_text(const OrderedJson& value) {
   return value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
+OrderedJson to_json(const ContinuitySnapshot& continuity) {
+  return {{"kept", continuity.kept},
+          {"why_not", text_or_null(continuity.why_not)},
+          {"restarts", continuity.restarts},
+          {"restored", continuity.restored},
+          {"lost", continuity.lost}};
+}
+
 OrderedJson to_json(const StatusSnapshot& status) {
   return {{"version", status.version},
           {"pid", status.pid},
           {"instance", status.instance},
           {"uptime_s", status.uptime.count()},
           {"draining", status.draining},
+          {"continuity", to_json(status.continuity)},
           {"sessions",
            {{"connected", status.connected},
             {"disconnected", status.disconnected},

@@ -108,12 +108,22 @@ struct Totals {
   std::uint64_t memory_limit = 0;   // bytes
 };
 
+// Whether sessions outlive the daemon's process.
+struct ContinuitySnapshot {
+  bool kept = false;
+  std::string why_not;         // a sentence, unless they do
+  std::uint64_t restarts = 0;  // how many processes have continued the sessions of one before them
+  std::uint64_t restored = 0;  // sessions that this process has continued
+  std::uint64_t lost = 0;      // sessions that it could not continue, and has reset
+};
+
 struct StatusSnapshot {
   std::string version;
   std::int64_t pid = 0;
   std::string instance;
   std::chrono::seconds uptime{0};
   bool draining = false;
+  ContinuitySnapshot continuity;
   std::uint64_t connected = 0;
   std::uint64_t disconnected = 0;
   std::uint64_t reconnecting = 0;

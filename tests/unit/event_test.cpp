@@ -114,7 +114,7 @@ TEST(EventJson, CallsEachKindByItsName) {
        {std::pair{Kind::open, "open"}, std::pair{Kind::attach, "attach"},
         std::pair{Kind::detach, "detach"}, std::pair{Kind::takeover, "takeover"},
         std::pair{Kind::close, "close"}, std::pair{Kind::peer_up, "peer_up"},
-        std::pair{Kind::peer_down, "peer_down"}})
+        std::pair{Kind::peer_down, "peer_down"}, std::pair{Kind::restored, "restored"}})
     EXPECT_EQ(to_json(event_of(kind)).at("event"), word);
 }
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <system_error>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -17,6 +19,8 @@ namespace {
 constexpr const char* kVaultPut = "backedpipe-vault-put";
 constexpr const char* kVaultTake = "backedpipe-vault-take";
 constexpr const char* kLedger = "backedpipe-ledger-";
+constexpr int kTries = 100;
+constexpr auto kBetweenTries = std::chrono::milliseconds(2);
 
 // The one descriptor of that name; -1 if there is none. Others of the name are closed.
 int take_one(KeptDescriptors& kept, const char* name) {
@@ -36,6 +40,16 @@ std::optional<VaultEnds> kept_ends(KeptDescriptors& kept) {
   close_if_open(ends.put);
   close_if_open(ends.take);
   return std::nullopt;
+}
+
+// A keeper's queue holds a few messages only, and is full for a moment after a burst.
+template <typename Send>
+bool patiently(const Send& send) {
+  for (int i = 0; i < kTries; ++i) {
+    if (send()) return true;
+    std::this_thread::sleep_for(kBetweenTries);
+  }
+  return false;
 }
 
 // The number in a ledger's name; nothing for any other name.
@@ -93,21 +107,36 @@ Checked<std::unique_ptr<Continuity>> Continuity::begin(Keeper keeper, KeptDescri
     return Begun::failure("no memory that outlives the process: " + std::string(error.what()));
   }
   const int ledger = begun->file_.descriptor();
+  const auto keep = [&](const std::string& what, const int& descriptor) {
+    return patiently([&] { return begun->keeper_.keep(what, {&descriptor, 1}); });
+  };
   const bool is_kept =
-      begun->keeper_.keep(name, {&ledger, 1}) &&
-      (!made || (begun->keeper_.keep(kVaultPut, {&begun->vault_.ends().put, 1}) &&
-                 begun->keeper_.keep(kVaultTake, {&begun->vault_.ends().take, 1})));
+      keep(name, ledger) && (!made || (keep(kVaultPut, begun->vault_.ends().put) &&
+                                       keep(kVaultTake, begun->vault_.ends().take)));
   if (!is_kept) return Begun::failure("the service manager takes no descriptors");
-  if (left) begun->left_.emplace(std::move(*left));
+  if (left) {
+    begun->file_.header().processes = left->header().processes + 1;
+    begun->left_.emplace(std::move(*left));
+  }
   begun->old_names_ = std::move(old_names);
   return begun;
+}
+
+void Continuity::keep(const std::string& name, std::span<const int> descriptors) const {
+  if (patiently([&] { return keeper_.keep(name, descriptors); })) return;
+  spdlog::warn("the service manager does not take \"{}\" to keep it", name);
+}
+
+void Continuity::drop(const std::string& name) const {
+  if (patiently([&] { return keeper_.drop(name); })) return;
+  spdlog::warn("the service manager does not give up \"{}\"", name);
 }
 
 void Continuity::taken_over() {
   file_.complete();
   left_.reset();
   for (const std::string& name : old_names_)
-    static_cast<void>(keeper_.drop(name));
+    drop(name);
   old_names_.clear();
   static_cast<void>(vault_.compact());
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,10 @@ class Continuity {
   static Checked<std::unique_ptr<Continuity>> begin(Keeper keeper, KeptDescriptors& kept,
                                                     const LedgerSizes& sizes);
 
-  const Keeper& keeper() const { return keeper_; }
+  // As Keeper::keep() and drop(), but they wait a moment for a keeper that is busy, and log it if
+  // that was in vain: then what is not kept is made anew by the next process.
+  void keep(const std::string& name, std::span<const int> descriptors) const;
+  void drop(const std::string& name) const;
   Vault& vault() { return vault_; }
   WorkerLedger& ledger(std::size_t worker) { return *ledgers_[worker]; }
   LedgerFile& file() { return file_; }

@@ -1,5 +1,6 @@
 #include "net/keep/kept_descriptors.hpp"
 
+#include <algorithm>
 #include <unistd.h>
 #include <utility>
 
@@ -51,6 +52,17 @@ std::vector<int> KeptDescriptors::take(const std::string& name) {
     taken.push_back(each->second);
   descriptors_.erase(first, last);
   return taken;
+}
+
+std::optional<int> KeptDescriptors::take_one(const std::string& name,
+                                             const std::function<bool(int)>& fits) {
+  const auto [first, last] = descriptors_.equal_range(name);
+  const auto found =
+      std::find_if(first, last, [&fits](const auto& each) { return fits(each.second); });
+  if (found == last) return std::nullopt;
+  const int descriptor = found->second;
+  descriptors_.erase(found);
+  return descriptor;
 }
 
 std::vector<std::string> KeptDescriptors::close_rest() {

@@ -4,7 +4,9 @@
 // descriptor is given away once.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +33,9 @@ class KeptDescriptors {
   std::vector<std::string> names() const;
   // Gives away all of that name, in no particular order; the caller must close them.
   std::vector<int> take(const std::string& name);
+
+  // One of that name for which `fits(descriptor)` holds.
+  std::optional<int> take_one(const std::string& name, const std::function<bool(int)>& fits);
 
   // Closes what nobody has taken, because it has no use under the present settings. Returns the
   // names, for Keeper::drop(): otherwise the keeper holds them for ever.

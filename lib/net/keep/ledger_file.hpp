@@ -66,12 +66,8 @@ struct LedgerHeader {
   std::uint64_t checksum = 0;  // of the above
   // Not 0: everything that the process before had left has been restored into this one.
   std::uint32_t complete = 0;
-  // Starts in a row of which none had ten quiet seconds; see CrashLoop.
-  std::uint32_t starts = 0;
-  std::uint64_t processes = 0;  // how many processes have continued the first one
-  std::uint64_t begun_at = 0;   // when the first of them started: wall clock, nanoseconds
-  std::uint32_t restoring = 0;  // number + 1 of the record that is being restored; 0: none
   std::uint32_t unused = 0;
+  std::uint64_t processes = 0;  // how many processes have continued the one before them
 };
 
 class LedgerFile {

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <boost/asio/ip/tcp.hpp>
@@ -115,12 +116,57 @@ ListeningSocket adopt(int descriptor, const Address& address,
   return socket;
 }
 
+// The socket is bound to this address. Writes the port to `found` if the system has chosen it.
+bool has_address(boost::asio::io_context& io, int descriptor, const Address& wanted,
+                 Address& found) {
+  sockaddr_storage local{};
+  socklen_t size = sizeof local;
+  if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&local), &size) != 0) return false;
+  if (wanted.is_unix()) {
+    const auto* const name = reinterpret_cast<const sockaddr_un*>(&local);
+    return local.ss_family == AF_UNIX && wanted.unix_path == name->sun_path;
+  }
+  if (local.ss_family != AF_INET && local.ss_family != AF_INET6) return false;
+  tcp::endpoint endpoint;
+  endpoint.resize(size);
+  std::memcpy(endpoint.data(), &local, size);
+  boost::system::error_code error;
+  tcp::resolver resolver(io);
+  const auto results =
+      resolver.resolve(wanted.host, std::to_string(wanted.port),
+                       tcp::resolver::passive | tcp::resolver::numeric_service, error);
+  if (error || results.begin()->endpoint().address() != endpoint.address()) return false;
+  if (wanted.port != 0 && wanted.port != endpoint.port()) return false;
+  found.port = endpoint.port();
+  return true;
+}
+
 }  // namespace
+
+// A kept socket is bound and has its options. Its port, if the system chose it, stays.
+std::optional<ListeningSocket> ListeningSockets::take_kept(const Address& wanted,
+                                                           const std::string& name) {
+  if (kept_ == nullptr) return std::nullopt;
+  ListeningSocket socket{-1, wanted, false, wanted.is_unix()};
+  const auto descriptor = kept_->take_one(KeptDescriptors::name_of_listener(name), [&](int kept) {
+    return has_address(io_, kept, wanted, socket.address);
+  });
+  if (!descriptor) return std::nullopt;
+  socket.descriptor = *descriptor;
+  return socket;
+}
 
 ListeningSocket ListeningSockets::open(const Address& wanted, const std::string& name,
                                        std::size_t place, const Prepare& prepare) {
   const std::string key = std::to_string(place) + ' ' + name + ' ' + to_string(wanted);
   const auto known = opened_.find(key);
+  if (known == opened_.end() || (!known->second.passed && !wanted.is_unix())) {
+    const Address& address = known == opened_.end() ? wanted : known->second.address;
+    if (const auto kept = take_kept(address, name)) {
+      opened_.emplace(key, *kept);
+      return *kept;
+    }
+  }
   if (known == opened_.end()) {
     const ListeningSocket first = open_first(wanted, name, prepare);
     opened_.emplace(key, first);

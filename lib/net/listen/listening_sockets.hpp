@@ -12,6 +12,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "config/address.hpp"
+#include "net/keep/kept_descriptors.hpp"
 #include "net/listen/passed_sockets.hpp"
 
 namespace backedpipe {
@@ -29,8 +30,9 @@ class ListeningSockets {
   using Prepare = std::function<void(int socket)>;
 
   ListeningSockets() = default;
-  // Where a socket was passed for a listener, that one is used.
-  explicit ListeningSockets(PassedSockets& passed) : passed_(&passed) {}
+  // Where a socket was passed for a listener, or kept from the process before this one and has the
+  // wanted address, that one is used.
+  ListeningSockets(PassedSockets& passed, KeptDescriptors& kept) : passed_(&passed), kept_(&kept) {}
 
   // Opens a socket for the listener of this name (see PassedSockets) and address; `place` tells
   // several such listeners apart. Each further call for the same listener opens the socket of the
@@ -45,7 +47,10 @@ class ListeningSockets {
   ListeningSocket open_first(const Address& wanted, const std::string& name,
                              const Prepare& prepare);
 
+  std::optional<ListeningSocket> take_kept(const Address& wanted, const std::string& name);
+
   PassedSockets* passed_ = nullptr;
+  KeptDescriptors* kept_ = nullptr;
   boost::asio::io_context io_;
   std::map<std::string, ListeningSocket> opened_;  // the first of each listener
 };

@@ -79,7 +79,7 @@ Node::Node(boost::asio::io_context& io, Settings settings, PassedSockets passed,
       timer_(io),
       tombstone_timer_(io) {
   shared_.events.listen_at_once(log_event);
-  ListeningSockets sockets(passed);
+  ListeningSockets sockets(passed, kept);
   use(settings_, sockets);
   passed.require_all_taken();
   if (settings_.control.socket) {
@@ -125,9 +125,9 @@ void Node::restore() {
   if (!continuity_) return;
   shared_.directory.record_tombstones(continuity_->file().tombstones());
   if (continuity_->left() != nullptr) {
-    const Restored restored = restore_sessions(*continuity_, workers_, shared_);
-    spdlog::info("restored {} sessions of the process before{}", restored.sessions,
-                 restored.lost > 0 ? "; " + std::to_string(restored.lost) + " were lost" : "");
+    restored_ = restore_sessions(*continuity_, workers_, shared_);
+    spdlog::info("restored {} sessions of the process before{}", restored_.sessions,
+                 restored_.lost > 0 ? "; " + std::to_string(restored_.lost) + " were lost" : "");
   }
   continuity_->taken_over();
 }
@@ -190,6 +190,42 @@ void Node::use(const Settings& wanted, ListeningSockets& sockets) {
     worker.acceptor.use(std::move(of_acceptor));
   });
   shared_.gates.kick_all();
+  keep_listeners();
+}
+
+// Has the listening sockets kept, so that nobody is refused before the next process listens. Those
+// of the service manager are kept by itself.
+void Node::keep_listeners() {
+  if (!continuity_) return;
+  std::map<std::string, std::vector<int>> wanted;
+  for (const auto& worker : workers_.all()) {
+    for (const auto& tunnel : worker->tunnels.tunnels()) {
+      if (tunnel->passed) continue;
+      wanted[KeptDescriptors::name_of_listener(tunnel->settings.name)].push_back(
+          tunnel->listener->descriptor());
+    }
+    for (const auto& listener : worker->acceptor.listeners()) {
+      const std::string name = PassedSockets::name_of_link_listener(listener->settings.listen);
+      wanted[KeptDescriptors::name_of_listener(name)].push_back(listener->listener->descriptor());
+    }
+  }
+  for (const auto& [name, before] : kept_listeners_) {
+    const auto now = wanted.find(name);
+    if (now == wanted.end() || now->second != before) continuity_->drop(name);
+  }
+  for (const auto& [name, descriptors] : wanted) {
+    const auto before = kept_listeners_.find(name);
+    if (before == kept_listeners_.end() || before->second != descriptors) {
+      continuity_->keep(name, descriptors);
+    }
+  }
+  kept_listeners_ = std::move(wanted);
+}
+
+// Nobody shall connect to a daemon that accepts no more.
+void Node::drop_listeners() {
+  for (const auto& [name, descriptors] : std::exchange(kept_listeners_, {}))
+    continuity_->drop(name);
 }
 
 void Node::limit_sessions(const Limits& limits, bool one_identity) {
@@ -239,6 +275,14 @@ ReloadOutcome Node::reload() {
 
 // --- the end
 
+ContinuitySnapshot Node::continuity() const {
+  return {.kept = continuity_ != nullptr,
+          .why_not = not_kept_,
+          .restarts = continuity_ ? continuity_->file().header().processes : 0,
+          .restored = restored_.sessions,
+          .lost = restored_.lost};
+}
+
 DrainOutcome Node::drain(std::optional<Duration> timeout) {
   const Duration wait = timeout.value_or(settings_.limits.shutdown_timeout);
   const bool already = draining();
@@ -247,6 +291,7 @@ DrainOutcome Node::drain(std::optional<Duration> timeout) {
   spdlog::info("draining: {} sessions, {} s at most", outcome.sessions,
                std::chrono::duration_cast<std::chrono::seconds>(wait).count());
   if (already) return outcome;
+  drop_listeners();
   workers_.gather([](Worker& worker) {
     worker.tunnels.drain();
     worker.dialler.drain();
@@ -306,6 +351,7 @@ void Node::stop(std::function<void()> stopped) {
   tombstone_timer_.cancel();
   ready_ = false;
   if (control_) control_->stop();
+  drop_listeners();
   workers_.gather([](Worker& worker) {
     worker.tunnels.drain();
     worker.dialler.drain();

@@ -4,11 +4,13 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -17,6 +19,7 @@
 #include "control/operations.hpp"
 #include "net/listen/passed_sockets.hpp"
 #include "net/monitor/network_monitor.hpp"
+#include "net/node/restore.hpp"
 #include "net/report/control_server.hpp"
 #include "net/report/http_server.hpp"
 #include "net/report/metrics.hpp"
@@ -46,6 +49,7 @@ class Node final : public Operations {
 
   DrainOutcome drain(std::optional<Duration> timeout) override;
   bool draining() const override { return drain_until_.has_value(); }
+  ContinuitySnapshot continuity() const override;
   UpgradeOutcome upgrade() override;
   // Called once, when the drain is over: it is time for stop().
   void on_drained(std::function<void()> drained) { drained_ = std::move(drained); }
@@ -71,6 +75,8 @@ class Node final : public Operations {
  private:
   std::unique_ptr<Continuity> begin_continuity(Checked<Keeper> keeper, KeptDescriptors& kept);
   void restore();
+  void keep_listeners();
+  void drop_listeners();
   void watch_network();
   void use(const Settings& wanted, ListeningSockets& sockets);
   void limit_sessions(const Limits& limits, bool one_identity);
@@ -86,10 +92,13 @@ class Node final : public Operations {
   Reread reread_;
   SharedState shared_;
   std::string not_kept_;  // why sessions do not outlive the process
+  Restored restored_;
   std::unique_ptr<Continuity> continuity_;
   Workers workers_;
   std::size_t descriptors_in_use_;  // at the start
   DescriptorPlan descriptors_;
+  // The listening sockets that the keeper holds, by name.
+  std::map<std::string, std::vector<int>> kept_listeners_;
   NetworkMonitor monitor_;
   std::unique_ptr<ControlServer> control_;
   Metrics metrics_;

@@ -239,6 +239,7 @@ StatusSnapshot ControlServer::status() {
   status.pid = ::getpid();
   status.instance = instance_;
   status.draining = operations_.draining();
+  status.continuity = operations_.continuity();
   status.uptime = std::chrono::duration_cast<std::chrono::seconds>(steady_now() - started_at_);
   for (const StatusSnapshot& part : workers_.gather(status_of))
     add(status, part);

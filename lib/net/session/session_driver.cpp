@@ -68,6 +68,8 @@ void SessionDriver::keep_connection() {
     return;
   }
   application_.is_kept_by(*worker_.ledger());
+  // The system counts urgent bytes as received, so they must be read as well.
+  keep_urgent_bytes(socket);
   entry.connected(connection_of(socket));
 }
 

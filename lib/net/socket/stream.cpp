@@ -131,6 +131,11 @@ void set_no_delay(int socket) {
   ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+void keep_urgent_bytes(int socket) {
+  const int on = 1;
+  ::setsockopt(socket, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+}
+
 void set_closing(int socket, Closing closing) {
   const linger option{.l_onoff = closing == Closing::reset, .l_linger = 0};
   ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &option, sizeof option);

@@ -39,6 +39,8 @@ std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket);
 // Small writes go out at once: a relay gains nothing from the delay of RFC 896. No-op on Unix
 // sockets.
 void set_no_delay(int socket);
+// Urgent bytes (RFC 6093) stay in their place in the stream. No effect on Unix sockets.
+void keep_urgent_bytes(int socket);
 // How a TCP connection ends when its last descriptor is closed, by close() or because the process
 // is gone, whatever ended it.
 enum class Closing {
