@@ -69,7 +69,7 @@ void run(const Command& command) {
   std::vector<PassedDescriptor> passed = passed_descriptors();
   KeptDescriptors kept = KeptDescriptors::out_of(passed);
   Node node(io, settings, PassedSockets(passed), kept, Keeper::from_environment(), command.reread);
-  boost::asio::signal_set signals(io, SIGINT, SIGTERM);
+  boost::asio::signal_set signals(io, SIGINT, SIGTERM, SIGUSR2);
   const auto stop = [&] {
     manager.stopping();
     node.stop([&io] { io.stop(); });
@@ -82,7 +82,7 @@ void run(const Command& command) {
   signals.async_wait([&](const boost::system::error_code& error, int signal) {
     if (error) return;
     spdlog::info("signal {}", signal);
-    if (signal == SIGTERM && node.sessions_outlive_it()) {
+    if (signal == SIGUSR2 && node.sessions_outlive_it()) {
       manager.stopping();
       // Without an orderly end of what this process has: the connections are not its own any more.
       return node.park([] {

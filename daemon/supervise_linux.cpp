@@ -386,7 +386,8 @@ class Supervisor {
     }
     replacing_ = true;
     kill_at_ = Clock::now() + kEndsWithin;
-    ::kill(child_, SIGTERM);
+    // It leaves its sessions to the next one.
+    ::kill(child_, SIGUSR2);
   }
 
   const Supervision& supervision_;

@@ -146,7 +146,7 @@ def problems_in(path, text):
             continue
         if include and include["system"]:
             header = include["system"]
-            if FORBIDDEN_HEADERS.match(header) and not (header == "atomic" and path in HAS_ATOMIC_STORES):
+            if FORBIDDEN_HEADERS.match(header) and not (header == "<atomic>" and path in HAS_ATOMIC_STORES):
                 yield number, f"the core may not include {header}"
             elif header.startswith("<boost/") and not BOOST_IN_CORE.match(header):
                 yield number, f"of Boost, the core uses System and Endian only, not {header}"

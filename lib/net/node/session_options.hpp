@@ -1,10 +1,19 @@
-// What the settings say about sessions.
+// What the settings say about sessions and the threads that serve them.
 #pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <thread>
 
 #include "config/settings.hpp"
 #include "session/session.hpp"
 
 namespace backedpipe {
+
+inline std::size_t worker_count(const Settings& settings) {
+  return settings.workers > 0 ? settings.workers
+                              : std::max(1U, std::thread::hardware_concurrency());
+}
 
 inline SessionOptions session_options(const Settings& settings) {
   SessionOptions options;

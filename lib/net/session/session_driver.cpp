@@ -1,36 +1,16 @@
 #include "net/session/session_driver.hpp"
 
-#include <chrono>
 #include <utility>
 
 #include <boost/asio/post.hpp>
 
 #include "net/clock.hpp"
-#include "net/keep/connection_counts.hpp"
 #include "net/link/graceful_close.hpp"
 #include "pipe/invariant.hpp"
 
 namespace backedpipe {
 
 using Direction = SessionPump::Direction;
-
-namespace {
-
-// A record of the session for the next process, if there is to be one.
-LedgerEntry ledger_entry(WorkerContext& worker, const Session::Identity& identity,
-                         const SharedLabels::Labels& labels) {
-  if (worker.ledger() == nullptr || !labels->number) return {};
-  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
-  return {worker.ledger()->ledger(),
-          {.id = identity.id,
-           .role = static_cast<std::uint32_t>(identity.role),
-           .labels = *labels->number,
-           .created_at = static_cast<std::uint64_t>(
-               std::chrono::duration_cast<std::chrono::nanoseconds>(since_1970).count()),
-           .detached_since = static_cast<std::uint64_t>(steady_now().time_since_epoch().count())}};
-}
-
-}  // namespace
 
 SessionDriver::SessionDriver(WorkerContext& worker, const Links& links, SessionObserver& observer,
                              const Session::Identity& identity, SharedLabels::Labels labels,
@@ -39,7 +19,7 @@ SessionDriver::SessionDriver(WorkerContext& worker, const Links& links, SessionO
       links_(links),
       observer_(observer),
       pump_(identity, worker.pump_memory(), worker.session_options(), worker.random(), steady_now(),
-            ledger_entry(worker, identity, labels)),
+            record_of(worker, identity, *labels)),
       log_(pump_, worker.events(), std::move(labels), std::move(application)),
       application_(worker.io()),
       timer_(worker.io()) {}
@@ -55,49 +35,6 @@ void SessionDriver::connect_application(StreamSocket socket, FirstWord first_wor
   keep_connection();
   invariant(pump_.connect_application(application_, first_word));
   pump();
-}
-
-// Before anything is read from it or written to it.
-void SessionDriver::keep_connection() {
-  LedgerEntry& entry = pump_.session().ledger();
-  if (!entry.kept()) return;
-  const int socket = application_.socket().native_handle();
-  if (!worker_.ledger()->vault().put(socket)) {
-    // The session works, and ends with this process.
-    entry.erase();
-    return;
-  }
-  application_.is_kept_by(*worker_.ledger());
-  // The system counts urgent bytes as received, so they must be read as well.
-  keep_urgent_bytes(socket);
-  entry.connected(connection_of(socket));
-}
-
-Result<void> SessionDriver::restore(const Recovered& recovered,
-                                    std::optional<StreamSocket> application) {
-  LedgerEntry& entry = pump_.session().ledger();
-  if (application) {
-    application_.connect(std::move(*application));
-    const int socket = application_.socket().native_handle();
-    if (entry.kept() && worker_.ledger()->vault().adopt(socket)) {
-      entry.connected(*recovered.connection);
-    }
-    // It is in the vault, which may have been refused to adopt it.
-    application_.is_kept_by(*worker_.ledger());
-  }
-  log_.restored(recovered.created_at);
-  const auto restored = pump_.restore(recovered.session, recovered.held.bytes());
-  if (!restored || recovered.session.application_reset) {
-    if (application_.socket().is_open()) application_.reset();
-    return restored;
-  }
-  if (recovered.detached_since) {
-    pump_.session().without_link_since(
-        TimePoint(Duration(static_cast<std::int64_t>(*recovered.detached_since))));
-  }
-  if (!application_.socket().is_open()) return restored;
-  if (!pump_.connect_application(application_, FirstWord::expected)) application_.close();
-  return restored;
 }
 
 void SessionDriver::resume() {

@@ -77,8 +77,6 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   // one of Session::restore(), the application has been reset and the driver is of no use.
   Result<void> restore(const Recovered& recovered, std::optional<StreamSocket> application);
   void resume();
-  // The process is about to end, and the next one continues the session: tells the peer so.
-  void park(Duration grace);
   // Dialling side: asks for the first link.
   void start();
   // Requested by an operator or by the daemon; see Session.
@@ -129,6 +127,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   std::optional<boost::asio::ip::address> local_address() const;
 
  private:
+  static LedgerEntry record_of(WorkerContext& worker, const Session::Identity& identity,
+                               const SharedLabels::Shared& labels);
   void keep_connection();
   void pump();
   void pump_later();

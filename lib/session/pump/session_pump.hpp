@@ -130,6 +130,11 @@ class SessionPump {
   std::uint64_t bytes_out() const { return bytes_out_; }
 
  private:
+  // Large reads make a bulk transfer fast, but have a cost even when they return one byte: the size
+  // grows up to this as long as reads fill it.
+  static constexpr std::uint32_t kMostReadBytes = std::uint32_t{1} << 20;
+  static constexpr std::size_t kReadPieces = kMostReadBytes / SegmentPool::kDefaultSegmentBytes + 1;
+
   // What an end is known to be able to do; pump() asks to wait for the rest.
   struct Ready {
     bool read = true;

@@ -1,0 +1,105 @@
+// Node: what the next process continues with, and what the one before has left.
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "net/node/node.hpp"
+#include "net/node/restore.hpp"
+#include "net/node/session_options.hpp"
+
+namespace backedpipe {
+namespace {
+
+// Different sets of names of sessions, on one worker. Only those in use take memory.
+constexpr std::uint32_t kMostLabels = 1 << 16;
+
+}  // namespace
+
+std::unique_ptr<Continuity> Node::begin_continuity(Checked<Keeper> keeper, KeptDescriptors& kept) {
+  if (!keeper) {
+    not_kept_ = keeper.error();
+    return nullptr;
+  }
+  const std::size_t workers = worker_count(settings_);
+  const std::size_t arena = Workers::arena_bytes(workers, settings_.limits.max_memory_bytes);
+  const auto in_32_bits = [](std::size_t value) { return static_cast<std::uint32_t>(value); };
+  auto begun =
+      Continuity::begin(std::move(*keeper), kept,
+                        {.workers = in_32_bits(workers),
+                         // Each of both roles may have as many, and all may be on one worker.
+                         .records = in_32_bits(2 * settings_.limits.max_sessions),
+                         .segments = in_32_bits(arena / SegmentPool::kDefaultSegmentBytes),
+                         .labels = kMostLabels,
+                         .tombstones = in_32_bits(settings_.limits.max_sessions),
+                         .segment_bytes = in_32_bits(SegmentPool::kDefaultSegmentBytes)});
+  if (begun) return std::move(*begun);
+  not_kept_ = begun.error();
+  spdlog::warn("sessions will end with this process: {}", not_kept_);
+  return nullptr;
+}
+
+// Before any thread runs, and before any HELLO is answered: "unknown session" is final.
+void Node::restore() {
+  if (!continuity_) return;
+  shared_.directory.record_tombstones(continuity_->file().tombstones());
+  if (continuity_->left() != nullptr) {
+    restored_ = restore_sessions(*continuity_, workers_, shared_);
+    spdlog::info("restored {} sessions of the process before{}", restored_.sessions,
+                 restored_.lost > 0 ? "; " + std::to_string(restored_.lost) + " were lost" : "");
+  }
+  continuity_->taken_over();
+}
+
+// Has the listening sockets kept, so that nobody is refused before the next process listens. Those
+// of the service manager are kept by itself.
+void Node::keep_listeners() {
+  if (!continuity_) return;
+  std::map<std::string, std::vector<int>> wanted;
+  for (const auto& worker : workers_.all()) {
+    for (const auto& tunnel : worker->tunnels.tunnels()) {
+      if (tunnel->passed) continue;
+      wanted[KeptDescriptors::name_of_listener(tunnel->settings.name)].push_back(
+          tunnel->listener->descriptor());
+    }
+    for (const auto& listener : worker->acceptor.listeners()) {
+      const std::string name = PassedSockets::name_of_link_listener(listener->settings.listen);
+      wanted[KeptDescriptors::name_of_listener(name)].push_back(listener->listener->descriptor());
+    }
+  }
+  for (const auto& [name, before] : kept_listeners_) {
+    const auto now = wanted.find(name);
+    if (now == wanted.end() || now->second != before) continuity_->drop(name);
+  }
+  for (const auto& [name, descriptors] : wanted) {
+    const auto before = kept_listeners_.find(name);
+    if (before == kept_listeners_.end() || before->second != descriptors) {
+      continuity_->keep(name, descriptors);
+    }
+  }
+  kept_listeners_ = std::move(wanted);
+}
+
+// Nobody shall connect to a daemon that accepts no more.
+void Node::drop_listeners() {
+  for (const auto& [name, descriptors] : std::exchange(kept_listeners_, {}))
+    continuity_->drop(name);
+}
+
+ContinuitySnapshot Node::continuity() const {
+  return {.kept = continuity_ != nullptr,
+          .why_not = not_kept_,
+          .restarts = continuity_ ? continuity_->file().header().processes : 0,
+          .restored = restored_.sessions,
+          .lost = restored_.lost};
+}
+
+void Node::park(std::function<void()> parked) {
+  const SessionCounts counts = session_counts();
+  spdlog::info("parking: {} sessions are left to the next process", counts.connected + counts.away);
+  monitor_.stop();
+  ready_ = false;
+  // The workers go on until the process ends: at every moment all is recorded that must be.
+  parked();
+}
+
+}  // namespace backedpipe

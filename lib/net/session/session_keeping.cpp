@@ -1,0 +1,68 @@
+// SessionDriver: what lets its session outlive the process.
+#include <chrono>
+#include <utility>
+
+#include "net/clock.hpp"
+#include "net/keep/connection_counts.hpp"
+#include "net/session/session_driver.hpp"
+
+namespace backedpipe {
+
+// A record of the session for the next process, if there is to be one.
+LedgerEntry SessionDriver::record_of(WorkerContext& worker, const Session::Identity& identity,
+                                     const SharedLabels::Shared& labels) {
+  if (worker.ledger() == nullptr || !labels.number) return {};
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  return {worker.ledger()->ledger(),
+          {.id = identity.id,
+           .role = static_cast<std::uint32_t>(identity.role),
+           .labels = *labels.number,
+           .created_at = static_cast<std::uint64_t>(
+               std::chrono::duration_cast<std::chrono::nanoseconds>(since_1970).count()),
+           .detached_since = static_cast<std::uint64_t>(steady_now().time_since_epoch().count())}};
+}
+
+// Before anything is read from it or written to it.
+void SessionDriver::keep_connection() {
+  LedgerEntry& entry = pump_.session().ledger();
+  if (!entry.kept()) return;
+  const int socket = application_.socket().native_handle();
+  if (!worker_.ledger()->vault().put(socket)) {
+    // The session works, and ends with this process.
+    entry.erase();
+    return;
+  }
+  application_.is_kept_by(*worker_.ledger());
+  // The system counts urgent bytes as received, so they must be read as well.
+  keep_urgent_bytes(socket);
+  entry.connected(connection_of(socket));
+}
+
+Result<void> SessionDriver::restore(const Recovered& recovered,
+                                    std::optional<StreamSocket> application) {
+  LedgerEntry& entry = pump_.session().ledger();
+  if (application) {
+    application_.connect(std::move(*application));
+    const int socket = application_.socket().native_handle();
+    if (entry.kept() && worker_.ledger()->vault().adopt(socket)) {
+      entry.connected(*recovered.connection);
+    }
+    // It is in the vault, which may have been refused to adopt it.
+    application_.is_kept_by(*worker_.ledger());
+  }
+  log_.restored(recovered.created_at);
+  const auto restored = pump_.restore(recovered.session, recovered.held.bytes());
+  if (!restored || recovered.session.application_reset) {
+    if (application_.socket().is_open()) application_.reset();
+    return restored;
+  }
+  if (recovered.detached_since) {
+    pump_.session().without_link_since(
+        TimePoint(Duration(static_cast<std::int64_t>(*recovered.detached_since))));
+  }
+  if (!application_.socket().is_open()) return restored;
+  if (!pump_.connect_application(application_, FirstWord::expected)) application_.close();
+  return restored;
+}
+
+}  // namespace backedpipe
