@@ -92,13 +92,18 @@ std::variant<Recovered, Unrecoverable> recover(const LedgerView& view, const Led
   bool application_reset = has(record, LedgerRecord::kApplicationReset);
   if (const Reason recorded = record.reset_reason(); recorded != Reason::none) {
     reset = recorded;
-  } else if (is_lost(record, moved)) {
+  } else if (application_reset || is_lost(record, moved)) {
     reset = Reason::application_reset;
     application_reset = true;
   }
   if (!reset && !done && connected && counted) {
     if (moved->taken < record.written_offset || moved->given < record.delivered_offset) {
       return Unrecoverable{"more was recorded than the system has counted"};
+    }
+    // What ends a stream is recorded after all of it.
+    if ((has(record, LedgerRecord::kFinished) && moved->taken > record.written_offset) ||
+        (offsets.end_delivered && moved->given > record.delivered_offset)) {
+      return Unrecoverable{"more was counted than can have passed"};
     }
     offsets = {.written = moved->taken,
                .delivered = moved->given,
