@@ -93,8 +93,8 @@ class LedgerOfARing : public testing::Test {
 
 TEST_F(LedgerOfARing, ASegmentIsListedBeforeItsMemoryIsGivenOut) {
   const auto segments = prepare(40);
-  EXPECT_EQ(segments.size(), 3U);
   const auto listed = memory_.segments_of(entry_.record());
+  ASSERT_EQ(listed.size(), 3U);
   EXPECT_EQ(std::set(listed.begin(), listed.end()), segments);
   read(40);
   EXPECT_EQ(entry_.record().written_offset, 0U) << "only the system knows of these bytes";

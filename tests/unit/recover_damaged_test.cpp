@@ -114,22 +114,24 @@ TEST_P(RecoverDamaged, AListThatLeavesTheArenaIsNotFollowed) {
   }
 }
 
-// The last segment of the list is the last one of the arena, or that is missing.
 TEST_P(RecoverDamaged, AnArenaShorterThanItsLinksIsNotReadBeyondItsEnd) {
   process_.transfer();
-  std::size_t needed = 0;
-  for (const SegmentIndex segment : process_.memory.segments_of(record()))
-    needed = std::max<std::size_t>(needed, segment + 1);
+  // All that is left is one segment, and it is the last of the arena.
+  constexpr SegmentIndex kSegment = 3;
+  record().first_segment = kSegment + 1;
+  ASSERT_EQ(process_.memory.links[kSegment].number, 3U);
+  record().acknowledged_offset = 48;
+  process_.moved->taken = record().written_offset = record().highest_sent = 64;
   LedgerView view = process_.view();
   const auto found_in = [&] { return recover(view, record(), process_.moved); };
-  view.arena = view.arena.first(needed * 16);
+  view.arena = view.arena.first(64);
   EXPECT_TRUE(std::holds_alternative<Recovered>(found_in()));
-  view.arena = view.arena.first(needed * 16 - 1);
+  view.arena = view.arena.first(63);
   EXPECT_TRUE(std::holds_alternative<Unrecoverable>(found_in()));
   view.arena = {};
   EXPECT_TRUE(std::holds_alternative<Unrecoverable>(found_in()));
   view = process_.view();
-  view.links = view.links.first(needed - 1);
+  view.links = view.links.first(kSegment);
   EXPECT_TRUE(std::holds_alternative<Unrecoverable>(found_in()));
 }
 
