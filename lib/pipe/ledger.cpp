@@ -46,9 +46,12 @@ Ledger::Ledger(std::span<LedgerRecord> records, std::span<SegmentLink> links)
 void Ledger::freeze() {
   static Frozen frozen;
   watch_ = &frozen;
+  frozen_ = true;
 }
 
 LedgerRecord* Ledger::allocate() {
+  // A record that is freed from now on is still that of its session.
+  if (frozen_) return nullptr;
   if (!freed_.empty()) {
     LedgerRecord& record = records_[freed_.back()];
     freed_.pop_back();

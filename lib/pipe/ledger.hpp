@@ -112,10 +112,11 @@ class Ledger {
   Ledger& operator=(const Ledger&) = delete;
 
   void watch(Watch* watch) { watch_ = watch; }
-  // What is recorded now is what the next process continues with: nothing is stored any more.
+  // What is recorded now is what the next process continues with: nothing is stored any more, and
+  // new sessions get no record.
   void freeze();
 
-  // A free record; null when all are in use. The one freed last comes first.
+  // A free record; null when all are in use, and once frozen. The one freed last comes first.
   LedgerRecord* allocate();
   std::size_t in_use() const { return next_ - freed_.size(); }
 
@@ -133,6 +134,7 @@ class Ledger {
   std::vector<std::uint32_t> freed_;
   std::size_t next_ = 0;  // records from here on were never used
   Watch* watch_ = nullptr;
+  bool frozen_ = false;
 };
 
 // What one session writes into its record.

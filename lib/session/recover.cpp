@@ -57,12 +57,11 @@ std::optional<std::vector<ConstBytes>> find_bytes(const LedgerView& view,
   const std::size_t segments = std::min(view.links.size(), view.arena.size() / size);
   std::uint32_t link = record.first_segment;
   std::optional<std::uint64_t> number;
-  for (std::size_t steps = 0; begin < end; ++steps) {
-    if (link == 0 || link > segments || steps == segments) return std::nullopt;
+  while (begin < end) {
+    if (link == 0 || link > segments) return std::nullopt;
     const SegmentLink& segment = view.links[link - 1];
-    if (segment.number > begin / size || (number && segment.number != *number + 1)) {
-      return std::nullopt;
-    }
+    // A list whose numbers grow by one is no circle.
+    if (number && segment.number != *number + 1) return std::nullopt;
     number = segment.number;
     if (segment.number == begin / size) {
       const auto within = static_cast<std::size_t>(begin % size);
@@ -92,13 +91,18 @@ std::variant<Recovered, Unrecoverable> recover(const LedgerView& view, const Led
   bool application_reset = has(record, LedgerRecord::kApplicationReset);
   if (const Reason recorded = record.reset_reason(); recorded != Reason::none) {
     reset = recorded;
-  } else if (is_lost(record, moved)) {
+  } else if (application_reset || is_lost(record, moved)) {
     reset = Reason::application_reset;
     application_reset = true;
   }
   if (!reset && !done && connected && counted) {
     if (moved->taken < record.written_offset || moved->given < record.delivered_offset) {
       return Unrecoverable{"more was recorded than the system has counted"};
+    }
+    // What ends a stream is recorded after all of it.
+    if ((has(record, LedgerRecord::kFinished) && moved->taken > record.written_offset) ||
+        (offsets.end_delivered && moved->given > record.delivered_offset)) {
+      return Unrecoverable{"more was counted than can have passed"};
     }
     offsets = {.written = moved->taken,
                .delivered = moved->given,
