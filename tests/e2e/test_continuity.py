@@ -1,19 +1,21 @@
 """Sessions that outlive their daemon: whatever ends it, to applications it is a pause."""
 
+import contextlib
 import os
 import random
 import signal
 import socket
+import struct
 import threading
 
 import pytest
 
 from support.ports import free_port
-from support.service import client, server
-from support.streams import Pattern
+from support.service import Service, client, server
+from support.streams import Pattern, receive_pattern
 from support.supervised import Supervised
-from support.targets import DuplexTarget, EchoTarget, exchange
-from support.waiting import Deadline
+from support.targets import DuplexTarget, EchoTarget, ResettingOnCommandTarget, SourceTarget, exchange
+from support.waiting import Deadline, wait_until
 
 TOTAL = 24 << 20
 
@@ -93,3 +95,86 @@ def test_no_byte_is_lost_or_doubled_while_daemons_are_killed_again_and_again(pai
             over.set()
             killer.join()
     assert kills, f"seed {seed}"
+
+
+def test_many_sessions_go_on(pair):
+    far, near, connect = pair(EchoTarget())
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(connect()) for _ in range(200)]
+        for i, sock in enumerate(socks):
+            echo(sock, b"%d before" % i)
+        for victim in (far, near, far, near):
+            victim.kill_daemon()
+        for i, sock in enumerate(socks):
+            echo(sock, b"%d after" % i)
+        status = near.control.status()
+        assert status["continuity"] | {"why_not": None} == {"kept": True, "why_not": None, "restarts": 2, "restored": 200,
+                                                           "lost": 0}
+
+
+def test_a_half_closed_session_goes_on(pair):
+    """The application has ended its stream; the target's bytes, and its end, still come."""
+    total = 32 << 20
+    far, near, connect = pair(SourceTarget(7, total))
+    with connect() as sock:
+        sock.shutdown(socket.SHUT_WR)
+        far.kill_daemon()
+        near.kill_daemon()
+        receive_pattern(sock, Pattern(7), total)
+        assert sock.recv(1) == b""
+
+
+@pytest.mark.parametrize("who", ["application", "target"])
+def test_a_reset_is_passed_on_after_the_daemon_was_killed(pair, who):
+    target = ResettingOnCommandTarget()
+    far, near, connect = pair(target)
+    with connect() as sock:
+        sock.sendall(b"x")
+        wait_until(lambda: far.control.status()["sessions"]["connected"] == 1, 20, "the session at the server")
+        near.kill_daemon()
+        far.kill_daemon()
+        if who == "application":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+            wait_until(lambda: far.control.status()["sessions"]["connected"] == 0, 20, "the end of the session")
+        else:
+            target.reset()
+            with pytest.raises(ConnectionResetError):
+                sock.recv(1)
+
+
+def test_who_connects_while_there_is_no_daemon_waits(pair):
+    _, near, connect = pair(EchoTarget())
+    supervisor = near.process.pid
+    daemon = near.pid()
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        os.kill(daemon, signal.SIGKILL)
+        sock = connect()
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    with sock:
+        echo(sock, b"at last")
+
+
+def test_an_orderly_end_leaves_nothing_behind(pair):
+    far, near, connect = pair(EchoTarget())
+    with connect() as sock:
+        echo(sock, b"before")
+        near.end()
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+    wait_until(lambda: not any(far.control.status()["sessions"].values()), 20, "the end of the session at the server")
+
+
+def test_without_a_keeper_status_says_why_sessions_end_with_the_daemon(tmp_path):
+    with Service(tmp_path, server(free_port()), environment={"NOTIFY_SOCKET": "", "FDSTORE": ""}) as service:
+        continuity = wait_until(lambda: status_of(service), 20, "the daemon")["continuity"]
+        assert continuity["kept"] is False
+        assert "no service manager or supervisor keeps descriptors" in continuity["why_not"]
+
+
+def status_of(service):
+    with contextlib.suppress(OSError):
+        return service.control.status()
+    return None

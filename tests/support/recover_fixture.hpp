@@ -125,7 +125,7 @@ class Process {
   }
 
   LedgerMemory memory;
-  std::optional<Moved> moved;
+  std::optional<TcpMoved> moved;
 
  private:
   Role role_;

@@ -179,7 +179,7 @@ TEST_P(Recover, TheProcessMayEndBeforeAnyStore) {
 TEST_P(Recover, WhereNobodyCountsTheRecordIsBelieved) {
   process_.transfer();
   record().flags |= LedgerRecord::kUncounted;
-  process_.moved = Moved{.taken = 1'000'000, .given = 0, .end_given = true};
+  process_.moved = TcpMoved{.taken = 1'000'000, .given = 0, .end_given = true};
   const Recovered result = recovered();
   EXPECT_FALSE(result.session.pipe.reset_reason);
   EXPECT_EQ(result.session.pipe.writer.end_offset, 75U);
@@ -256,7 +256,7 @@ TEST_P(RecoverClient, ASessionThatIsDoneNeedsNoApplication) {
 TEST_P(RecoverClient, OfASessionThatIsDoneTheRecordIsBelieved) {
   process_.transfer();
   process_.finish();
-  process_.moved = Moved{};
+  process_.moved = TcpMoved{};
   EXPECT_EQ(recovered().session.pipe.writer.end_offset, 75U);
 }
 
@@ -284,7 +284,7 @@ TEST_P(RecoverServer, AServerWhoseTargetWasNotRecordedYetDialsItAgain) {
   process_.attach(1);
   process_.hear(data_frame(0, "hello"));
   for (const bool connected : {false, true}) {
-    if (connected) process_.moved = Moved{.taken = 5};
+    if (connected) process_.moved = TcpMoved{.taken = 5};
     const Recovered result = recovered();
     EXPECT_FALSE(result.session.pipe.reset_reason);
     EXPECT_FALSE(result.connection);
