@@ -122,8 +122,9 @@ TEST(StatusJson, HasTheDocumentedFields) {
   status.peers.emplace_back();
   status.listeners.emplace_back();
   const OrderedJson json = to_json(status);
-  EXPECT_EQ(names_of(json), (Names{"version", "pid", "instance", "uptime_s", "draining",
-                                   "continuity", "sessions", "tunnels", "peers", "listeners", "workers", "totals"}));
+  EXPECT_EQ(names_of(json),
+            (Names{"version", "pid", "instance", "uptime_s", "draining", "continuity", "sessions",
+                   "tunnels", "peers", "listeners", "workers", "totals"}));
   EXPECT_EQ(names_of(json.at("sessions")), (Names{"connected", "disconnected", "reconnecting"}));
   EXPECT_EQ(names_of(json.at("tunnels").at(0)),
             (Names{"name", "listen", "peer", "service", "sessions"}));
