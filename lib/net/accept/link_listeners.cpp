@@ -38,7 +38,10 @@ std::shared_ptr<LinkListener> LinkListeners::listener_for(const AcceptSettings& 
   const ListeningSocket socket = sockets.open(
       wanted.listen, PassedSockets::name_of_link_listener(wanted.listen), planned.size());
   return std::make_shared<LinkListener>(LinkListener{
-      wanted, std::make_shared<Listener>(worker_.io(), worker_.shared().accept_failures, socket)});
+      .settings = wanted,
+      .listener =
+          std::make_shared<Listener>(worker_.io(), worker_.shared().accept_failures, socket),
+      .passed = socket.passed});
 }
 
 void LinkListeners::use(Plan plan) {

@@ -24,6 +24,7 @@ struct LinkListener {
   std::size_t handshake_count = 0;  // under way
   std::size_t spare_count = 0;      // links that wait for their next session
   std::unique_ptr<RepeatedWarning> evictions{};
+  bool passed = false;  // see ListeningSocket
   bool started = false;
 };
 

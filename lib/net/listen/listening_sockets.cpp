@@ -160,13 +160,6 @@ ListeningSocket ListeningSockets::open(const Address& wanted, const std::string&
                                        std::size_t place, const Prepare& prepare) {
   const std::string key = std::to_string(place) + ' ' + name + ' ' + to_string(wanted);
   const auto known = opened_.find(key);
-  if (known == opened_.end() || (!known->second.passed && !wanted.is_unix())) {
-    const Address& address = known == opened_.end() ? wanted : known->second.address;
-    if (const auto kept = take_kept(address, name)) {
-      opened_.emplace(key, *kept);
-      return *kept;
-    }
-  }
   if (known == opened_.end()) {
     const ListeningSocket first = open_first(wanted, name, prepare);
     opened_.emplace(key, first);
@@ -174,6 +167,7 @@ ListeningSocket ListeningSockets::open(const Address& wanted, const std::string&
   }
   ListeningSocket next = known->second;
   if (!next.passed && !next.address.is_unix()) {
+    if (const auto kept = take_kept(next.address, name)) return *kept;
     return open_tcp(io_, next.address, Share::next, prepare);
   }
   next.descriptor = ::fcntl(next.descriptor, F_DUPFD_CLOEXEC, 0);
@@ -187,6 +181,7 @@ ListeningSocket ListeningSockets::open_first(const Address& wanted, const std::s
   if (const auto descriptor = passed_ ? passed_->take(name) : std::nullopt) {
     return adopt(*descriptor, wanted, prepare);
   }
+  if (const auto kept = take_kept(wanted, name)) return *kept;
   return wanted.is_unix() ? open_unix(io_, wanted) : open_tcp(io_, wanted, Share::first, prepare);
 }
 

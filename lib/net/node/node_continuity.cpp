@@ -62,6 +62,7 @@ void Node::keep_listeners() {
           tunnel->listener->descriptor());
     }
     for (const auto& listener : worker->acceptor.listeners()) {
+      if (listener->passed) continue;
       const std::string name = PassedSockets::name_of_link_listener(listener->settings.listen);
       wanted[KeptDescriptors::name_of_listener(name)].push_back(listener->listener->descriptor());
     }
