@@ -52,8 +52,10 @@ void ReceiveWindow::on_delivered(std::uint64_t delivered, TimePoint now,
 }
 
 void ReceiveWindow::restore(std::size_t size_bytes, std::uint64_t limit, std::uint64_t delivered) {
-  size_ = size_bytes > 0 ? size_bytes : initial_;
-  stated_ = limit;
+  limit_ = stated_ = limit;
+  size_ = size_bytes;
+  if (size_bytes > 0) return;
+  size_ = initial_;
   limit_ = std::max(limit, delivered + size_);
 }
 

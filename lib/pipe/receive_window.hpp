@@ -41,9 +41,9 @@ class ReceiveWindow {
   std::size_t size_bytes() const { return size_; }
   // The highest offset that may be stated; see state_limit().
   std::uint64_t limit() const { return limit_; }
-  // Continues with the size and limit of another window, which has stated that limit, after the
-  // application has taken everything before `delivered`. A size of 0 is not known: it begins as a
-  // new one.
+  // Continues with the size and limit of another window, which has stated that limit. A size of 0 is
+  // not known: it begins as a new one, after the application has taken everything before
+  // `delivered`.
   void restore(std::size_t size_bytes, std::uint64_t limit, std::uint64_t delivered);
 
  private:

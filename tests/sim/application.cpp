@@ -226,7 +226,8 @@ void Application::reset() {
   points_.pass();
 }
 
-std::optional<TcpMoved> Application::moved() const {
+std::optional<TcpMoved> Application::moved(bool counted) const {
+  if (!counted) return TcpMoved{};
   if (gone()) return std::nullopt;
   return TcpMoved{
       .taken = written_, .given = taken_, .end_received = finished_, .end_given = end_seen_};

@@ -83,8 +83,10 @@ class Application final : public ApplicationEnd {
   bool gone() const { return has_reset_ || told_; }
   std::string describe() const;
   bool was_told() const { return told_; }
-  // What the system has counted of its connection; nothing if that was reset.
-  std::optional<TcpMoved> moved() const;
+  // What the next process finds of its connection: what the system has counted, or nothing if it was
+  // reset. Where nobody counts, a reset leaves no trace: the connection is there, and reading it
+  // shows an end.
+  std::optional<TcpMoved> moved(bool counted) const;
   bool has_reset() const { return has_reset_; }
   // It received everything that was meant for it.
   bool complete() const {

@@ -23,6 +23,7 @@ inline constexpr KnownSeed kKnownSeeds[] = {
      "were missing"},
     {40276, "a candidate was given up in the name of a link that had been lost since"},
     {44774, "a candidate was dialled beside a link that had been lost since"},
+    {83476, "a restored window granted more for bytes that a reset had discarded"},
 };
 
 }  // namespace backedpipe::sim

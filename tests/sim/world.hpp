@@ -213,6 +213,7 @@ class World {
     std::unique_ptr<SessionPump> pump;
   };
   std::vector<Revived> revive(Side side, Memory& fresh);
+  std::optional<TcpMoved> found_of(const End& end) const;
   void take_over(Revived revived);
   void record_connection(Side side, SessionPump& pump) const;
   void call_late(End& end);

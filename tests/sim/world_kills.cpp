@@ -42,8 +42,7 @@ std::vector<World::Revived> World::revive(Side side, Memory& fresh) {
     if (record.state != LedgerRecord::State::session) continue;
     // Null: the process ended before the session had more than its record.
     End* const end = side == Side::client ? &client_ : find_session(record.id);
-    auto found =
-        recover(old.view(), record, end != nullptr ? end->application->moved() : std::nullopt);
+    auto found = recover(old.view(), record, end != nullptr ? found_of(*end) : std::nullopt);
     if (const auto* lost = std::get_if<Unrecoverable>(&found)) {
       throw Violation("sessions outlive their process", std::string(lost->why));
     }
@@ -67,6 +66,11 @@ std::vector<World::Revived> World::revive(Side side, Memory& fresh) {
   require(side == Side::server || client_ended_ || all.size() == 1,
           "sessions outlive their process", "the client's is not there");
   return all;
+}
+
+// What the next process finds of the application's connection.
+std::optional<TcpMoved> World::found_of(const End& end) const {
+  return end.application->moved(plan_.uncounted != end.side);
 }
 
 // Continues a session. Nothing is recorded here that was not before.

@@ -161,5 +161,26 @@ TEST(ReceiveWindow, ItsLimitNeverGoesBack) {
   EXPECT_EQ(window.state_limit(), 114U);
 }
 
+TEST(ReceiveWindow, ContinuesWithTheSizeAndLimitOfAnother) {
+  ReceiveWindow window(64, 256);
+  window.restore(200, 150, 100);
+  EXPECT_EQ(window.size_bytes(), 200U);
+  EXPECT_EQ(window.stated_limit(), 150U);
+  EXPECT_EQ(window.limit(), 150U);
+  window.on_delivered(101, at(seconds(1)), std::nullopt, false);
+  EXPECT_EQ(window.limit(), 301U);
+}
+
+// Otherwise nothing would ever open it: no byte can come that would be delivered.
+TEST(ReceiveWindow, OfUnknownSizeItContinuesAsANewOne) {
+  ReceiveWindow window(64, 256);
+  window.restore(0, 100, 100);
+  EXPECT_EQ(window.size_bytes(), 64U);
+  EXPECT_EQ(window.stated_limit(), 100U);
+  EXPECT_EQ(window.limit(), 164U);
+  window.restore(0, 300, 100);
+  EXPECT_EQ(window.limit(), 300U) << "what was granted is not taken back";
+}
+
 }  // namespace
 }  // namespace backedpipe::test

@@ -122,6 +122,16 @@ TEST_F(SnapshotTest, RemembersAResetAndSendsItAlone) {
   EXPECT_EQ(frames.back().type, FrameType::reset);
 }
 
+// What was received and will not be delivered any more is no reason to grant more.
+TEST_F(SnapshotTest, AResetWithUndeliveredBytesIsRestoredAsItWas) {
+  attach();
+  receive(pipe_, data_frame(0, stream_text(0, 40))).value();
+  pipe_.reset(Reason::expired);
+  const auto snapshot = pipe_.snapshot();
+  ASSERT_TRUE(restore(snapshot).has_value());
+  EXPECT_EQ(restored_->snapshot(), snapshot);
+}
+
 TEST_F(SnapshotTest, RemembersThatThePeerHasEndedTheSession) {
   attach();
   receive(pipe_, frame_text(FrameType::reset, 0, 12)).value();
