@@ -69,28 +69,37 @@ void run(const Command& command) {
   std::vector<PassedDescriptor> passed = passed_descriptors();
   KeptDescriptors kept = KeptDescriptors::out_of(passed);
   Node node(io, settings, PassedSockets(passed), kept, Keeper::from_environment(), command.reread);
-  boost::asio::signal_set signals(io, SIGINT, SIGTERM, SIGUSR2);
-  const auto stop = [&] {
+  boost::asio::signal_set signals(io, SIGINT, SIGTERM);
+  // `now` ends the daemon. A second signal does so at once.
+  const auto end_by = [&](const std::function<void()>& now) {
     manager.stopping();
-    node.stop([&io] { io.stop(); });
-    // A second signal ends the daemon at once.
     signals.cancel();
-    signals.async_wait([&io](const boost::system::error_code& again, int) {
-      if (!again) io.stop();
+    signals.async_wait([now](const boost::system::error_code& again, int) {
+      if (!again) now();
     });
+  };
+  const auto stop = [&] {
+    const auto now = [&io] { io.stop(); };
+    end_by(now);
+    node.stop(now);
+  };
+  const auto park = [&] {
+    // Without an orderly end of what this process has: the connections are not its own any more.
+    const auto now = [] {
+      spdlog::shutdown();
+      std::_Exit(0);
+    };
+    end_by(now);
+    node.park(now);
   };
   signals.async_wait([&](const boost::system::error_code& error, int signal) {
     if (error) return;
     spdlog::info("signal {}", signal);
-    if (signal == SIGUSR2 && node.sessions_outlive_it()) {
-      manager.stopping();
-      // Without an orderly end of what this process has: the connections are not its own any more.
-      return node.park([] {
-        spdlog::shutdown();
-        std::_Exit(0);
-      });
+    if (signal == SIGTERM && node.sessions_outlive_it()) {
+      park();
+    } else {
+      stop();
     }
-    stop();
   });
   node.on_drained(stop);
   boost::asio::signal_set reload_signal(io, SIGHUP);

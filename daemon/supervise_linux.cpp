@@ -221,7 +221,7 @@ class Supervisor {
   // In the child. Returns when that is not possible.
   void become_child(pid_t supervisor) {
     // Nobody keeps its descriptors any more when the supervisor was killed, so it ends in order.
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    ::prctl(PR_SET_PDEATHSIG, SIGINT);
     if (::getppid() != supervisor) return;
     // Not in the terminal's group of processes: an interrupt from there would come twice, and the
     // second signal ends a daemon at once.
@@ -306,7 +306,7 @@ class Supervisor {
     while (::read(signals_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
       const int signal = static_cast<int>(info.ssi_signo);
       if (signal == SIGTERM || signal == SIGINT) {
-        stop(signal);
+        stop();
       } else if (signal == SIGUSR2) {
         upgrade();
       } else if (signal == SIGHUP && !ready_) {
@@ -317,14 +317,15 @@ class Supervisor {
     }
   }
 
-  void stop(int signal) {
+  // What the supervisor keeps goes with it, so the daemon has to end its sessions.
+  void stop() {
     const bool told = replacing_ && !stopping_;
     stopping_ = true;
     start_at_.reset();
     if (child_ <= 0) {
       exit_status_ = 0;
     } else if (!told) {  // otherwise it ends already, and a second signal would end it at once
-      ::kill(child_, signal);
+      ::kill(child_, SIGINT);
     }
   }
 
@@ -387,7 +388,7 @@ class Supervisor {
     replacing_ = true;
     kill_at_ = Clock::now() + kEndsWithin;
     // It leaves its sessions to the next one.
-    ::kill(child_, SIGUSR2);
+    ::kill(child_, SIGTERM);
   }
 
   const Supervision& supervision_;

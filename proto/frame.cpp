@@ -22,7 +22,7 @@ std::size_t fixed_body_bytes(FrameType type) {
 
 bool is_frame_type(std::uint8_t type) {
   return type >= static_cast<std::uint8_t>(FrameType::data) &&
-         type <= static_cast<std::uint8_t>(FrameType::reset);
+         type <= static_cast<std::uint8_t>(FrameType::parting);
 }
 
 }  // namespace

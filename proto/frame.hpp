@@ -20,7 +20,8 @@ enum class FrameType : std::uint8_t {
   window = 4,  // the window limit: the sender takes the bytes below it
   ping = 5,    // asks for a PONG with the same token
   pong = 6,
-  reset = 7,  // the session is over, with a reason
+  reset = 7,    // the session is over, with a reason
+  parting = 8,  // the sender's daemon ends, and may be back within a time
 };
 
 // Every frame begins with type, three zero bytes, body length and acknowledgement.
@@ -35,7 +36,7 @@ struct Frame {
   FrameType type = FrameType::ack;
   std::uint64_t acknowledgement = 0;  // the sender has delivered everything before this offset
   // DATA: offset of the first payload byte; FIN: offset of the end; WINDOW: limit; PING, PONG:
-  // token; RESET: the reason; ACK: nothing.
+  // token; RESET: the reason; PARTING: milliseconds; ACK: nothing.
   std::uint64_t value = 0;
 
   Reason reason() const { return static_cast<Reason>(value); }

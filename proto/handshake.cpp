@@ -20,6 +20,7 @@ constexpr std::uint32_t kFlagOpen = 1;
 constexpr std::uint32_t kFlagCreated = 1;
 
 constexpr std::uint16_t kExtensionReuse = 1;
+constexpr std::uint16_t kExtensionParting = 2;
 
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
@@ -46,14 +47,20 @@ class MessageWriter : public wire::Writer {
     integer(position.window_limit);
   }
 
-  void extension(std::uint16_t type) {
-    integer(type);
-    integer(std::uint16_t{0});
+  void extensions(const Extensions& extensions) {
+    if (extensions.reuse) extension(kExtensionReuse);
+    if (extensions.parting) extension(kExtensionParting);
   }
 
   std::vector<std::byte> finish() {
     wire::store(buffer().data() + 6, static_cast<std::uint16_t>(buffer().size() - kPreambleBytes));
     return std::move(buffer());
+  }
+
+ private:
+  void extension(std::uint16_t type) {
+    integer(type);
+    integer(std::uint16_t{0});
   }
 };
 
@@ -81,10 +88,6 @@ std::optional<Opening> read_opening(wire::Reader& reader) {
   return opening;
 }
 
-struct Extensions {
-  bool reuse = false;
-};
-
 // Extensions fill the rest of a body. Of unknown ones the form is checked and the content skipped.
 std::optional<Extensions> read_extensions(wire::Reader& reader) {
   Extensions extensions;
@@ -93,6 +96,7 @@ std::optional<Extensions> read_extensions(wire::Reader& reader) {
     const auto size = reader.integer<std::uint16_t>();
     if (!type || !size || !reader.take(*size)) return std::nullopt;
     if (*type == kExtensionReuse) extensions.reuse = true;
+    if (*type == kExtensionParting) extensions.parting = true;
   }
   return extensions;
 }
@@ -118,7 +122,7 @@ std::optional<HandshakeMessage> read_hello(wire::Reader& reader) {
               .position = opening->position,
               .open = (opening->flags & kFlagOpen) != 0,
               .service = text_of(*service),
-              .reuse = extensions->reuse};
+              .offers = *extensions};
   if (hello.open ? !is_service_name(hello.service) : !hello.service.empty()) return std::nullopt;
   // A client that has not seen a WELCOME has received nothing.
   if (hello.open && hello.position.received > 0) return std::nullopt;
@@ -134,7 +138,7 @@ std::optional<HandshakeMessage> read_welcome(wire::Reader& reader) {
                  .generation = opening->generation,
                  .position = opening->position,
                  .created = (opening->flags & kFlagCreated) != 0,
-                 .reuse = extensions->reuse};
+                 .accepts = *extensions};
 }
 
 std::optional<HandshakeMessage> read_refused(wire::Reader& reader) {
@@ -158,7 +162,7 @@ std::vector<std::byte> encode(const Hello& hello) {
   writer.integer(hello.open ? kFlagOpen : 0);
   writer.integer(static_cast<std::uint8_t>(service.size()));
   writer.bytes(bytes_of(service));
-  if (hello.reuse) writer.extension(kExtensionReuse);
+  writer.extensions(hello.offers);
   return writer.finish();
 }
 
@@ -168,7 +172,7 @@ std::vector<std::byte> encode(const Welcome& welcome) {
   writer.integer(welcome.generation);
   writer.position(welcome.position);
   writer.integer(welcome.created ? kFlagCreated : 0);
-  if (welcome.reuse) writer.extension(kExtensionReuse);
+  writer.extensions(welcome.accepts);
   return writer.finish();
 }
 

@@ -31,13 +31,26 @@ struct Position {
   friend bool operator==(const Position&, const Position&) = default;
 };
 
+// What a HELLO offers and a WELCOME accepts, for the link that they open.
+struct Extensions {
+  bool reuse = false;    // it may carry another session after this one
+  bool parting = false;  // PARTING may be sent on it
+
+  friend bool operator==(const Extensions&, const Extensions&) = default;
+};
+
+// What both sides have.
+inline Extensions operator&(const Extensions& offered, const Extensions& known) {
+  return {.reuse = offered.reuse && known.reuse, .parting = offered.parting && known.parting};
+}
+
 struct Hello {
   SessionId session;
   std::uint64_t generation = 0;
   Position position;
   bool open = false;    // opens the session, nothing received yet; otherwise only resumes one
   std::string service;  // set exactly when open
-  bool reuse = false;   // offers to carry another session on this link after this one
+  Extensions offers{};
 
   friend bool operator==(const Hello&, const Hello&) = default;
 };
@@ -47,7 +60,7 @@ struct Welcome {
   std::uint64_t generation = 0;
   Position position;
   bool created = false;  // this HELLO created the session
-  bool reuse = false;    // accepts the offer in HELLO
+  Extensions accepts{};  // at most what HELLO offers
 
   friend bool operator==(const Welcome&, const Welcome&) = default;
 };

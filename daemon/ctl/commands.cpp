@@ -182,6 +182,9 @@ ExitCode run(const Options& options) {
     case Command::drain:
       code = drain(socket_path(options), options);
       break;
+    case Command::stop:
+      code = stop(socket_path(options), options);
+      break;
     case Command::upgrade:
       code = upgrade(socket_path(options), options);
       break;

@@ -68,4 +68,11 @@ ExitCode drain(const std::string& path, const Options& options) {
   return options.wait ? await_end(path, !options.json) : ExitCode::done;
 }
 
+ExitCode stop(const std::string& path, const Options& options) {
+  const Outcome begun = call(path, {"stop"});
+  if (!begun) return fail(begun.error().code, begun.error().message);
+  if (options.json) std::cout << begun->dump(2) << std::endl;
+  return options.wait ? await_end(path, !options.json) : ExitCode::done;
+}
+
 }  // namespace backedpipe::ctl

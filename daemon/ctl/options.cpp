@@ -41,6 +41,7 @@ constexpr std::array kCommands{
     CommandForm{"close", Command::close, Takes::id},
     CommandForm{"reload", Command::reload, Takes::nothing},
     CommandForm{"drain", Command::drain, Takes::nothing},
+    CommandForm{"stop", Command::stop, Takes::nothing},
     CommandForm{"upgrade", Command::upgrade, Takes::nothing},
     CommandForm{"log-level", Command::log_level, Takes::level_or_nothing},
     CommandForm{"keygen", Command::keygen, Takes::identity},
@@ -160,12 +161,13 @@ std::string read_selection(const po::variables_map& given, Options& options) {
   return "found " + in_single_quotes(options.sort) + " after --sort, expected one of " + names;
 }
 
-// Reads how to drain or upgrade. Returns a problem, or an empty text.
+// Reads how to drain, stop or upgrade. Returns a problem, or an empty text.
 std::string read_drain(const po::variables_map& given, Options& options) {
   const bool drains = options.command == Command::drain;
   options.wait = given.count("no-wait") == 0;
-  if (!options.wait && !drains && options.command != Command::upgrade)
-    return "--no-wait belongs to 'drain' and 'upgrade'";
+  const bool waits =
+      drains || options.command == Command::stop || options.command == Command::upgrade;
+  if (!options.wait && !waits) return "--no-wait belongs to 'drain', 'stop' and 'upgrade'";
   if (given.count("timeout") == 0) return {};
   if (!drains) return "--timeout belongs to 'drain'";
   const auto& text = given["timeout"].as<std::string>();
@@ -301,6 +303,8 @@ Commands:
   reload               read the configuration, keys and certificates again; sessions stay
   drain                accept no new sessions, and end the daemon after the last one;
                        waits until then
+  stop                 end all sessions and the daemon, also where a restart keeps them;
+                       waits until then
   upgrade              replace a supervised daemon by the version that is installed now;
                        waits until that answers
   log-level [LEVEL]    set what is logged: trace, debug, info, warning, error or off;
@@ -328,7 +332,7 @@ Options:
   --interval SECONDS   with watch: how often it asks the daemon, 0.1 to 3600 (default: 1)
   --timeout DURATION   with drain: end after this time in any case, such as 10m (default:
                        limits.shutdown_timeout)
-  --no-wait            with drain and upgrade: do not wait until it has happened
+  --no-wait            with drain, stop and upgrade: do not wait until it has happened
   --client FILE        with keygen: create this file, with the key for the client
   --server FILE        with keygen: add the key to this file with a server's keys
   --help, -h           print this and exit

@@ -23,6 +23,7 @@ enum class Command {
   close,
   reload,
   drain,
+  stop,
   upgrade,
   log_level,
   keygen,
@@ -50,7 +51,7 @@ struct Options {
   std::optional<std::string> client_file;            // keygen
   std::optional<std::string> server_file;            // keygen
   std::optional<std::chrono::milliseconds> timeout;  // drain
-  bool wait = true;                                  // drain, upgrade: until it has happened
+  bool wait = true;                                  // drain, stop, upgrade: until it has happened
   std::chrono::milliseconds interval{1000};          // watch
 };
 

@@ -23,6 +23,7 @@ constexpr SizeRange kWindow{256 * kKiB, 1 * kGiB};  // 256 KiB is what every win
 constexpr SizeRange kMemory{1 * kMiB, 16 * kTiB};
 constexpr DurationRange kResumeTimeout{seconds(1), hours(24 * 365)};
 constexpr DurationRange kShutdownTimeout{seconds(1), hours(24 * 365)};
+constexpr DurationRange kRestartGrace{seconds(1), hours(24)};
 constexpr DurationRange kPing{milliseconds(10), hours(1)};
 constexpr DurationRange kSuspect{milliseconds(10), hours(1)};
 constexpr DurationRange kDead{milliseconds(20), hours(24)};
@@ -152,6 +153,7 @@ void read_limits(const Field& field, Limits& limits) {
   set_count(object.find("max_handshakes"), kHandshakes, limits.max_handshakes);
   set_count(object.find("spare_links"), kSpareLinks, limits.spare_links);
   set_duration(object.find("shutdown_timeout"), kShutdownTimeout, limits.shutdown_timeout);
+  set_duration(object.find("restart_grace"), kRestartGrace, limits.restart_grace);
   object.finish();
 }
 

@@ -64,6 +64,8 @@ struct Limits {
   std::size_t spare_links = 32;
   // How long a daemon that is being drained waits for its sessions to end by themselves.
   std::chrono::milliseconds shutdown_timeout = std::chrono::hours(1);
+  // How long the peers of a daemon that leaves its sessions to the next process wait for that.
+  std::chrono::milliseconds restart_grace = std::chrono::seconds(60);
 };
 
 struct LivenessSettings {

@@ -60,6 +60,8 @@ std::string_view name(Event::Kind kind) {
       return "close";
     case Event::Kind::peer_up:
       return "peer_up";
+    case Event::Kind::parked:
+      return "parked";
     case Event::Kind::restored:
       return "restored";
     case Event::Kind::peer_down:
@@ -80,6 +82,8 @@ std::string describe(const Event& event) {
       return session + ": " + opened(event);
     case Event::Kind::close:
       return session + ": " + ended(event);
+    case Event::Kind::parked:
+      return session + ": parked: left to the next process" + of_peer(event);
     case Event::Kind::restored:
       return session + ": restored: it goes on after the process that had it" + of_peer(event);
     case Event::Kind::detach:

@@ -21,6 +21,7 @@ struct Event {
     close,      // the session is over, and so is its link
     peer_up,    // a peer that was down answers again
     peer_down,  // a peer does not answer
+    parked,     // the process that has the session ends, and leaves it to the next one
     restored,   // the session goes on after the process that had it has ended
   };
 

@@ -211,6 +211,11 @@ MethodOutcome drain(const Json& params, ControlTarget& target) {
                   {"timeout_s", std::chrono::duration<double>(outcome.timeout).count()}});
 }
 
+MethodOutcome stop(const Json& params, ControlTarget& target) {
+  if (auto error = check_names(params, {})) return *error;
+  return to_text({{"stopping", true}, {"sessions", target.drain(Duration(0)).sessions}});
+}
+
 MethodOutcome upgrade(const Json& params, ControlTarget& target) {
   if (auto error = check_names(params, {})) return *error;
   const UpgradeOutcome outcome = target.upgrade();
@@ -249,8 +254,9 @@ struct Method {
 constexpr std::array kMethods{Method{"status", status},   Method{"sessions", sessions},
                               Method{"session", session}, Method{"reconnect", reconnect},
                               Method{"close", close},     Method{"reload", reload},
-                              Method{"drain", drain},     Method{"upgrade", upgrade},
-                              Method{"events", events},   Method{"log_level", log_level}};
+                              Method{"drain", drain},     Method{"stop", stop},
+                              Method{"upgrade", upgrade}, Method{"events", events},
+                              Method{"log_level", log_level}};
 
 }  // namespace
 

@@ -212,7 +212,7 @@ bool BackedPipe::tells_end(bool with_fin) const {
 }
 
 void BackedPipe::fill_outbox(TimePoint now) {
-  if (link_.reset_sent) return;
+  if (link_.reset_sent || link_.parting_sent) return;
   Outbox& outbox = link_.outbox;
   const std::uint64_t acknowledgement = reader_.delivered_sequence();
   const auto add = [&](FrameType type, std::uint64_t value, std::size_t payload_bytes = 0) {
@@ -224,6 +224,11 @@ void BackedPipe::fill_outbox(TimePoint now) {
     }
   };
 
+  if (parting_) {
+    const auto grace = std::chrono::duration_cast<std::chrono::milliseconds>(*parting_);
+    add(FrameType::parting, static_cast<std::uint64_t>(grace.count()));
+    return;
+  }
   // Once only a RESET is left to send, nobody needs the answer to a PING or a larger window.
   if (!resetting() || writer_.sendable() > 0) {
     if (link_.pong_due) {
@@ -269,6 +274,7 @@ void BackedPipe::sent(std::uint64_t generation, std::size_t count) {
   const Outbox::Progress progress = link_.outbox.taken(count);
   if (progress.sequence > writer_.sent()) writer_.mark_sent(*progress.sequence);
   if (progress.reset) link_.reset_sent = true;
+  if (progress.parting) link_.parting_sent = true;
 }
 
 void BackedPipe::tick(TimePoint now) {

@@ -177,6 +177,19 @@ class BackedPipe {
   Duration handshake() const { return round_trips_.handshake(); }
   std::optional<RoundTrip> way() const { return round_trips_.path(); }
 
+  // --- parting
+
+  // This process is about to end, and another may continue the session within `grace`, in whole
+  // milliseconds. PARTING is the last frame on the current link; what else waits for the link to
+  // take it goes first, but nothing new does.
+  void part(Duration grace) { parting_ = grace; }
+  // What the PARTING said that the current link has taken.
+  std::optional<Duration> parting_sent() const {
+    return link_.parting_sent ? parting_ : std::nullopt;
+  }
+  // The peer's daemon has ended, and may be back within this time. Nothing follows on this link.
+  std::optional<Duration> parting_received() const { return link_.parting_received; }
+
   // --- the end
 
   // Ends the session at once with a reason. Held bytes are still sent as far as the window and the
@@ -248,6 +261,7 @@ class BackedPipe {
   TimePoint tcp_answered_at_{};
   std::uint64_t replayed_bytes_ = 0;
 
+  std::optional<Duration> parting_;
   std::optional<Reason> reset_reason_;
   std::optional<Reason> reset_received_;
   PipeState state_ = PipeState::disconnected;

@@ -4,6 +4,16 @@
 #include "pipe/backed_pipe.hpp"
 
 namespace backedpipe {
+namespace {
+
+// A year is for ever, and fits into a Duration.
+Duration to_duration(std::uint64_t milliseconds) {
+  constexpr std::chrono::milliseconds kMost = std::chrono::hours(24 * 365);
+  const auto most = static_cast<std::uint64_t>(kMost.count());
+  return std::chrono::milliseconds(std::min(milliseconds, most));
+}
+
+}  // namespace
 
 std::size_t BackedPipe::prepare_receive(std::uint64_t generation, std::size_t max_bytes,
                                         std::span<MutableBytes> out) {
@@ -29,7 +39,7 @@ Result<std::size_t> BackedPipe::receive(std::uint64_t generation, ConstBytes byt
     const auto taken = on_frame(link_.decoder.skip(placed), placed, now);
     if (!taken) return taken.error();
   }
-  while (!reset_received_) {
+  while (!reset_received_ && !link_.parting_received) {
     const auto event = link_.decoder.next(bytes);
     if (!event) return event.error();
     if (!*event) break;
@@ -40,7 +50,7 @@ Result<std::size_t> BackedPipe::receive(std::uint64_t generation, ConstBytes byt
       return given - bytes.size() - left;
     }
   }
-  if (!bytes.empty()) received_after_reset_ = true;
+  if (reset_received_ && !bytes.empty()) received_after_reset_ = true;
   return given;
 }
 
@@ -54,6 +64,7 @@ bool BackedPipe::brings_news(const FrameDecoder::Event& event, std::size_t place
     case FrameType::fin:
       return !resetting() && event.frame.value >= reader_.received_sequence();
     case FrameType::reset:
+    case FrameType::parting:
       return true;
     default:
       return false;
@@ -107,6 +118,9 @@ Result<std::size_t> BackedPipe::on_frame(const FrameDecoder::Event& event, std::
       break;
     case FrameType::reset:
       reset_received_ = frame.reason();
+      break;
+    case FrameType::parting:
+      link_.parting_received = to_duration(frame.value);
       break;
     case FrameType::ack:
       break;

@@ -82,6 +82,12 @@ struct alignas(64) LedgerRecord {
   std::uint32_t labels = 0;      // which names it goes by; the owner of the ledger knows them
   std::uint32_t role = 0;        // Role
   std::uint64_t checksum = 0;    // of the fields of this part
+
+  // --- changes with the link
+
+  // How long the session may be without a link because one of its daemons has parted, in
+  // nanoseconds; 0: as long as the settings allow.
+  std::uint64_t grace = 0;
 };
 static_assert(std::is_trivially_copyable_v<LedgerRecord> && sizeof(LedgerRecord) == 192);
 
@@ -211,8 +217,15 @@ class LedgerEntry {
   void welcomed() { raise(LedgerRecord::kWelcomed); }
   void confirmed() { raise(LedgerRecord::kConfirmed); }
   void links(std::uint64_t count) { set(&LedgerRecord::links, count); }
-  void attached() { detached(0); }
+  void attached() {
+    grace(0);
+    set(&LedgerRecord::detached_since, 0);
+  }
   void detached(std::uint64_t since) { set(&LedgerRecord::detached_since, since); }
+  // Only while it is detached. Without it the session lives longer, which does no harm.
+  void grace(std::uint64_t time) {
+    if (kept() && record_->grace != time) set(&LedgerRecord::grace, time);
+  }
   // Before the peer is told.
   void resetting(Reason reason);
   // Before the application is reset. If found, it is reset again.

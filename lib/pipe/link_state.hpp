@@ -39,6 +39,8 @@ struct LinkState {
   bool answered = false;    // see BackedPipe::answered
   bool received_data_last = false;
   bool reset_sent = false;
+  bool parting_sent = false;
+  std::optional<Duration> parting_received{};
   EndTold end_told = EndTold::not_yet;
 };
 

@@ -55,6 +55,7 @@ Outbox::Progress Outbox::taken(std::size_t count) {
     if (front_taken_ < whole) break;
     if (entry.type == FrameType::fin) progress.sequence = entry.offset + 1;
     if (entry.type == FrameType::reset) progress.reset = true;
+    if (entry.type == FrameType::parting) progress.parting = true;
     front_taken_ -= whole;
     ++front_;
   }

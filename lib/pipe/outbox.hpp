@@ -43,6 +43,7 @@ class Outbox {
   struct Progress {
     std::optional<std::uint64_t> sequence;  // the link has the stream up to here, if any was taken
     bool reset = false;                     // a RESET has been taken completely
+    bool parting = false;                   // a PARTING has
   };
   // The link has taken the first `count` bytes.
   Progress taken(std::size_t count);

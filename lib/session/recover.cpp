@@ -114,6 +114,7 @@ std::variant<Recovered, Unrecoverable> recover(const LedgerView& view, const Led
   recovered.created_at = record.created_at;
   recovered.restores = record.restores;
   if (record.detached_since != 0) recovered.detached_since = record.detached_since;
+  if (record.grace != 0) recovered.grace = Duration(static_cast<std::int64_t>(record.grace));
   SessionRecord& session = recovered.session;
   session.id = record.id;
   session.role = static_cast<Role>(record.role);

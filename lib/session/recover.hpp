@@ -32,6 +32,7 @@ struct Recovered {
   std::uint64_t created_at = 0;
   std::uint64_t restores = 0;                   // before this one
   std::optional<std::uint64_t> detached_since;  // as recorded; nothing: it had a link
+  std::optional<Duration> grace;                // see Session::grace
   // The application's connection; nothing if there is none yet, or none any more.
   std::optional<LedgerEntry::Connection> connection;
 };

@@ -92,6 +92,7 @@ bool Session::application_done() const {
 Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now) {
   // The session is over, but its owner has not been told yet.
   if (over()) return pipe_.reset_reason().value_or(Reason::expired);
+  if (parked_) return Reason::shutting_down;
   const bool replaces = pipe_.state() == PipeState::connected;
   const std::uint64_t older = pipe_.generation();
   const auto attached = pipe_.attach(hello.generation, hello.position, now);
@@ -104,13 +105,13 @@ Result<Welcome> Session::attach(const Hello& hello, bool created, TimePoint now)
   }
   if (!hello.open) confirm();
   if (replaces) actions_.push_back({Kind::close_link, older});
-  const bool reuse = reuse_links_ && hello.reuse;
-  on_attached(reuse, now);
+  const Extensions agreed = hello.offers & known();
+  on_attached(agreed, now);
   return Welcome{.session = identity_.id,
                  .generation = hello.generation,
                  .position = pipe_.take_position(),
                  .created = created,
-                 .reuse = reuse};
+                 .accepts = agreed};
 }
 
 // --- links, on both sides
@@ -120,11 +121,12 @@ void Session::confirm() {
   ledger().confirmed();
 }
 
-void Session::on_attached(bool reuse_agreed, TimePoint now) {
+void Session::on_attached(Extensions agreed, TimePoint now) {
   ledger().links(++links_);
   ledger().attached();
-  link_ = {.attached_at = now, .reuse_agreed = reuse_agreed, .progress_before = progress()};
+  link_ = {.attached_at = now, .agreed = agreed, .progress_before = progress()};
   detached_since_.reset();
+  grace_.reset();
   if (dials()) dialling_->reconnector.stop();
   if (phase_ == Phase::opening) enter(Phase::open);
   settle();
@@ -134,7 +136,12 @@ void Session::on_detached(TimePoint now) {
   if (dials() && !young(now)) dialling_->fruitless_links = 0;
   link_ = {};
   detached_since_ = now;
-  ledger().detached(nanoseconds(now));
+  record_detached();
+}
+
+void Session::record_detached() {
+  ledger().detached(nanoseconds(*detached_since_));
+  if (grace_) ledger().grace(static_cast<std::uint64_t>(grace_->count()));
 }
 
 std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoint now,
@@ -160,6 +167,7 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
     }
     if (pipe_.reset_received()) on_reset_received();
     settle();
+    if (pipe_.parting_received()) on_parting_received(now);
     return *taken;
   }
   if (pipe_.violates_session()) {
@@ -186,7 +194,8 @@ void Session::link_lost(const LinkError& error, TimePoint now) {
   const bool wanted = link_.suspect;
   on_detached(now);
   if (dials()) {
-    if (reason_of(error.error)) {
+    const auto reason = reason_of(error.error);
+    if (reason && reason != Reason::shutting_down) {
       // The peer sent something that is not a frame. A server that always does so must not be
       // dialled without a pause.
       dialling_->reconnector.useless();
@@ -204,6 +213,33 @@ void Session::lose_link(LinkError::Component component, boost::system::error_cod
   const std::uint64_t generation = pipe_.generation();
   actions_.push_back({Kind::close_link, generation});
   link_lost({component, generation, error}, now);
+}
+
+// --- parting
+
+void Session::park(Duration grace, TimePoint now) {
+  if (over() || parked_) return;
+  parked_ = true;
+  if (dials()) {
+    dialling_->reconnector.stop();
+    if (pipe_.state() == PipeState::reconnecting) give_up_attempt(pipe_.generation());
+    if (const auto candidate = pipe_.candidate()) give_up_attempt(*candidate);
+  }
+  if (pipe_.state() != PipeState::connected) return;
+  if (link_.agreed.parting) {
+    pipe_.part(grace);
+  } else {
+    lose_link(LinkError::Component::writer, Reason::shutting_down, now);
+  }
+}
+
+void Session::on_parting_received(TimePoint now) {
+  if (over()) return;
+  if (!link_.agreed.parting) {
+    return lose_link(LinkError::Component::reader, Reason::protocol_error, now);
+  }
+  grace_ = pipe_.parting_received();
+  lose_link(LinkError::Component::reader, Reason::shutting_down, now);
 }
 
 // --- the end
@@ -259,7 +295,7 @@ void Session::reset_application(Reason reason) {
 void Session::end(Reason reason) {
   if (over()) return;
   enter(Phase::over);
-  link_.reusable = link_.reuse_agreed && reason == Reason::closed && pipe_.link_at_rest();
+  link_.reusable = link_.agreed.reuse && reason == Reason::closed && pipe_.link_at_rest();
   if (pipe_.state() == PipeState::connected) {
     actions_.push_back({Kind::close_link, pipe_.generation()});
   } else if (pipe_.state() == PipeState::reconnecting) {
@@ -278,7 +314,7 @@ void Session::abandon() {
 // --- time and actions
 
 std::optional<TimePoint> Session::deadline(TimePoint now) const {
-  if (over()) return std::nullopt;
+  if (over() || parked_) return std::nullopt;
   std::optional<TimePoint> due =
       earlier(pipe_.deadline(), liveness_.deadline(pipe_, now, fruitless_links()));
   if (wants_attempt()) due = earlier(due, next_attempt());
@@ -288,18 +324,25 @@ std::optional<TimePoint> Session::deadline(TimePoint now) const {
 // When the session has been without a link for too long.
 std::optional<TimePoint> Session::expires_at() const {
   if (!detached_since_) return std::nullopt;
-  return *detached_since_ +
-         (confirmed_ ? resume_timeout_ : std::min(resume_timeout_, kUnconfirmedTime));
+  Duration lives = resume_timeout_;
+  if (!confirmed_) lives = std::min(lives, kUnconfirmedTime);
+  if (grace_) lives = std::min(lives, *grace_);
+  return *detached_since_ + lives;
 }
 
 void Session::tick(TimePoint now, TcpWitness* tcp) {
+  if (parked_) {
+    if (!pipe_.parting_sent()) return;
+    grace_ = pipe_.parting_sent();
+    return lose_link(LinkError::Component::writer, Reason::shutting_down, now);
+  }
   if (doubts(now)) ask_tcp(now, tcp);
   advance(now);
 }
 
 // Does what is due.
 void Session::advance(TimePoint now) {
-  if (over()) return;
+  if (over() || parked_) return;
   if (const auto expires = expires_at(); expires && now >= *expires) {
     reset_application(Reason::expired);
     end(Reason::expired);
@@ -378,10 +421,11 @@ Result<void> Session::restore(const SessionRecord& record, const HeldBytes& held
   return restored;
 }
 
-void Session::without_link_since(TimePoint since) {
+void Session::without_link_since(TimePoint since, std::optional<Duration> grace) {
   if (!detached_since_) return;
   detached_since_ = std::min(*detached_since_, since);
-  ledger().detached(nanoseconds(*detached_since_));
+  grace_ = grace;
+  record_detached();
 }
 
 std::vector<std::byte> Session::snapshot() const {

@@ -159,6 +159,14 @@ class Session {
   void sent(std::uint64_t generation, std::size_t count);
   void link_lost(const LinkError& error, TimePoint now);
 
+  // --- parting
+
+  // This process is about to end, and another one may continue the session within `grace`. From now
+  // on the session only tells its peer, if it has a link and the peer understands; then it lets go
+  // of the link. Nothing must be read from the application or written to it any more.
+  void park(Duration grace, TimePoint now);
+  bool parked() const { return parked_; }
+
   // --- time and actions
 
   std::optional<TimePoint> deadline(TimePoint now) const;
@@ -176,9 +184,11 @@ class Session {
   const std::string& service() const { return identity_.service; }
   Phase phase() const { return phase_; }
   bool over() const { return phase_ == Phase::over; }
-  // Over, but the last bytes sent, which tell the peer, may not have arrived yet. False for a
-  // client that the server has told: nothing that this client sent matters any more.
-  bool end_on_its_way() const { return over() && !(dials() && pipe_.reset_received()); }
+  // Over or parked, but the last bytes sent, which tell the peer, may not have arrived yet. False
+  // for a client that the server has told: nothing that this client sent matters any more.
+  bool end_on_its_way() const {
+    return parked_ || (over() && !(dials() && pipe_.reset_received()));
+  }
   // Over, and the link can carry another session: both sides have agreed to that, and nothing of
   // this session is under way.
   bool link_reusable() const { return link_.reusable; }
@@ -194,6 +204,8 @@ class Session {
   // When the next attempt is due; nothing on the accepting side, or when none is wanted.
   std::optional<TimePoint> next_attempt() const;
   std::optional<TimePoint> detached_since() const { return detached_since_; }
+  // How long it may be without a link because one of its daemons has parted, if that is so.
+  std::optional<Duration> grace() const { return grace_; }
   // The client has shown that it saw a WELCOME: something came after its HELLO, or a HELLO that
   // only resumes. Always true on the dialling side.
   bool confirmed() const { return confirmed_; }
@@ -205,8 +217,8 @@ class Session {
   // those of BackedPipe::restore(); after one, the session is unusable.
   Result<void> restore(const SessionRecord& record, const HeldBytes& held);
   // A restored session has been without a link since then, not only since it was made. A moment in
-  // the future is taken for now.
-  void without_link_since(TimePoint since);
+  // the future is taken for now. `grace`: see grace().
+  void without_link_since(TimePoint since, std::optional<Duration> grace);
   // The same as one sequence of bytes; protocol_error also for bytes that are no snapshot.
   std::vector<std::byte> snapshot() const;
   Result<void> restore(ConstBytes snapshot);
@@ -216,7 +228,7 @@ class Session {
   struct CurrentLink {
     TimePoint attached_at{};
     bool suspect = false;
-    bool reuse_agreed = false;
+    Extensions agreed{};
     bool reusable = false;              // another session may use the link after this one ends
     std::uint64_t progress_before = 0;  // progress() when it was attached
   };
@@ -225,8 +237,10 @@ class Session {
   bool resetting() const { return pipe_.resetting(); }
   void enter(Phase phase);
   void confirm();
-  void on_attached(bool reuse_agreed, TimePoint now);
+  Extensions known() const { return {.reuse = reuse_links_, .parting = true}; }
+  void on_attached(Extensions agreed, TimePoint now);
   void on_detached(TimePoint now);
+  void record_detached();
   // Bytes that have passed, both ways together.
   std::uint64_t progress() const {
     return pipe_.reader().received_sequence() + pipe_.writer().acknowledged();
@@ -235,6 +249,7 @@ class Session {
   bool fruitless(TimePoint now) const;
   bool young(TimePoint now) const;
   void on_reset_received();
+  void on_parting_received(TimePoint now);
   bool doubts(TimePoint now) const;
   void ask_tcp(TimePoint now, TcpWitness* tcp);
   void advance(TimePoint now);
@@ -248,6 +263,7 @@ class Session {
   void fail_application(Reason reason);
   void lose_link(LinkError::Component component, boost::system::error_code error, TimePoint now);
   bool wants_attempt() const;
+  void give_up_attempt(std::uint64_t generation);
   void begin_attempt(Result<std::uint64_t> generation);
 
   Identity identity_;
@@ -257,11 +273,13 @@ class Session {
   std::optional<DiallingSide> dialling_;
   bool reuse_links_;
   bool confirmed_;
+  bool parked_ = false;
   Phase phase_ = Phase::opening;
   bool application_reset_ = false;  // the application was told, or asked for the reset
   CurrentLink link_;
   std::vector<Action> actions_;  // few, usually none, and then without memory
   std::optional<TimePoint> detached_since_;
+  std::optional<Duration> grace_;
   std::uint64_t links_ = 0;
 };
 

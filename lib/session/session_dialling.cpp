@@ -23,7 +23,7 @@ void Session::start(TimePoint now) {
 }
 
 bool Session::reconnect(TimePoint now) {
-  if (!dials() || over()) return false;
+  if (!dials() || over() || parked_) return false;
   if (pipe_.state() == PipeState::reconnecting) return true;
   if (pipe_.state() == PipeState::connected) {
     actions_.push_back({Kind::close_link, pipe_.generation()});
@@ -74,7 +74,7 @@ std::optional<Hello> Session::begin_handshake(std::uint64_t generation, TimePoin
                .position = pipe_.take_position(),
                .open = open,
                .service = open ? identity_.service : std::string(),
-               .reuse = reuse_links_};
+               .offers = known()};
 }
 
 bool Session::welcomed(const Welcome& welcome, TimePoint now) {
@@ -94,7 +94,7 @@ bool Session::welcomed(const Welcome& welcome, TimePoint now) {
     fail(*reason);
     if (!pipe_.attach(welcome.generation, welcome.position, now)) return false;
   }
-  on_attached(reuse_links_ && welcome.reuse, now);
+  on_attached(welcome.accepts & known(), now);
   return pipe_.state() == PipeState::connected;
 }
 
@@ -146,7 +146,7 @@ void Session::attempt_void(std::uint64_t generation, TimePoint now) {
 
 // No attempt is under way, and one would be useful.
 bool Session::wants_attempt() const {
-  if (!dials()) return false;
+  if (!dials() || parked_) return false;
   const PipeState state = pipe_.state();
   return state == PipeState::disconnected ||
          (state == PipeState::connected && suspect() && !pipe_.candidate());
@@ -212,10 +212,12 @@ bool Session::young(TimePoint now) const {
 void Session::trust_again() {
   if (!std::exchange(link_.suspect, false) || !dials()) return;
   dialling_->reconnector.stop();
-  if (const auto candidate = pipe_.candidate()) {
-    actions_.push_back({Kind::stop_attempt, *candidate});
-    pipe_.attempt_failed(*candidate);
-  }
+  if (const auto candidate = pipe_.candidate()) give_up_attempt(*candidate);
+}
+
+void Session::give_up_attempt(std::uint64_t generation) {
+  actions_.push_back({Kind::stop_attempt, generation});
+  pipe_.attempt_failed(generation);
 }
 
 }  // namespace backedpipe

@@ -42,6 +42,7 @@ struct Progress {
   volatile std::uint64_t takeovers;
   volatile std::uint64_t candidates_dropped;
   volatile std::uint64_t kills;
+  volatile std::uint64_t parkings;
   volatile std::uint64_t bytes;
   volatile std::uint64_t clean;
   volatile std::uint64_t reusable;
@@ -141,6 +142,7 @@ void work(const Options& options, unsigned job, std::uint64_t count, Progress& p
     progress.takeovers = progress.takeovers + tally.takeovers;
     progress.candidates_dropped = progress.candidates_dropped + tally.candidates_dropped;
     progress.kills = progress.kills + tally.kills;
+    progress.parkings = progress.parkings + tally.parkings;
     progress.bytes = progress.bytes + tally.bytes;
     progress.clean = progress.clean + (tally.clean ? 1 : 0);
     progress.reusable = progress.reusable + (tally.reusable ? 1 : 0);
@@ -217,9 +219,11 @@ int run_all(const Options& options) {
       "was good for another session\n",
       each(&Progress::steps), each(&Progress::links), each(&Progress::bytes),
       100 * each(&Progress::clean), 100 * each(&Progress::reusable));
-  std::printf("%.2f links taken over by a candidate, %.2f candidates dropped, %.2f kills\n",
-              each(&Progress::takeovers), each(&Progress::candidates_dropped),
-              each(&Progress::kills));
+  std::printf(
+      "%.2f links taken over by a candidate, %.2f candidates dropped, %.2f kills, %.2f of them after "
+      "parking\n",
+      each(&Progress::takeovers), each(&Progress::candidates_dropped), each(&Progress::kills),
+      each(&Progress::parkings));
   return failed == 0 && !died ? 0 : 1;
 }
 

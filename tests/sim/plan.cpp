@@ -14,6 +14,7 @@ using std::chrono::seconds;
 // What goes out together with a WELCOME is not larger.
 constexpr std::size_t kLeastSwallowed = 256;
 constexpr std::uint64_t kSeedOfKills = 0x6b696c6c;
+constexpr std::uint64_t kSeedOfParkings = 0x7061726b;
 constexpr unsigned kFaultKinds = static_cast<unsigned>(Fault::Kind::restart_server_forgetful) + 1;
 
 Script make_script(Random& random, std::size_t window_bytes) {
@@ -96,6 +97,14 @@ void make_kills(Random& random, Plan& plan) {
             [](const Plan::Kill& a, const Plan::Kill& b) { return a.at < b.at; });
 }
 
+void make_parkings(Random& random, Plan& plan) {
+  for (Plan::Kill& kill : plan.kills) {
+    if (random.chance(60)) continue;
+    kill.parks = {.grace = random.between(seconds(1), minutes(2)),
+                  .away = random.between(Duration(0), seconds(random.chance(80) ? 1 : 40))};
+  }
+}
+
 }  // namespace
 
 const char* name(Fault::Kind kind) {
@@ -176,6 +185,8 @@ Plan make_plan(Random& random, std::uint64_t seed) {
   // As above: these numbers are not taken from those of the world.
   Random kills(seed ^ kSeedOfKills);
   make_kills(kills, plan);
+  Random parkings(seed ^ kSeedOfParkings);
+  make_parkings(parkings, plan);
   return plan;
 }
 

@@ -67,6 +67,12 @@ struct Plan {
     Duration at{};
     Side side = Side::client;
     std::uint64_t points = 0;
+    // It parks first. The next process comes after a while.
+    struct Parking {
+      Duration grace{};
+      Duration away{};
+    };
+    std::optional<Parking> parks{};
   };
   std::vector<Kill> kills;  // by time
   // The system does not count the bytes of this side's application.

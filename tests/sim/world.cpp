@@ -97,6 +97,7 @@ World::Tally World::tally() const {
               .takeovers = takeovers_,
               .candidates_dropped = candidates_dropped_,
               .kills = kills_,
+              .parkings = parkings_,
               .bytes = 0,
               .clean = client_ended_ == Reason::closed,
               .reusable = reusable_};
@@ -135,12 +136,16 @@ std::optional<TimePoint> World::next_event() {
     for (const auto& end : sessions_)
       consider_end(*end);
     for (const auto& accepted : accepted_) {
+      if (parks(Side::server)) break;
       consider(accepted->gives_up_at);
       consider_wire(accepted->wire);
     }
   }
   if (next_fault_ < plan_.faults.size()) consider(at(plan_.faults[next_fault_].at));
   if (next_kill_ < plan_.kills.size()) consider(at(plan_.kills[next_kill_].at));
+  for (const auto& parked : parking_) {
+    if (parked) consider(parked->until);
+  }
   if (!healed_) consider(at(plan_.healed_at));
   for (const auto& closing : {plan_.client_closed_at, plan_.server_closed_at}) {
     if (closing && at(*closing) > now_) consider(at(*closing));
@@ -179,7 +184,7 @@ bool World::turn() {
   };
   const auto turn_server = [&] {
     if (asleep(Side::server)) return;
-    for (std::size_t i = 0; i < accepted_.size(); ++i) {
+    for (std::size_t i = 0; i < accepted_.size() && !parks(Side::server); ++i) {
       if (pump_accepted(*accepted_[i])) progress = true;
     }
     std::erase_if(accepted_, [](const auto& accepted) { return accepted->over; });

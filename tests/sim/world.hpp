@@ -47,6 +47,7 @@ class World {
     std::uint64_t takeovers = 0;           // by a candidate
     std::uint64_t candidates_dropped = 0;  // the link was alive after all
     std::uint64_t kills = 0;
+    std::uint64_t parkings = 0;
     std::uint64_t bytes = 0;  // delivered, both ways
     bool clean = false;
     bool reusable = false;  // the link could carry another session
@@ -194,7 +195,7 @@ class World {
   void check_remains();
   void check_judgement(const End& end) const;
   void check_fate(End& end, SessionPump::LinkFate fate);
-  void check_reason(const End& end, Reason reason) const;
+  void check_reason(const End& end, Reason reason);
   bool transfer_complete() const;
 
   // --- faults
@@ -207,6 +208,14 @@ class World {
   template <typename Work>
   bool as_long_as_it_lives(const Work& work);
   void kill(Side side);
+  // A daemon that is leaving its sessions to the next process.
+  struct Parked {
+    TimePoint until{};  // it ends then at the latest
+    Duration away{};
+  };
+  std::optional<Parked>& parking(Side side) { return parking_[static_cast<std::size_t>(side)]; }
+  bool parks(Side side) const { return parking_[static_cast<std::size_t>(side)].has_value(); }
+  void park(Side side, const Plan::Kill::Parking& parking_of_plan);
   struct Revived {
     End* end = nullptr;
     Recovered recovered;
@@ -249,6 +258,8 @@ class World {
   std::size_t next_fault_ = 0;
   std::size_t next_kill_ = 0;
   std::uint64_t kills_ = 0;
+  std::uint64_t parkings_ = 0;
+  std::array<std::optional<Parked>, 2> parking_{};
   std::array<TimePoint, 2> asleep_until_{};
   bool healed_ = false;
   TimePoint blackhole_until_{};
@@ -264,6 +275,7 @@ class World {
   bool the_server_has_forgotten_ = false;  // a session or a tombstone
   bool the_target_has_refused_ = false;
   bool an_unheard_session_has_expired_ = false;
+  bool a_grace_has_passed_ = false;
   bool an_uncounted_application_was_caught_ = false;  // by a kill, in the middle of a call
   std::optional<Reason> client_ended_;
 

@@ -166,7 +166,8 @@ void World::run(End& end) {
   require(end.over == end.pump->over(), "the end is told", name(end.side));
   if (end.over) return;
   if (end.wanted.again) end.due = true;
-  require(!end.link || end.wanted.link_read || end.wanted.memory || end.wanted.again,
+  require(!end.link || end.wanted.link_read || end.wanted.memory || end.wanted.again ||
+              end.session().parked(),
           "a link is read as long as it is there", name(end.side));
   tell_registry(end);
   wait(end);

@@ -15,10 +15,16 @@ void World::apply_due_faults() {
   }
   while (next_kill_ < plan_.kills.size() && now_ >= at(plan_.kills[next_kill_].at)) {
     const Plan::Kill& kill = plan_.kills[next_kill_++];
-    say(std::string("fault: ") + name(kill.side) + " is killed after " +
-        std::to_string(kill.points) + " points");
+    say(std::string("fault: ") + name(kill.side) + (kill.parks ? " parks, and" : "") +
+        " is killed after " + std::to_string(kill.points) + " points");
     points(kill.side).arm(kill.points);
+    if (kill.parks) park(kill.side, *kill.parks);
     if (kill.points == 0) points(kill.side).pass();
+  }
+  for (const Side side : {Side::client, Side::server}) {
+    if (!parks(side) || now_ < parking(side)->until) continue;
+    points(side).arm(0);
+    points(side).pass();
   }
   if (plan_.client_closed_at && now_ >= at(*plan_.client_closed_at)) {
     plan_.client_closed_at.reset();
@@ -118,6 +124,7 @@ void World::apply(const Fault& fault) {
       if (client_ended_) break;
       wake(Side::client);
       Session& session = client_.session();
+      if (session.parked()) break;
       std::optional<std::uint64_t> forced;
       for (std::uint64_t i = 0; i < fault.number; ++i) {
         if (session.over()) break;
@@ -185,6 +192,7 @@ void World::restart(End& end, Memory& memory, const SessionOptions& options) {
 void World::restart_client() {
   if (client_ended_) return;
   points(Side::client).disarm();
+  parking(Side::client).reset();
   wake(Side::client);
   run(client_);
   if (client_ended_) return;
@@ -199,6 +207,7 @@ void World::restart_client() {
 
 void World::restart_server(bool with_snapshot) {
   points(Side::server).disarm();
+  parking(Side::server).reset();
   wake(Side::server);
   for (const auto& end : sessions_)
     run(*end);

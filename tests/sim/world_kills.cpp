@@ -7,7 +7,27 @@
 
 namespace backedpipe::sim {
 
+// The daemon is told to end, and leaves its sessions to the next process.
+void World::park(Side side, const Plan::Kill::Parking& parking_of_plan) {
+  if (parks(side)) return;
+  ++parkings_;
+  wake(side);
+  parking(side) = {.until = now_ + kPartsFor, .away = parking_of_plan.away};
+  const auto park = [&](End& end) {
+    if (end.over) return;
+    end.pump->park(parking_of_plan.grace, now_);
+    run(end);
+  };
+  if (side == Side::client) {
+    if (!client_ended_) park(client_);
+    return;
+  }
+  for (const auto& end : sessions_)
+    park(*end);
+}
+
 void World::kill(Side side) {
+  const std::optional<Parked> parked = std::exchange(parking(side), std::nullopt);
   say(std::string(name(side)) + ": is killed");
   ++kills_;
   std::unique_ptr<Memory>& memory = side == Side::client ? client_memory_ : server_memory_;
@@ -32,6 +52,7 @@ void World::kill(Side side) {
     take_over(std::move(each));
   memory = std::move(fresh);
   if (side == Side::client && !client_ended_) client_.session().start(now_);
+  if (parked && !healed_) asleep_until_[static_cast<std::size_t>(side)] = now_ + parked->away;
 }
 
 std::vector<World::Revived> World::revive(Side side, Memory& fresh) {
@@ -59,7 +80,8 @@ std::vector<World::Revived> World::revive(Side side, Memory& fresh) {
                 .value_or("it does not fit into memory"));
     if (each.recovered.detached_since) {
       each.pump->session().without_link_since(
-          TimePoint(Duration(static_cast<std::int64_t>(*each.recovered.detached_since))));
+          TimePoint(Duration(static_cast<std::int64_t>(*each.recovered.detached_since))),
+          each.recovered.grace);
     }
     all.push_back(std::move(each));
   }

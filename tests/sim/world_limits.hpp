@@ -7,6 +7,9 @@
 
 namespace backedpipe::sim {
 
+// How long a daemon that parks has to tell its peers.
+constexpr Duration kPartsFor = std::chrono::milliseconds(300);
+
 constexpr const char* kIdentity = "laptop";
 constexpr const char* kService = "ssh";
 // The most time from the last fault to the end of everything: detecting a dead link, a dial that

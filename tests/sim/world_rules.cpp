@@ -26,7 +26,7 @@ std::size_t World::check_end(const End& end, const PipeOptions& options) {
   check_offsets(session);
   check_memory(session, options, plan_.segment_bytes);
   check_ledger(end);
-  if (!asleep(end.side)) {
+  if (!asleep(end.side) && !session.parked()) {
     const auto deadline = session.deadline(now_);
     require(!deadline || *deadline > now_, "no action loops", "a deadline that tick() leaves");
     // Without memory the application's bytes cannot be read up to the reset.
@@ -40,6 +40,8 @@ std::size_t World::check_end(const End& end, const PipeOptions& options) {
     require(
         end.side == Side::client || end.heard || !detached || now_ < *detached + kUnconfirmedTime,
         "what nobody confirms goes soon", "it is still there");
+    require(!detached || !session.grace() || now_ < *detached + *session.grace(),
+            "nobody waits in vain for a daemon that has parted", name(end.side));
   }
   const bool given_up = session.pipe().resetting() || session.over();
   const Application* reader =
@@ -129,6 +131,7 @@ void World::check_ledger(const End& end) {
   same(is.server_knows == known.server_knows, "belief about the server");
   same(is.confirmed == known.confirmed, "confirmation");
   same(is.links == known.links, "number of links");
+  same(session.grace() == recovered->grace, "time for a restart");
   std::vector<std::byte> bytes(pipe.writer.end_offset - pipe.writer.begin_offset);
   require(session.pipe().writer().ring().copy(pipe.writer.begin_offset, bytes).has_value(),
           "the ledger knows the session", "the ring lacks bytes");
@@ -177,7 +180,7 @@ bool World::transfer_complete() const {
   return server != nullptr && client_.application->complete() && server->complete();
 }
 
-void World::check_reason(const End& end, Reason reason) const {
+void World::check_reason(const End& end, Reason reason) {
   const std::string what =
       std::string(name(end.side)) + ": " + std::string(backedpipe::name(reason));
   bool excused = false;
@@ -198,8 +201,13 @@ void World::check_reason(const End& end, Reason reason) const {
       excused = the_server_has_forgotten_;
       break;
     case Reason::expired:
+      if (const auto since = end.session().detached_since();
+          since && end.session().grace() && now_ >= *since + *end.session().grace()) {
+        a_grace_has_passed_ = true;
+      }
       // The client may have seen a WELCOME, and nothing that it sent after that has arrived.
-      excused = plan_.server.resume_timeout < std::chrono::hours(24) || client_ended_ ||
+      excused = a_grace_has_passed_ ||
+                plan_.server.resume_timeout < std::chrono::hours(24) || client_ended_ ||
                 (end.side == Side::server ? !end.heard : an_unheard_session_has_expired_);
       break;
     default:

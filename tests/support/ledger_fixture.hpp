@@ -98,6 +98,7 @@ class Stores {
     number("limit", record_.window_limit, now.window_limit);
     number("generation", record_.highest_generation, now.highest_generation);
     number("detached", record_.detached_since, now.detached_since);
+    number("grace", record_.grace, now.grace);
     number("links", record_.links, now.links);
     number("socket", record_.socket, now.socket);
     number("taken", record_.taken_baseline, now.taken_baseline);

@@ -152,7 +152,7 @@ class ClientSession : public testing::Test {
                        .generation = generation,
                        .position = server,
                        .created = false,
-                       .reuse = server_reuses_links_},
+                       .accepts = {.reuse = server_reuses_links_, .parting = true}},
                       now);
   }
 

@@ -57,8 +57,8 @@ void PrintTo(const Whole& whole, std::ostream* out) {
 }
 
 FrameType type_of(const std::string& text) {
-  static constexpr std::array<std::string_view, 8> kNames{"",       "data", "fin",  "ack",
-                                                          "window", "ping", "pong", "reset"};
+  static constexpr std::array<std::string_view, 9> kNames{
+      "", "data", "fin", "ack", "window", "ping", "pong", "reset", "parting"};
   const auto found = std::find(kNames.begin() + 1, kNames.end(), text);
   if (found == kNames.end()) throw std::runtime_error("no such type: " + text);
   return static_cast<FrameType>(found - kNames.begin());
@@ -69,7 +69,7 @@ Whole frame_of(const nlohmann::json& vector) {
               .acknowledgement = vectors::number(vector, "acknowledgement"),
               .value = 0,
               .payload = {}};
-  for (const char* field : {"offset", "limit", "token"}) {
+  for (const char* field : {"offset", "limit", "token", "milliseconds"}) {
     if (vector.contains(field)) whole.value = vectors::number(vector, field);
   }
   if (vector.contains("code")) whole.value = vector.at("code").get<std::uint16_t>();
@@ -237,7 +237,7 @@ TEST(Frame, InvalidFramesAreRefusedBeforeTheirBodyIsTaken) {
 
 TEST(Frame, EveryTypeNotListedIsRefused) {
   for (unsigned type = 0; type < 256; ++type) {
-    if (type >= 1 && type <= 7) continue;
+    if (type >= 1 && type <= 8) continue;
     for (const unsigned body : {0U, 2U, 8U, 9U}) {
       Bytes bytes(kFrameHeaderBytes);
       bytes[0] = static_cast<std::byte>(type);

@@ -18,6 +18,14 @@ using Bytes = std::vector<std::byte>;
 
 constexpr std::size_t kPreambleBytes = 8;
 
+bool has_extensions(const nlohmann::json& vector) {
+  return vector.value("reuse", false) || vector.value("parting", false);
+}
+
+Extensions extensions_of(const nlohmann::json& vector) {
+  return {.reuse = vector.value("reuse", false), .parting = vector.value("parting", false)};
+}
+
 HandshakeMessage message_of(const nlohmann::json& vector) {
   const std::string kind = vector.at("kind");
   if (kind == "refused") {
@@ -34,7 +42,7 @@ HandshakeMessage message_of(const nlohmann::json& vector) {
                    .generation = generation,
                    .position = position,
                    .created = vector.at("created"),
-                   .reuse = vector.value("reuse", false)};
+                   .accepts = extensions_of(vector)};
   }
   if (kind != "hello") throw std::runtime_error("no such kind: " + kind);
   return Hello{.session = session,
@@ -42,7 +50,7 @@ HandshakeMessage message_of(const nlohmann::json& vector) {
                .position = position,
                .open = vector.at("open"),
                .service = vector.at("service"),
-               .reuse = vector.value("reuse", false)};
+               .offers = extensions_of(vector)};
 }
 
 Bytes encoded(const HandshakeMessage& message) {
@@ -212,8 +220,8 @@ TEST(Handshake, GarbageIsRefusedAtItsFirstWrongByte) {
 
 TEST(Handshake, EveryShorterBodyIsRefused) {
   for (const auto& vector : vectors::load("handshakes_valid.json")) {
-    // Without its extension a message is another one.
-    if (!vector.value("canonical", true) || vector.value("reuse", false)) continue;
+    // Without its extensions a message is another one.
+    if (!vector.value("canonical", true) || has_extensions(vector)) continue;
     SCOPED_TRACE(vector.at("name"));
     Bytes bytes = vectors::bytes(vector);
     while (bytes.size() > kPreambleBytes) {

@@ -135,7 +135,7 @@ TEST_F(SessionLedger, WhatIsRestoredIsRecorded) {
   EXPECT_EQ(record().highest_generation, 5U);
   EXPECT_EQ(record().flags,
             LedgerRecord::kSaidHello | LedgerRecord::kWelcomed | LedgerRecord::kConfirmed);
-  session_->without_link_since(at(seconds(-3)));
+  session_->without_link_since(at(seconds(-3)), {});
   EXPECT_EQ(record().detached_since, static_cast<std::uint64_t>(-3'000'000'000));
 
   session_.reset();

@@ -120,7 +120,7 @@ class Pump : public testing::Test {
                                 .generation = generation,
                                 .position = peer_at(0),
                                 .created = true,
-                                .reuse = true},
+                                .accepts = {.reuse = true, .parting = true}},
                                bytes_of(early), now));
   }
 
@@ -589,7 +589,7 @@ class AcceptingPump : public Pump {
                          .position = peer_at(0),
                          .open = generation == 1,
                          .service = "ssh",
-                         .reuse = true},
+                         .offers = {.reuse = true, .parting = true}},
                         generation == 1, bytes_of(early), kStart);
   }
 

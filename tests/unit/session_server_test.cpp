@@ -20,7 +20,7 @@ class ServerSession : public testing::Test {
                             .position = client,
                             .open = open,
                             .service = open ? "ssh" : "",
-                            .reuse = client_reuses_links_},
+                            .offers = {.reuse = client_reuses_links_}},
                            generation == 1, now);
   }
 
@@ -121,7 +121,7 @@ TEST_F(ServerSession, SaysClosedWhenBothDirectionsAreDone) {
 TEST_F(ServerSession, LeavesALinkThatIsGoodForAnotherSession) {
   const auto welcome = attach(1);
   ASSERT_TRUE(welcome.has_value());
-  EXPECT_TRUE(welcome->reuse);
+  EXPECT_TRUE(welcome->accepts.reuse);
   end_cleanly();
   ASSERT_TRUE(server_->over());
   EXPECT_TRUE(server_->link_reusable());
@@ -132,7 +132,7 @@ TEST_F(ServerSession, LeavesNoneToAClientThatHasNotOfferedIt) {
   client_reuses_links_ = false;
   const auto welcome = attach(1);
   ASSERT_TRUE(welcome.has_value());
-  EXPECT_FALSE(welcome->reuse);
+  EXPECT_FALSE(welcome->accepts.reuse);
   end_cleanly();
   ASSERT_TRUE(server_->over());
   EXPECT_FALSE(server_->link_reusable());

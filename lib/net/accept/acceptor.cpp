@@ -59,6 +59,13 @@ void Acceptor::stop() {
   sessions_.abandon_all();
 }
 
+void Acceptor::park(Duration grace) {
+  accepts_ = Accepts::nothing;
+  listeners_.leave();
+  waiting_links_.close_all();
+  sessions_.park_all(grace);
+}
+
 // --- links
 
 void Acceptor::heard(const LinkListener& listener, HeardLink link) {

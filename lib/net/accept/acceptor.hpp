@@ -45,6 +45,8 @@ class Acceptor final : public LinkKeeper, public SessionHolder {
   // Refuses every new link as "shutting down" and closes all existing links. Clients keep their
   // sessions and try again.
   void stop();
+  // Accepts no more, and parks all sessions: see Session::park.
+  void park(Duration grace);
 
   // See TunnelListener: a session that clients may resume from then on.
   std::optional<std::string> restore(Recovered recovered, SessionLabels labels,

@@ -74,6 +74,11 @@ void LinkListeners::start() {
     start(listener);
 }
 
+void LinkListeners::leave() {
+  for (const auto& listener : listeners_)
+    listener->listener->leave();
+}
+
 void LinkListeners::start(const std::shared_ptr<LinkListener>& listener) {
   if (std::exchange(listener->started, true)) return;
   listener->listener->start([this, weak = std::weak_ptr(listener)](StreamSocket socket) {

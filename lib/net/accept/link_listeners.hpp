@@ -52,6 +52,8 @@ class LinkListeners {
   Plan plan(const Settings& settings, const Securities& security, ListeningSockets& sockets) const;
   void use(Plan plan);
   void start();
+  // Accepts no more. Who connects waits for the next process.
+  void leave();
 
   const std::vector<std::shared_ptr<LinkListener>>& all() const { return listeners_; }
   // The listener under whose present security this link authenticated; null if none.

@@ -98,6 +98,12 @@ void TunnelListener::drain() {
     tunnel->listener->stop();
 }
 
+void TunnelListener::leave() {
+  listening_ = false;
+  for (const auto& tunnel : tunnels_)
+    tunnel->listener->leave();
+}
+
 std::shared_ptr<SessionDriver> TunnelListener::open(const TunnelSettings& tunnel,
                                                     StreamSocket application) {
   std::atomic<std::size_t>& count = worker_.shared().client_sessions;

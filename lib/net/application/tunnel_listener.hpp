@@ -62,6 +62,8 @@ class TunnelListener {
   void start();
   // Stops accepting applications; existing sessions go on.
   void drain();
+  // The same, and whoever connects waits for the next process.
+  void leave();
 
   // Opens a session for an existing application connection, as if a tunnel with these settings had
   // accepted it. A TCP connection must be prepared, see prepare_application_socket. At the limit of

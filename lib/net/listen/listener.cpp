@@ -59,6 +59,11 @@ void Listener::stop() {
   if (unlink_) ::unlink(address_.unix_path.c_str());
 }
 
+void Listener::leave() {
+  unlink_ = false;
+  stop();
+}
+
 void Listener::accept() {
   acceptor_.async_accept(
       [weak = weak_from_this()](const boost::system::error_code& error, StreamSocket socket) {

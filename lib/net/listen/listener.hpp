@@ -30,6 +30,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
 
   void start(Accepted accepted);
   void stop();
+  // As stop(), but a Unix socket's path stays, because the next process listens on it.
+  void leave();
 
   const Address& address() const { return address_; }
   // Valid until stop().

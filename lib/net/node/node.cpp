@@ -202,8 +202,10 @@ DrainOutcome Node::drain(std::optional<Duration> timeout) {
   const bool already = draining();
   drain_until_ = steady_now() + wait;
   DrainOutcome outcome{sessions_to_wait_for(), wait};
-  spdlog::info("draining: {} sessions, {} s at most", outcome.sessions,
-               std::chrono::duration_cast<std::chrono::seconds>(wait).count());
+  if (wait > Duration(0)) {
+    spdlog::info("draining: {} sessions, {} s at most", outcome.sessions,
+                 std::chrono::duration_cast<std::chrono::seconds>(wait).count());
+  }
   if (already) return outcome;
   drop_listeners();
   workers_.gather([](Worker& worker) {

@@ -60,7 +60,8 @@ class Node final : public Operations {
 
   // Sessions are continued by the next process, however this one ends.
   bool sessions_outlive_it() const { return continuity_ != nullptr; }
-  // Ends at once, and leaves the sessions to the next process. Precondition: they outlive this one.
+  // Leaves the sessions to the next process: tells the peers, for a fraction of a second at most,
+  // and calls `parked`, which must end the process at once. Precondition: they outlive this one.
   void park(std::function<void()> parked);
 
   // Asks every worker, without waiting; `all_are` is called on this thread after the last answer.
@@ -86,6 +87,8 @@ class Node final : public Operations {
   void look_whether_drained();
   void look_whether_drained_later();
   void look_whether_stopped();
+  void look_whether_parked();
+  std::size_t open_links();
   std::optional<HttpServer::Page> page(std::string_view path);
 
   Settings settings_;

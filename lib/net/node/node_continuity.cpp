@@ -1,8 +1,12 @@
 // Node: what the next process continues with, and what the one before has left.
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include <spdlog/spdlog.h>
 
+#include "net/clock.hpp"
+#include "net/link/graceful_close.hpp"
 #include "net/node/node.hpp"
 #include "net/node/restore.hpp"
 #include "net/node/session_options.hpp"
@@ -10,6 +14,9 @@
 namespace backedpipe {
 namespace {
 
+// How long a daemon that parks has to tell its peers. What was sent by then arrives without it.
+constexpr auto kPartFor = std::chrono::milliseconds(300);
+constexpr auto kLookEvery = std::chrono::milliseconds(5);
 // Different sets of names of sessions, on one worker. Only those in use take memory.
 constexpr std::uint32_t kMostLabels = 1 << 16;
 
@@ -99,8 +106,41 @@ void Node::park(std::function<void()> parked) {
   spdlog::info("parking: {} sessions are left to the next process", counts.connected + counts.away);
   monitor_.stop();
   ready_ = false;
-  // The workers go on until the process ends: at every moment all is recorded that must be.
-  parked();
+  stopped_ = std::move(parked);
+  stop_began_ = steady_now();
+  // Whoever connects waits for the next process, whose listening sockets these are as well.
+  workers_.gather([grace = Duration(settings_.limits.restart_grace)](Worker& worker) {
+    worker.tunnels.leave();
+    worker.dialler.drain();
+    worker.dialled.park_all(grace);
+    worker.acceptor.park(grace);
+  });
+  look_whether_parked();
+}
+
+void Node::look_whether_parked() {
+  if (open_links() == 0 || steady_now() - stop_began_ >= kPartFor) {
+    spdlog::info("parked");
+    return std::exchange(stopped_, nullptr)();
+  }
+  timer_.expires_after(kLookEvery);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) look_whether_parked();
+  });
+}
+
+// Links over which the peers have not all been told.
+std::size_t Node::open_links() {
+  const auto parts = workers_.gather([](Worker& worker) {
+    std::size_t count = ClosingLinks::of(worker.io).size();
+    for (const auto* sessions : {&worker.dialled.all(), &worker.accepted.all()}) {
+      count += static_cast<std::size_t>(
+          std::count_if(sessions->begin(), sessions->end(),
+                        [](const auto& each) { return each.second->has_link(); }));
+    }
+    return count;
+  });
+  return std::accumulate(parts.begin(), parts.end(), std::size_t{0});
 }
 
 }  // namespace backedpipe

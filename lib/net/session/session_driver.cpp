@@ -58,6 +58,12 @@ void SessionDriver::reset(Reason reason) {
   pump();
 }
 
+void SessionDriver::park(Duration grace) {
+  log_.parked();
+  pump_.park(grace, steady_now());
+  pump();
+}
+
 void SessionDriver::abandon() {
   if (std::exchange(finished_, true)) return;
   timer_.cancel();

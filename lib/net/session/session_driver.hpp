@@ -82,6 +82,8 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   // Requested by an operator or by the daemon; see Session.
   bool reconnect();
   void reset(Reason reason);
+  // See Session::park.
+  void park(Duration grace);
   // The daemon stops: closes all sockets without telling the peer.
   void abandon();
 
@@ -123,6 +125,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   const SessionLabels& labels() const { return log_.labels(); }
   // The address of the current link; empty without a link.
   std::string link_address() const;
+  bool has_link() const { return link_ != nullptr; }
   // The local address of the current link; nothing without a link.
   std::optional<boost::asio::ip::address> local_address() const;
 

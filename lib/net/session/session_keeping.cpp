@@ -58,7 +58,7 @@ Result<void> SessionDriver::restore(const Recovered& recovered,
   }
   if (recovered.detached_since) {
     pump_.session().without_link_since(
-        TimePoint(Duration(static_cast<std::int64_t>(*recovered.detached_since))));
+        TimePoint(Duration(static_cast<std::int64_t>(*recovered.detached_since))), recovered.grace);
   }
   if (!application_.socket().is_open()) return restored;
   if (!pump_.connect_application(application_, FirstWord::expected)) application_.close();

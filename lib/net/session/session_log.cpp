@@ -16,11 +16,22 @@ WallTime wall_now() {
 
 // Why a link ended, as a word from a fixed set.
 std::string link_end(const boost::system::error_code& error) {
-  if (const auto reason = reason_of(error)) return std::string(name(*reason));
+  const auto reason = reason_of(error);
+  if (reason == Reason::shutting_down) return "parted";
+  if (reason) return std::string(name(*reason));
   if (!error) return "closed";
   if (error == boost::system::errc::timed_out) return "timed_out";
   if (error == boost::system::errc::connection_reset) return "reset";
   return "failed";
+}
+
+// The same for people.
+std::string detail_of(const boost::system::error_code& error, const Session& session) {
+  if (!error) return "closed by the other side or the network";
+  if (reason_of(error) != Reason::shutting_down) return error.message();
+  if (session.parked()) return "this daemon ends, and the next one goes on";
+  const auto grace = std::chrono::duration_cast<std::chrono::seconds>(*session.grace());
+  return "the other daemon ends, and may be back within " + std::to_string(grace.count()) + " s";
 }
 
 // The other system is gone, as far as TCP can tell.
@@ -130,9 +141,7 @@ void SessionLog::detached(std::uint64_t generation) {
   const auto& error = session().pipe().last_error();
   const bool known = error && error->generation == generation;
   std::string reason = known ? link_end(error->error) : "takeover";
-  std::string detail = !known         ? "given up for a newer link"
-                       : error->error ? error->error.message()
-                                      : "closed by the other side or the network";
+  std::string detail = known ? detail_of(error->error, session()) : "given up for a newer link";
   if (known) last_error_ = detail;
   replaced_ = !known;
   const TimePoint now = steady_now();

@@ -32,6 +32,7 @@ class SessionLog {
   void opened() { publish(Event::Kind::open); }
   // The session was opened at this time, nanoseconds since 1970, by a process before this one.
   void restored(std::uint64_t created_at);
+  void parked() { publish(Event::Kind::parked); }
   // Must follow anything that may have changed the session's state. `link` is its current link, or
   // null.
   struct Change {

@@ -44,6 +44,12 @@ void SessionTable::reset_all(Reason reason) {
     driver->reset(reason);
 }
 
+void SessionTable::park_all(Duration grace) {
+  const Sessions sessions = sessions_;
+  for (const auto& [id, driver] : sessions)
+    driver->park(grace);
+}
+
 void SessionTable::abandon_all() {
   const Sessions sessions = std::exchange(sessions_, {});
   for (const auto& [id, driver] : sessions)

@@ -41,6 +41,8 @@ class SessionTable final : public SessionObserver {
   void on_ended(Ended ended) { on_ended_.push_back(std::move(ended)); }
   // Ends all sessions, and tells each peer that can be reached.
   void reset_all(Reason reason);
+  // See Session::park.
+  void park_all(Duration grace);
   // Closes all sockets of all sessions, without telling the peers.
   void abandon_all();
 

@@ -175,6 +175,7 @@ void SessionPump::reset_application(Reason reason) {
 
 SessionPump::Interests SessionPump::pump(TimeSource now) {
   if (over_) return {};
+  if (session_.parked()) return pump_parked(now);
   out_of_memory_ = false;
   // Before the link is judged: after a pause of this process, the bytes that prove it alive may be
   // waiting here.
@@ -193,6 +194,17 @@ SessionPump::Interests SessionPump::pump(TimeSource now) {
     if (!actions_.empty()) break;
   }
   return interests(progress, now());
+}
+
+// The next process has the application, and all that came from the link will come again.
+SessionPump::Interests SessionPump::pump_parked(TimeSource now) {
+  while (write_link(now)) {
+  }
+  session_.tick(now(), nullptr);
+  run_actions();
+  Interests wanted;
+  wanted.link_write = link_ != nullptr && !link_ready_.write;
+  return wanted;
 }
 
 void SessionPump::run_actions() {

@@ -121,6 +121,9 @@ class SessionPump {
   // Does all the work that can be done now, up to a fair share.
   Interests pump(TimeSource now);
   std::optional<Action> next_action();
+  // See Session::park; pump() must follow until the link has been let go of. The application is not
+  // touched any more.
+  void park(Duration grace, TimePoint now) { session_.park(grace, now); }
   // Stops without telling the peer; the application is reset. The caller keeps the link.
   void abandon();
   bool over() const { return over_; }
@@ -141,6 +144,7 @@ class SessionPump {
     bool write = true;
   };
 
+  Interests pump_parked(TimeSource now);
   bool application_can_write() const;
   bool hear_of_reset();
   void look_for_application(TimePoint now);
