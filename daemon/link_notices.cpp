@@ -32,6 +32,7 @@ void LinkNotices::hear(const Event& event) {
       return silence();
     case Event::Kind::open:
     case Event::Kind::peer_up:
+    case Event::Kind::parked:
     case Event::Kind::restored:
       return;
   }

@@ -72,7 +72,6 @@ void run(const Command& command) {
   boost::asio::signal_set signals(io, SIGINT, SIGTERM);
   // `now` ends the daemon. A second signal does so at once.
   const auto end_by = [&](const std::function<void()>& now) {
-    manager.stopping();
     signals.cancel();
     signals.async_wait([now](const boost::system::error_code& again, int) {
       if (!again) now();
@@ -80,6 +79,7 @@ void run(const Command& command) {
   };
   const auto stop = [&] {
     const auto now = [&io] { io.stop(); };
+    manager.stopping();
     end_by(now);
     node.stop(now);
   };
@@ -89,6 +89,7 @@ void run(const Command& command) {
       spdlog::shutdown();
       std::_Exit(0);
     };
+    manager.parking();
     end_by(now);
     node.park(now);
   };

@@ -38,6 +38,8 @@ class ServiceManager {
   void reloaded();
   // The daemon is ending. The watchdog is still fed; nothing else is sent after this.
   void stopping();
+  // The same, and the next process is expected to continue the sessions.
+  void parking();
 
  private:
   using Wait = NotifySocket::Wait;

@@ -4,6 +4,7 @@
 
 #include "daemon/service_manager.hpp"
 #include "net/keep/environment.hpp"
+#include "net/keep/supervisor.hpp"
 
 namespace backedpipe {
 namespace {
@@ -58,6 +59,11 @@ void ServiceManager::stopping() {
   status_timer_.cancel();
   status_ = nullptr;
   send("STOPPING=1\nSTATUS=Stopping", Wait::no);
+}
+
+void ServiceManager::parking() {
+  if (told()) send(kParkingMessage, Wait::no);
+  stopping();
 }
 
 // A manager whose queue is full is stuck itself, and waiting for it would hold up every session.

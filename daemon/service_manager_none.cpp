@@ -12,5 +12,6 @@ void ServiceManager::ready(std::function<std::string()>, Ask) {}
 void ServiceManager::reloading() {}
 void ServiceManager::reloaded() {}
 void ServiceManager::stopping() {}
+void ServiceManager::parking() {}
 
 }  // namespace backedpipe

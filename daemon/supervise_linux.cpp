@@ -204,7 +204,7 @@ class Supervisor {
   void start() {
     start_at_.reset();
     started_ = Clock::now();
-    ready_ = reload_when_ready_ = false;
+    ready_ = reload_when_ready_ = parked_ = false;
     const pid_t supervisor = ::getpid();
     child_ = ::fork();
     if (child_ == 0) {
@@ -262,7 +262,8 @@ class Supervisor {
         ready_ = was_ready_ = true;
         if (std::exchange(reload_when_ready_, false)) ::kill(child_, SIGHUP);
       }
-      const std::string lines = for_manager(text, replacing_);
+      if (text == kParkingMessage) parked_ = true;
+      const std::string lines = for_manager(text, replacing_ || parked_);
       if (manager_ && !lines.empty()) manager_->send(lines, wait);
     });
   }
@@ -281,7 +282,9 @@ class Supervisor {
 
   void ended_with(int status) {
     kill_at_.reset();
-    if (std::exchange(replacing_, false) && !stopping_) {
+    const bool replaced = std::exchange(replacing_, false);
+    const bool parked = std::exchange(parked_, false);
+    if ((replaced || parked) && !stopping_) {
       backoff_ = milliseconds(0);
       start_at_ = Clock::now();
       return;
@@ -402,6 +405,7 @@ class Supervisor {
   bool reload_when_ready_ = false;
   bool was_ready_ = false;  // a child has been ready, so that the settings are known to work
   bool replacing_ = false;  // the child has been told to end, so that the next one can start
+  bool parked_ = false;     // it has said that the next one continues its sessions
   bool stopping_ = false;   // with its end the supervisor ends
   Clock::time_point started_{};
   std::optional<Clock::time_point> start_at_;

@@ -1,6 +1,6 @@
 # fish completion for backedpipctl(1)
 
-set -l commands status sessions session events watch reconnect close reload drain upgrade log-level keygen check
+set -l commands status sessions session events watch reconnect close reload drain stop upgrade log-level keygen check
 
 function __backedpipctl_sessions
     set -l words (commandline -opc)
@@ -27,6 +27,7 @@ complete -c backedpipctl -n $first -a reconnect -d 'Dial a new link now'
 complete -c backedpipctl -n $first -a close -d 'End a session'
 complete -c backedpipctl -n $first -a reload -d 'Read the configuration, keys and certificates again'
 complete -c backedpipctl -n $first -a drain -d 'End the daemon after its last session'
+complete -c backedpipctl -n $first -a stop -d 'End all sessions and the daemon'
 complete -c backedpipctl -n $first -a upgrade -d 'Replace the daemon by the installed version'
 complete -c backedpipctl -n $first -a log-level -d 'Set or print what is logged'
 complete -c backedpipctl -n $first -a keygen -d 'Make a new key'
@@ -37,7 +38,7 @@ complete -c backedpipctl -n '__fish_seen_subcommand_from reconnect' -l all -d 'E
 complete -c backedpipctl -n '__fish_seen_subcommand_from keygen' -l client -rF -d 'Create this file for the client'
 complete -c backedpipctl -n '__fish_seen_subcommand_from keygen' -l server -rF -d 'Add the key to this file of a server'
 complete -c backedpipctl -n '__fish_seen_subcommand_from drain' -l timeout -x -d 'Wait at most this long'
-complete -c backedpipctl -n '__fish_seen_subcommand_from drain upgrade' -l no-wait -d 'Return at once'
+complete -c backedpipctl -n '__fish_seen_subcommand_from drain stop upgrade' -l no-wait -d 'Return at once'
 complete -c backedpipctl -n '__fish_seen_subcommand_from log-level' -a 'trace debug info warning error off'
 complete -c backedpipctl -n '__fish_seen_subcommand_from sessions watch' -l tunnel -x -d 'Only of this tunnel'
 complete -c backedpipctl -n '__fish_seen_subcommand_from sessions watch' -l service -x -d 'Only of this service'

@@ -251,12 +251,11 @@ struct Method {
   MethodOutcome (*call)(const Json& params, ControlTarget& target);
 };
 
-constexpr std::array kMethods{Method{"status", status},   Method{"sessions", sessions},
-                              Method{"session", session}, Method{"reconnect", reconnect},
-                              Method{"close", close},     Method{"reload", reload},
-                              Method{"drain", drain},     Method{"stop", stop},
-                              Method{"upgrade", upgrade}, Method{"events", events},
-                              Method{"log_level", log_level}};
+constexpr std::array kMethods{
+    Method{"status", status},       Method{"sessions", sessions},  Method{"session", session},
+    Method{"reconnect", reconnect}, Method{"close", close},        Method{"reload", reload},
+    Method{"drain", drain},         Method{"stop", stop},          Method{"upgrade", upgrade},
+    Method{"events", events},       Method{"log_level", log_level}};
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 //   close       {id}                                       {id, closed: true}
 //   reload      -                                          {reloaded: true, after_restart: []}
 //   drain       {timeout_s}, optional                      {draining: true, sessions, timeout_s}
+//   stop        none                                       {stopping: true, sessions}
 //   upgrade     -                                          {upgrading: true, supervisor: its pid}
 //   events      -                                          {subscribed: true}; from then on each
 //                                                          event as a notification: see Event

@@ -54,7 +54,7 @@ def echo(sock, data):
 
 
 @pytest.mark.parametrize("which", ["client", "server", "both"])
-@pytest.mark.parametrize("how", ["killed", "aborted", "upgraded"])
+@pytest.mark.parametrize("how", ["killed", "aborted", "ended", "upgraded"])
 def test_an_idle_session_goes_on_after_its_daemon(pair, which, how):
     far, near, connect = pair(EchoTarget())
     with connect() as sock:
@@ -65,7 +65,7 @@ def test_an_idle_session_goes_on_after_its_daemon(pair, which, how):
             if how == "upgraded":
                 victim.process.send_signal(signal.SIGUSR2)
             else:
-                os.kill(pid, signal.SIGKILL if how == "killed" else signal.SIGABRT)
+                os.kill(pid, {"killed": signal.SIGKILL, "aborted": signal.SIGABRT, "ended": signal.SIGTERM}[how])
         for victim, pid in zip(victims, old):
             victim.another_pid(pid)
         echo(sock, b"after")
@@ -81,10 +81,12 @@ def test_no_byte_is_lost_or_doubled_while_daemons_are_killed_again_and_again(pai
     kills = []
 
     def kill():
-        while not over.wait(chance.uniform(0.01, 0.3)):
+        while True:
             victim = chance.choice((far, near))
-            victim.kill_daemon()
+            victim.kill_daemon(chance.choice((signal.SIGKILL, signal.SIGTERM)))
             kills.append(victim)
+            if over.wait(chance.uniform(0.01, 0.3)):
+                return
 
     killer = threading.Thread(target=kill)
     with connect() as sock:

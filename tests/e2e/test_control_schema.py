@@ -47,6 +47,7 @@ def test_every_reply_is_what_its_schema_says(tunnel, start):
             check("reload", stage.client.control.call("reload"))
             check("close", stage.client.control.close(session_id))
             check("drain", stage.server.control.call("drain", timeout_s=60))
+            check("stop", stage.server.control.call("stop"))
             check("status", stage.server.control.status())
         kinds = set()
         while "close" not in kinds:

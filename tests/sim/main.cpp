@@ -220,7 +220,8 @@ int run_all(const Options& options) {
       each(&Progress::steps), each(&Progress::links), each(&Progress::bytes),
       100 * each(&Progress::clean), 100 * each(&Progress::reusable));
   std::printf(
-      "%.2f links taken over by a candidate, %.2f candidates dropped, %.2f kills, %.2f of them after "
+      "%.2f links taken over by a candidate, %.2f candidates dropped, %.2f kills, %.2f of them "
+      "after "
       "parking\n",
       each(&Progress::takeovers), each(&Progress::candidates_dropped), each(&Progress::kills),
       each(&Progress::parkings));

@@ -206,8 +206,8 @@ void World::check_reason(const End& end, Reason reason) {
         a_grace_has_passed_ = true;
       }
       // The client may have seen a WELCOME, and nothing that it sent after that has arrived.
-      excused = a_grace_has_passed_ ||
-                plan_.server.resume_timeout < std::chrono::hours(24) || client_ended_ ||
+      excused = a_grace_has_passed_ || plan_.server.resume_timeout < std::chrono::hours(24) ||
+                client_ended_ ||
                 (end.side == Side::server ? !end.heard : an_unheard_session_has_expired_);
       break;
     default:

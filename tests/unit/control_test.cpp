@@ -401,7 +401,7 @@ TEST_F(Control, AnUnknownMethodIsToldTheKnownOnes) {
   EXPECT_EQ(refused.at("code"), -32601);
   EXPECT_EQ(refused.at("message"),
             "no method \"explode\"; there are: status, sessions, session, reconnect, close, "
-            "reload, drain, upgrade, events, log_level");
+            "reload, drain, stop, upgrade, events, log_level");
   for (const char* method : {"", "Status", "status ", "rpc.discover"})
     EXPECT_EQ(code(method, "{}"), -32601) << method;
 }

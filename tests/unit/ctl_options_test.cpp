@@ -27,6 +27,7 @@ TEST(Options, KnowEveryCommand) {
   EXPECT_EQ(parse_options({"session", "abcd"})->command, Command::session);
   EXPECT_EQ(parse_options({"reconnect"})->command, Command::reconnect);
   EXPECT_EQ(parse_options({"close", "abcd"})->command, Command::close);
+  EXPECT_EQ(parse_options({"stop"})->command, Command::stop);
   EXPECT_EQ(parse_options({"upgrade"})->command, Command::upgrade);
   EXPECT_EQ(parse_options({"keygen", "laptop"})->command, Command::keygen);
   EXPECT_EQ(parse_options({"check", "file"})->command, Command::check);
@@ -114,7 +115,8 @@ TEST(Options, ThatAreWrongAreExplained) {
   EXPECT_EQ(problem({"stauts"}), "there is no command 'stauts'; did you mean 'status'?");
   EXPECT_EQ(problem({"nonsense"}),
             "there is no command 'nonsense'; the commands are: status, sessions, session, "
-            "events, watch, reconnect, close, reload, drain, upgrade, log-level, keygen, check");
+            "events, watch, reconnect, close, reload, drain, stop, upgrade, log-level, keygen, "
+            "check");
   EXPECT_EQ(problem({"status", "now"}), "unexpected 'now' after 'status'");
   EXPECT_EQ(problem({"close", "abcd", "ef01"}), "unexpected 'ef01' after 'close'");
   EXPECT_EQ(problem({"session"}), "'session' needs the ID of a session, as 'sessions' lists them");

@@ -198,8 +198,10 @@ TEST_F(PartingLedger, TheTimeIsRecordedAfterTheLossOfTheLink) {
   begin();
   session_->receive(1, bytes_of(parting_frame(3000)), at(seconds(7)));
   EXPECT_EQ(stores_.take(), "confirmed, detached 7000000000, grace 3000000000");
-  ASSERT_TRUE(session_->attach({.session = kId, .generation = 2, .position = peer_at(0), .service = {}}, false,
-                               at(seconds(8))).has_value());
+  ASSERT_TRUE(session_
+                  ->attach({.session = kId, .generation = 2, .position = peer_at(0), .service = {}},
+                           false, at(seconds(8)))
+                  .has_value());
   EXPECT_EQ(stores_.take(), "generation 2, links 2, grace 0, detached 0");
 }
 
