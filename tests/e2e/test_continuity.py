@@ -79,11 +79,15 @@ def test_no_byte_is_lost_or_doubled_while_daemons_are_killed_again_and_again(pai
     far, near, connect = pair(DuplexTarget(seed, seed + 1, TOTAL, 0))
     over = threading.Event()
     kills = []
+    deaths = {far: 0, near: 0}  # the latest kills in a row
 
     def kill():
         while True:
             victim = chance.choice((far, near))
-            victim.kill_daemon(chance.choice((signal.SIGKILL, signal.SIGTERM)))
+            # After five in a row all its sessions would be reset: see test_crash_loop.py.
+            number = signal.SIGTERM if deaths[victim] == 4 else chance.choice((signal.SIGKILL, signal.SIGTERM))
+            deaths[victim] = deaths[victim] + 1 if number == signal.SIGKILL else 0
+            victim.kill_daemon(number)
             kills.append(victim)
             if over.wait(chance.uniform(0.01, 0.3)):
                 return
