@@ -85,6 +85,12 @@ class Machine:
         wait_until(self._is_up, 60, lambda: f"{self.name} to boot:\n{self.console.read_text(errors='replace')}")
         return self
 
+    def reboot(self):
+        before = self.leader
+        self.try_run("systemctl", "reboot")
+        wait_until(lambda: not os.path.exists(f"/proc/{before}"), 60, f"{self.name} to go down")
+        wait_until(self._is_up, 60, lambda: f"{self.name} to boot:\n{self.console.read_text(errors='replace')}")
+
     def _is_up(self):
         assert self._process.poll() is None, self.console.read_text(errors="replace")
         children = pathlib.Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
