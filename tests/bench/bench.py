@@ -48,11 +48,11 @@ class Bench:
                 say(f"{name} is left out: no {missing_programs()[name]}")
                 del self.makers[name]
         self.ours = {}
-        for label, binaries in options.bin or [(None, RELEASE)]:
+        for label, binaries, kept in variants(options):
             for kind in ("plain", "tls"):
                 if self._wanted(kind):
                     name = f"{kind}@{label}" if label else kind
-                    self.ours[name] = (kind, label, binaries)
+                    self.ours[name] = (kind, label, binaries, kept)
 
     def _wanted(self, name):
         return not self.options.only or name in self.options.only
@@ -114,6 +114,12 @@ class Bench:
         makers = [(name, make) for name, make in self._makers(cuttable=True) if name in self.ours]
         self._try_fresh(site, makers, "outage", 0, lambda chain: figures.outage(chain, self.effort))
 
+    def run_kill(self, site):
+        for name, arguments in self.ours.items():
+            if arguments[-1]:
+                self._try(name, "kill", 0, lambda make: figures.kill(make, self.effort),
+                          lambda arguments=arguments: Ours(site, *arguments))
+
     def run_delayed(self, directory):
         far = network.DelayedNetwork(LOAD, ROUND_TRIP_MS)
         site = Site(far, LOAD, directory)
@@ -135,10 +141,21 @@ class Bench:
                     self.run_memory(site)
                 if "outage" in self.options.what:
                     self.run_outage(site)
+                if "kill" in self.options.what:
+                    self.run_kill(site)
             finally:
                 site.close()
             if "delay" in self.options.what:
                 self.run_delayed(directory)
+
+
+def variants(options):
+    """(label, folder, whether sessions outlive the daemons) of ours."""
+    builds = options.bin or [(None, RELEASE)]
+    if not options.kept:
+        return [(*build, False) for build in builds]
+    both = [(False, "alone"), (True, "kept")]
+    return [(f"{label}-{word}" if label else word, binaries, kept) for label, binaries in builds for kept, word in both]
 
 
 def chosen(text, known, what):
@@ -171,6 +188,8 @@ def parse():
     parser.add_argument("--svg", metavar="FILE", help="the medians as bars")
     parser.add_argument("--bin", metavar="[LABEL=]DIR", action="append", type=build_directory,
                         help="other binaries of ours; several, with labels, are compared")
+    parser.add_argument("--kept", action="store_true",
+                        help="ours twice: alone, and with sessions that outlive the daemons (--supervise)")
     parser.add_argument("--syscalls", action="store_true",
                         help="instead: the system calls of both daemons, per MiB, round trip and connection")
     options = parser.parse_args()

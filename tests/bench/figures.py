@@ -3,6 +3,10 @@
 import contextlib
 import dataclasses
 import json
+import os
+import resource
+import signal
+import statistics
 import subprocess
 import threading
 import time
@@ -46,6 +50,9 @@ FIGURES = {
     "delayed": Figure("bulk, 1 stream, 100 ms round trip", "MiB/s", True, "delay"),
     "outage": Figure("9,000 sessions attached again", "s", False, "outage"),
     "outage_cpu": Figure("CPU of both daemons for that", "s", False, "outage"),
+    "kill_p50": Figure("kill -9 of a daemon to the next byte, p50", "ms", False, "kill"),
+    "kill_p99": Figure("kill -9 of a daemon to the next byte, p99", "ms", False, "kill"),
+    "kill_many": Figure("the same, many sessions, every 1,000", "s", False, "kill"),
 }
 WHAT = tuple(dict.fromkeys(figure.what for figure in FIGURES.values()))
 
@@ -59,10 +66,13 @@ class Effort:
     memory_sessions: tuple
     outage_seconds: float
     outage_sessions: int = 9000
+    kills: int = 50
+    killed_sessions: int = 9000
 
 
 FULL = Effort(seconds=2.0, delayed_bytes=256 * MIB, memory_sessions=(1000, 9000), outage_seconds=10)
-QUICK = Effort(seconds=0.3, delayed_bytes=64 * MIB, memory_sessions=(1000,), outage_seconds=2)
+QUICK = Effort(seconds=0.3, delayed_bytes=64 * MIB, memory_sessions=(1000,), outage_seconds=2,
+               kills=10, killed_sessions=2000)
 
 
 class Failed(Exception):
@@ -277,6 +287,35 @@ def outage(chain, effort):
     finally:
         held.close()
     return {"outage": seconds, "outage_cpu": used}
+
+
+def kill(make, effort):
+    """From the kill of a daemon, which its supervisor starts again, until every session has carried a byte to the target
+    and back. A supervisor starts a daemon at once if it is the first that died, so each figure has chains of its own."""
+    times = sorted(seconds for _ in range(effort.kills) for seconds in seconds_after_kills(make, 1))
+    # A session takes up to three descriptors.
+    possible = (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 2000) // 3
+    count = min(effort.killed_sessions, possible)
+    return {"kill_p50": times[len(times) // 2] * 1000, "kill_p99": times[int(len(times) * 0.99)] * 1000,
+            "kill_many": statistics.mean(seconds_after_kills(make, count)) / count * 1000}
+
+
+def seconds_after_kills(make, sessions):
+    """Of one daemon, and then of the other."""
+    chain = make()
+    try:
+        held = Held(chain, sessions)
+        try:
+            for control in chain.controls:
+                daemon = control.status()["pid"]
+                begin = time.monotonic()
+                os.kill(daemon, signal.SIGKILL)
+                held.ask_all()
+                yield time.monotonic() - begin
+        finally:
+            held.close()
+    finally:
+        chain.close()
 
 
 def daemons_cpu_seconds(chain):

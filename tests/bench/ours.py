@@ -16,13 +16,15 @@ def secret_key(identity):
 
 
 class Ours(Chain):
-    """`label` tells builds apart. With `cuttable`, the link goes through a relay that can be cut."""
+    """`label` tells builds apart. With `kept`, sessions outlive the daemons, which have supervisors. With `cuttable`, the
+    link goes through a relay that can be cut."""
 
-    def __init__(self, site, kind, label=None, binaries=RELEASE, cuttable=False):
+    def __init__(self, site, kind, label=None, binaries=RELEASE, kept=False, cuttable=False):
         self.kind, self.label = kind, label
         self.name = f"{kind}@{label}" if label else kind
         self._daemon = pathlib.Path(binaries).resolve() / "backedpipd"
         self._cuttable = cuttable
+        self.kept = kept
         self.relay = None
         self.controls = []
         super().__init__(site)
@@ -42,7 +44,8 @@ class Ours(Chain):
 
     def _run_daemon(self, run, role, listen, arguments, options):
         path = self.directory / f"{role}.sock"
-        run(self._daemon, role, "--listen", listen, *arguments, *options, "--control", path, listens=listen)
+        supervised = ["--supervise"] if self.kept else []
+        run(self._daemon, *supervised, role, "--listen", listen, *arguments, *options, "--control", path, listens=listen)
         self.controls.append(Control(path))
 
     def daemons(self):

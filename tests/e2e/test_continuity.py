@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from support.daemon import write_config
 from support.ports import free_port
 from support.service import Service, client, server
 from support.streams import Pattern, receive_pattern
@@ -184,3 +185,37 @@ def status_of(service):
     with contextlib.suppress(OSError):
         return service.control.status()
     return None
+
+
+@pytest.mark.parametrize("change", ["to another address", "to another name"])
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_settings_may_change_while_a_session_goes_on(tmp_path, start, kind, change):
+    """What is kept listening under the settings before must not be in the way."""
+    target = start(EchoTarget())
+    port = free_port()
+    local = str(tmp_path / "local.sock") if kind == "unix" else ("127.0.0.1", free_port())
+    listen = f"unix:{local}" if kind == "unix" else "127.0.0.1:%d" % local[1]
+
+    def connect():
+        sock = socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET)
+        sock.settimeout(Deadline(60).left())
+        sock.connect(local)
+        return sock
+
+    settings = client(listen, port)
+    with (Supervised(tmp_path / "server", server(port, "%s:%d" % target.address)),
+          Supervised(tmp_path / "client", settings) as near):
+        near.pid()
+        with connect() as sock:
+            echo(sock, b"before")
+            if change == "to another name":
+                settings["tunnels"][0]["name"] = "other"
+            elif kind == "unix":
+                settings["tunnels"][0]["listen"] = "unix:" + (local := str(tmp_path / "other.sock"))
+            else:
+                settings["tunnels"][0]["listen"] = "0.0.0.0:%d" % local[1]
+            write_config(tmp_path / "client" / "backedpipd.json", {"control": {"socket": "control.sock"}} | settings)
+            near.kill_daemon(signal.SIGTERM)
+            echo(sock, b"after")
+            with connect() as another:
+                echo(another, b"a new one")

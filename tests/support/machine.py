@@ -74,6 +74,10 @@ class Machine:
         self.leader = None
 
     def __enter__(self):
+        self._boot()
+        return self
+
+    def _boot(self):
         # Starts in its own cgroup: systemd takes the cgroup in which it starts for the root of all.
         script = "".join(f"mkdir -p {group}; echo $$ >{group}/cgroup.procs; " for group in self._groups)
         network = f"--network-namespace-path=/run/netns/{self.namespace}" if self.namespace else "--private-network"
@@ -83,7 +87,13 @@ class Machine:
                  "-M", self.name, "--register=no", "--keep-unit", network, f"--bind-ro={PACKAGES}:/packages",
                  "--console=pipe"], stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         wait_until(self._is_up, 60, lambda: f"{self.name} to boot:\n{self.console.read_text(errors='replace')}")
-        return self
+
+    def reboot(self):
+        self.try_run("systemctl", "reboot")
+        # How systemd-nspawn asks to be started again.
+        assert self._process.wait(Deadline(60).left()) == 133
+        self.leader = None
+        self._boot()
 
     def _is_up(self):
         assert self._process.poll() is None, self.console.read_text(errors="replace")

@@ -122,7 +122,8 @@ def test_as_installed_it_listens_on_the_loopback_only(installed):
 def test_the_journal_has_priorities_and_one_time(installed):
     own = [entry for entry in installed["journal"] if entry["SYSLOG_IDENTIFIER"] == "backedpipd"]
     assert any(entry["MESSAGE"].startswith("listening for links on 127.0.0.1:7700") for entry in own), own
-    assert {entry["PRIORITY"] for entry in own} == {"6"}
+    # Warnings are about limits of the machine that runs the tests, which its containers cannot exceed.
+    assert {entry["PRIORITY"] for entry in own if "file descriptors" not in entry["MESSAGE"]} == {"6"}
 
 
 def test_units_are_well_formed_and_locked_in(machines):
@@ -415,20 +416,127 @@ def test_json_in_the_journal_has_priorities_and_fields_as_well(pair):
     client.run("systemctl", "stop", "backedpipd@json")
 
 
+# -- restarts ---------------------------------------------------------------------------------
+
+
+def restart(machine):
+    # Many restarts in a minute are otherwise refused.
+    machine.run("systemctl", "reset-failed", "backedpipd")
+    machine.run("systemctl", "restart", "backedpipd")
+
+
+def test_ssh_and_scp_survive_a_hundred_restarts(pair):
+    server, client = pair
+    server.run("sh", "-c", "head -c 300M /dev/urandom >/root/large")
+    sums = server.run("sha256sum", "/root/large").split()[0]
+    scp = client.command("scp", "-q", "-P", "2222", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR",
+                         "root@127.0.0.1:/root/large", "/root/copy")
+    copies = 0
+    with Shell(client) as shell:
+        copy = None
+        for number in range(50):
+            if copy is None:
+                copy = subprocess.Popen(scp, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for machine in (server, client):
+                shell.send(f"{number}")
+                restart(machine)
+                shell.expect(f"{number}")
+            if copy.poll() is not None:
+                assert (copy.returncode, copy.communicate()) == (0, (b"", b""))
+                assert client.run("sha256sum", "/root/copy").split()[0] == sums
+                copies += 1
+                copy = None
+        if copy is not None:
+            assert (copy.communicate(timeout=Deadline(60).left()), copy.returncode) == ((b"", b""), 0)
+            assert client.run("sha256sum", "/root/copy").split()[0] == sums
+            copies += 1
+    assert copies > 0
+    for machine in pair:
+        continuity = json.loads(machine.run("backedpipctl", "--json", "status"))["continuity"]
+        assert continuity["kept"] and continuity["restarts"] >= 50 and continuity["lost"] == 0
+        machine.run("systemctl", "reset-failed", "backedpipd")
+
+
+@pytest.mark.parametrize("which", ["server", "client"])
+def test_a_stop_for_good_leaves_nothing_behind(pair, which):
+    server, client = pair
+    gone, other = (server, client) if which == "server" else (client, server)
+    settings = {"limits": {"restart_grace": "2s"}}
+    configure(server, server_settings(**settings))
+    configure(client, client_settings(**settings))
+    with Shell(client) as shell:
+        shell.echo("before")
+        session = only_session(other)["id"]
+        gone.run("systemctl", "stop", "backedpipd")
+        wait_until(lambda: f"session {session}: ended: expired" in other.journal("backedpipd"), 20,
+                   lambda: f"the end of the session:\n{other.journal('backedpipd')}")
+        # ssh hears of it as a reset.
+        assert shell.process.wait(Deadline(20).left()) == 255
+    assert json.loads(other.run("backedpipctl", "--json", "sessions")) == []
+    gone.run("systemctl", "start", "backedpipd")
+    configure(server, server_settings())
+    configure(client, client_settings())
+    with Shell(client) as shell:
+        shell.echo("a new one")
+
+
+def test_a_reboot_ends_sessions_visibly(pair):
+    server, client = pair
+    with Shell(client) as shell:
+        shell.echo("before")
+        server.reboot()
+        assert shell.process.wait(Deadline(60).left()) == 255
+    server.wait_show("backedpipd", ActiveState="active")
+    with Shell(client) as shell:
+        shell.echo("after")
+
+
 # -- the life of the package ------------------------------------------------------------------
 
 
-def test_an_upgrade_keeps_settings_and_sessions(pair):
+def older_package(machine):
+    """The same package with a lower version, made inside the machine."""
+    machine.run("sh", "-ec", f"""
+        dpkg-deb --raw-extract /packages/{package('backedpipd').name} /root/older
+        sed -i 's/^Version: .*/Version: 0.0.9/' /root/older/DEBIAN/control
+        dpkg-deb --build /root/older /root/older.deb""")
+    return "/root/older.deb"
+
+
+def test_upgrades_and_downgrades_keep_settings_and_sessions(pair):
     server, client = pair
-    before = server.run("cat", "/etc/backedpipd/backedpipd.json", "/etc/backedpipd/clients.keys")
-    pid = server.show("backedpipd", "MainPID")
+    files = "/etc/backedpipd/backedpipd.json", "/etc/backedpipd/clients.keys"
+    with Shell(client) as shell:
+        for machine in pair:
+            before = machine.try_run("cat", *files).stdout
+            current = f"/packages/{package('backedpipd').name}"
+            for file in (current, older_package(machine), current):
+                pid = machine.show("backedpipd", "MainPID")
+                shell.echo(f"before {file}")
+                machine.run("dpkg", "-i", "--force-confold", file)
+                machine.wait_show("backedpipd", ActiveState="active", SubState="running")
+                shell.echo(f"after {file}")
+                assert machine.show("backedpipd", "MainPID") != pid, "it has been restarted"
+            assert machine.try_run("cat", *files).stdout == before
+
+
+def test_an_upgrade_from_a_version_that_keeps_no_sessions_restarts_nothing(pair):
+    server, client = pair
+    # systemd has nothing of a daemon that is given no descriptor store.
+    server.write("/etc/systemd/system/backedpipd.service.d/store.conf",
+                 "[Service]\nFileDescriptorStoreMax=0\nEnvironment=FDSTORE=\n")
+    server.run("systemctl", "daemon-reload")
+    server.run("systemctl", "restart", "backedpipd")
     with Shell(client) as shell:
         shell.echo("before")
+        pid = server.show("backedpipd", "MainPID")
         said = server.run("dpkg", "-i", "--force-confold", f"/packages/{package('backedpipd').name}")
         assert "systemctl restart backedpipd" in said
         shell.echo("after")
-    assert server.run("cat", "/etc/backedpipd/backedpipd.json", "/etc/backedpipd/clients.keys") == before
-    assert server.show("backedpipd", "MainPID") == pid
+        assert server.show("backedpipd", "MainPID") == pid
+    server.run("rm", "-r", "/etc/systemd/system/backedpipd.service.d")
+    server.run("systemctl", "daemon-reload")
+    server.run("systemctl", "restart", "backedpipd")
 
 
 def test_a_service_that_was_disabled_stays_so(pair):

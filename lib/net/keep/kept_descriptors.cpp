@@ -1,6 +1,7 @@
 #include "net/keep/kept_descriptors.hpp"
 
 #include <algorithm>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
 
@@ -63,6 +64,13 @@ std::optional<int> KeptDescriptors::take_one(const std::string& name,
   const int descriptor = found->second;
   descriptors_.erase(found);
   return descriptor;
+}
+
+void KeptDescriptors::end_listeners(const std::function<bool(int)>& in_the_way) const {
+  for (const auto& [name, descriptor] : descriptors_) {
+    const bool listens = name.starts_with(kListener);
+    if (listens && in_the_way(descriptor)) ::shutdown(descriptor, SHUT_RDWR);
+  }
 }
 
 std::vector<std::string> KeptDescriptors::close_rest() {

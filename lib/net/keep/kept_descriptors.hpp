@@ -37,6 +37,10 @@ class KeptDescriptors {
   // One of that name for which `fits(descriptor)` holds.
   std::optional<int> take_one(const std::string& name, const std::function<bool(int)>& fits);
 
+  // Ends those listening sockets for which `in_the_way(descriptor)` holds: their addresses are free,
+  // although the keeper still has the sockets. They are still to be closed.
+  void end_listeners(const std::function<bool(int)>& in_the_way) const;
+
   // Closes what nobody has taken, because it has no use under the present settings. Returns the
   // names, for Keeper::drop(): otherwise the keeper holds them for ever.
   std::vector<std::string> close_rest();

@@ -100,7 +100,7 @@ class Vault {
   std::vector<int> oldest_living() const REQUIRES(mutex_);
   bool is_oldest_dead() const REQUIRES(mutex_);
   bool is_living(Place place) const REQUIRES(mutex_);
-  std::size_t queued_bytes() const;
+  bool holds_more_than(std::size_t bytes) const REQUIRES(mutex_);
 
   const VaultEnds ends_;
   std::size_t capacity_bytes_;

@@ -24,7 +24,7 @@ constexpr std::size_t kMostAtOnce = 253;
 constexpr int kSendBufferBytes = 212992;
 // More than a message of one byte takes, which is 768 on x86-64. The kernel takes a message as long
 // as anything is free, so this much leaves room for one more: the one that makes room.
-constexpr std::size_t kReserveBytes = 2048;
+constexpr std::size_t kMostMessageBytes = 2048;
 // It is not worth the work to close fewer than these. To move a live one costs a tenth of a
 // microsecond, and there are four for each dead one.
 constexpr std::size_t kFewDead = 32;
@@ -111,8 +111,9 @@ Vault::~Vault() {
   ::close(ends_.take);
 }
 
-std::size_t Vault::queued_bytes() const {
-  return queued(ends_.put, SIOCOUTQ);
+// Of the few messages that there usually are it is known without asking the kernel.
+bool Vault::holds_more_than(std::size_t bytes) const {
+  return messages_.size() * kMostMessageBytes > bytes && queued(ends_.put, SIOCOUTQ) > bytes;
 }
 
 // --- while sessions come and go
@@ -171,7 +172,8 @@ bool Vault::send(std::span<const int> sockets) {
 }
 
 bool Vault::send_one(int socket) {
-  return queued_bytes() + kReserveBytes < capacity_bytes_ && send({&socket, 1});
+  if (capacity_bytes_ <= kMostMessageBytes) return false;
+  return !holds_more_than(capacity_bytes_ - kMostMessageBytes) && send({&socket, 1});
 }
 
 // Does a bounded part of what is to be done. That is enough if it is done each time that a socket
@@ -179,7 +181,7 @@ bool Vault::send_one(int socket) {
 void Vault::tidy() {
   const std::size_t dead = sockets_.size() - living_.size();
   const bool many_are_dead = dead > kFewDead + living_.size() / kLivingForEachDead;
-  const bool is_nearly_full = queued_bytes() > capacity_bytes_ / 4 * 3;
+  const bool is_nearly_full = holds_more_than(capacity_bytes_ / 4 * 3);
   if (!found_ && (many_are_dead || is_nearly_full)) clean_some();
 }
 

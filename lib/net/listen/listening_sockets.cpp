@@ -49,6 +49,15 @@ int released(Acceptor& acceptor, const Address& address) {
   return acceptor.release();
 }
 
+tcp::endpoint resolve(boost::asio::io_context& io, const Address& address,
+                      boost::system::error_code& error) {
+  tcp::resolver resolver(io);
+  const auto results =
+      resolver.resolve(address.host, std::to_string(address.port),
+                       tcp::resolver::passive | tcp::resolver::numeric_service, error);
+  return error ? tcp::endpoint() : results.begin()->endpoint();
+}
+
 enum class Share { first, next };
 
 // The first socket is bound without SO_REUSEPORT, so that a port of another process is found to be
@@ -56,12 +65,8 @@ enum class Share { first, next };
 ListeningSocket open_tcp(boost::asio::io_context& io, const Address& address, Share share,
                          const ListeningSockets::Prepare& prepare) {
   boost::system::error_code error;
-  tcp::resolver resolver(io);
-  const auto results =
-      resolver.resolve(address.host, std::to_string(address.port),
-                       tcp::resolver::passive | tcp::resolver::numeric_service, error);
+  const tcp::endpoint endpoint = resolve(io, address, error);
   require(address, error);
-  const tcp::endpoint endpoint = results.begin()->endpoint();
   tcp::acceptor acceptor(io);
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(boost::asio::socket_base::reuse_address(true), error);
@@ -96,21 +101,37 @@ ListeningSocket open_unix(boost::asio::io_context& io, const Address& address) {
   return {released(acceptor, address), address, false, true};
 }
 
-ListeningSocket adopt(int descriptor, const Address& address,
-                      const ListeningSockets::Prepare& prepare) {
+// What a socket is bound to: an IP address with a port, or a path.
+struct Bound {
+  std::optional<tcp::endpoint> endpoint;
+  std::string path;
+};
+
+Bound bound_to(int descriptor) {
+  Bound bound;
   sockaddr_storage local{};
   socklen_t size = sizeof local;
-  ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&local), &size);
-  if ((local.ss_family == AF_UNIX) != address.is_unix()) {
+  if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&local), &size) != 0) return bound;
+  if (local.ss_family == AF_UNIX) {
+    bound.path = reinterpret_cast<const sockaddr_un*>(&local)->sun_path;
+  } else if (local.ss_family == AF_INET || local.ss_family == AF_INET6) {
+    bound.endpoint.emplace();
+    bound.endpoint->resize(size);
+    std::memcpy(bound.endpoint->data(), &local, size);
+  }
+  return bound;
+}
+
+ListeningSocket adopt(int descriptor, const Address& address,
+                      const ListeningSockets::Prepare& prepare) {
+  const Bound bound = bound_to(descriptor);
+  if (bound.endpoint.has_value() == address.is_unix()) {
     ::close(descriptor);
     refuse(address, "the socket that was passed for it is of another kind");
   }
   ListeningSocket socket{descriptor, address, true, false};
-  if (!address.is_unix()) {
-    tcp::endpoint endpoint;
-    endpoint.resize(size);
-    std::memcpy(endpoint.data(), &local, size);
-    socket.address.port = endpoint.port();
+  if (bound.endpoint) {
+    socket.address.port = bound.endpoint->port();
     if (prepare) prepare(descriptor);
   }
   return socket;
@@ -119,26 +140,25 @@ ListeningSocket adopt(int descriptor, const Address& address,
 // The socket is bound to this address. Writes the port to `found` if the system has chosen it.
 bool has_address(boost::asio::io_context& io, int descriptor, const Address& wanted,
                  Address& found) {
-  sockaddr_storage local{};
-  socklen_t size = sizeof local;
-  if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&local), &size) != 0) return false;
-  if (wanted.is_unix()) {
-    const auto* const name = reinterpret_cast<const sockaddr_un*>(&local);
-    return local.ss_family == AF_UNIX && wanted.unix_path == name->sun_path;
-  }
-  if (local.ss_family != AF_INET && local.ss_family != AF_INET6) return false;
-  tcp::endpoint endpoint;
-  endpoint.resize(size);
-  std::memcpy(endpoint.data(), &local, size);
+  const Bound bound = bound_to(descriptor);
+  if (wanted.is_unix()) return bound.path == wanted.unix_path;
   boost::system::error_code error;
-  tcp::resolver resolver(io);
-  const auto results =
-      resolver.resolve(wanted.host, std::to_string(wanted.port),
-                       tcp::resolver::passive | tcp::resolver::numeric_service, error);
-  if (error || results.begin()->endpoint().address() != endpoint.address()) return false;
-  if (wanted.port != 0 && wanted.port != endpoint.port()) return false;
-  found.port = endpoint.port();
+  const tcp::endpoint endpoint = resolve(io, wanted, error);
+  if (error || !bound.endpoint || bound.endpoint->address() != endpoint.address()) return false;
+  if (wanted.port != 0 && wanted.port != bound.endpoint->port()) return false;
+  found.port = bound.endpoint->port();
   return true;
+}
+
+// While the socket listens, nobody else can listen on this address.
+bool occupies(boost::asio::io_context& io, int descriptor, const Address& address) {
+  const Bound bound = bound_to(descriptor);
+  if (address.is_unix()) return bound.path == address.unix_path;
+  boost::system::error_code error;
+  const tcp::endpoint endpoint = resolve(io, address, error);
+  if (error || !bound.endpoint || bound.endpoint->port() != address.port) return false;
+  return bound.endpoint->address() == endpoint.address() ||
+         bound.endpoint->address().is_unspecified() || endpoint.address().is_unspecified();
 }
 
 }  // namespace
@@ -154,6 +174,13 @@ std::optional<ListeningSocket> ListeningSockets::take_kept(const Address& wanted
   if (!descriptor) return std::nullopt;
   socket.descriptor = *descriptor;
   return socket;
+}
+
+// The settings may have changed since the process before this one: another address with the same
+// port, or another name for the same address.
+void ListeningSockets::free_address(const Address& wanted) {
+  if (kept_ == nullptr) return;
+  kept_->end_listeners([&](int kept) { return occupies(io_, kept, wanted); });
 }
 
 ListeningSocket ListeningSockets::open(const Address& wanted, const std::string& name,
@@ -182,6 +209,7 @@ ListeningSocket ListeningSockets::open_first(const Address& wanted, const std::s
     return adopt(*descriptor, wanted, prepare);
   }
   if (const auto kept = take_kept(wanted, name)) return *kept;
+  free_address(wanted);
   return wanted.is_unix() ? open_unix(io_, wanted) : open_tcp(io_, wanted, Share::first, prepare);
 }
 

@@ -48,6 +48,7 @@ class ListeningSockets {
                              const Prepare& prepare);
 
   std::optional<ListeningSocket> take_kept(const Address& wanted, const std::string& name);
+  void free_address(const Address& wanted);
 
   PassedSockets* passed_ = nullptr;
   KeptDescriptors* kept_ = nullptr;
