@@ -6,12 +6,14 @@ import pathlib
 import re
 import signal
 import socket
+import time
 
 import pytest
 
 from support.daemon import REPOSITORY
 from support.ports import endpoint, free_port
 from support.streams import echo_once, receive_exactly
+from support.supervised import SupervisedPair
 from support.targets import EchoTarget
 from support.waiting import PATIENCE, wait_until
 
@@ -225,6 +227,36 @@ def test_connections_that_say_nothing_do_not_keep_monitoring_out(stage):
         assert get(port, "/healthz")[0] == 200
         count = len(list(pathlib.Path(f"/proc/{stage.client.pid}/fd").iterdir()))
         assert count < 100, count
+
+
+def test_they_tell_what_a_restart_has_left(tmp_path, start):
+    port = free_port()
+    pair = start(SupervisedPair(tmp_path, start(EchoTarget()), near_settings={"metrics": {"listen": f"127.0.0.1:{port}"}}))
+
+    def now(name, **labels):
+        return sample(metrics(port), name, **labels)
+
+    assert (now("continuity"), now("restarts_total"), now("restored_sessions"), now("lost_sessions")) == (1, 0, 0, 0)
+    with pair.connect() as application:
+        echo_once(application)
+        assert now("sessions_not_kept", role="client") == 0
+        began = now("start_time_seconds")
+        pair.near.kill_daemon()
+        echo_once(application)
+        assert (now("restarts_total"), now("restored_sessions"), now("lost_sessions")) == (1, 1, 0)
+        assert began < now("start_time_seconds") < time.time()
+        for _ in range(4):
+            pair.near.kill_daemon()
+        assert (now("restarts_total"), now("restored_sessions"), now("lost_sessions")) == (5, 0, 1)
+
+
+def test_they_tell_which_sessions_end_with_the_daemon(stage):
+    client, server = stage.metrics_ports
+    with stage.connect() as application:
+        echo_once(application)
+        for port, role in ((client, "client"), (server, "server")):
+            assert sample(metrics(port), "continuity") == 0
+            assert sample(metrics(port), "sessions_not_kept", role=role) == 1
 
 
 def test_an_address_that_is_taken_is_a_clear_error(tunnel, start):

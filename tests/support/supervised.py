@@ -46,12 +46,12 @@ class Supervised(Service):
 class SupervisedPair:
     """A server before a target, and a client, both supervised."""
 
-    def __init__(self, directory, target, settings=None, near_settings=None, **how):
-        settings = settings or {}
+    def __init__(self, directory, target, far_settings=None, near_settings=None, **how):
         port, self._local = free_port(), free_port()
-        self.far = Supervised(directory / "server", server(port, "%s:%d" % target.address) | settings, **how)
+        self.far = Supervised(directory / "server",
+                              server(port, "%s:%d" % target.address) | (far_settings or {}), **how)
         self.near = Supervised(directory / "client",
-                               client(f"127.0.0.1:{self._local}", port) | settings | (near_settings or {}), **how)
+                               client(f"127.0.0.1:{self._local}", port) | (near_settings or {}), **how)
 
     def __enter__(self):
         self.far.pid(), self.near.pid()

@@ -318,7 +318,7 @@ std::optional<HttpServer::Page> Node::page(std::string_view path) {
   HttpServer::Page page;
   if (path == "/metrics") {
     page.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    page.body = metrics_.text();
+    page.body = metrics_.text(continuity());
   } else if (path == "/healthz") {
     page.body = "ok\n";
   } else if (path == "/readyz") {

@@ -56,6 +56,7 @@ struct Sum {
   std::uint64_t connected = 0;
   std::uint64_t away = 0;
   std::uint64_t suspect = 0;
+  std::uint64_t not_kept = 0;
   std::uint64_t unacknowledged_bytes = 0;
   std::uint64_t buffered_bytes = 0;
   SessionTotals totals;
@@ -64,6 +65,7 @@ struct Sum {
     connected += other.connected;
     away += other.away;
     suspect += other.suspect;
+    not_kept += other.not_kept;
     unacknowledged_bytes += other.unacknowledged_bytes;
     buffered_bytes += other.buffered_bytes;
     totals += other.totals;
@@ -94,6 +96,7 @@ Sum sum_of(const SessionTotals& totals, const Sessions& sessions) {
     sum.connected += connected ? 1 : 0;
     sum.away += connected ? 0 : 1;
     sum.suspect += driver->session().suspect() ? 1 : 0;
+    sum.not_kept += driver->session().ledger().kept() ? 0 : 1;
     sum.unacknowledged_bytes += pipe.writer().ring().size();
     sum.buffered_bytes += pipe.writer().ring().size() + pipe.reader().ring().size();
     driver->log().add_to(sum.totals);
@@ -139,7 +142,10 @@ Report sum_of(const std::vector<Report>& parts) {
 }  // namespace
 
 Metrics::Metrics(SharedState& shared, Workers& workers)
-    : shared_(shared), workers_(workers), reconnect_seconds_(kReconnectSeconds) {
+    : shared_(shared),
+      workers_(workers),
+      started_at_(std::chrono::system_clock::now()),
+      reconnect_seconds_(kReconnectSeconds) {
   // Present from the beginning: a rate needs a value before the first event.
   for (Of& of : of_)
     of.attaches = {{"open", 0}, {"resume", 0}, {"takeover", 0}};
@@ -167,7 +173,7 @@ void Metrics::count(const Event& event) {
   }
 }
 
-std::string Metrics::text() {
+std::string Metrics::text(const ContinuitySnapshot& continuity) {
   const Report report = sum_of(workers_.gather(report_of));
   // The events that the workers have already counted must be counted here as well.
   shared_.events.deliver();
@@ -186,6 +192,19 @@ std::string Metrics::text() {
 
   out.gauge("backedpipe_build_info", "The version of this daemon; always 1.");
   out.add({{"version", BACKEDPIPE_VERSION}}, 1.0);
+  const std::chrono::duration<double> since_1970 = started_at_.time_since_epoch();
+  out.gauge("backedpipe_start_time_seconds", "When this process began, in seconds since 1970.")
+      .add({}, since_1970.count());
+  out.gauge("backedpipe_continuity", "1: sessions outlive this process. 0: they end with it.")
+      .add({}, continuity.kept ? 1.0 : 0.0);
+  out.counter("backedpipe_restarts_total",
+              "Processes that have continued the sessions of the one before them.")
+      .add({}, continuity.restarts);
+  out.gauge("backedpipe_restored_sessions", "Sessions that this process has continued.")
+      .add({}, continuity.restored);
+  out.gauge("backedpipe_lost_sessions",
+            "Sessions of the process before that this one could not continue, and has reset.")
+      .add({}, continuity.lost);
   out.gauge("backedpipe_sessions", "Sessions there are.");
   for (std::size_t i = 0; i < sums.size(); ++i) {
     // For users, a client's session that waits for its next attempt is already reconnecting.
@@ -195,6 +214,8 @@ std::string Metrics::text() {
   }
   out.gauge("backedpipe_suspect_sessions", "Connected sessions whose link owes an answer.");
   by_role([](const Sum& sum) { return sum.suspect; });
+  out.gauge("backedpipe_sessions_not_kept", "Sessions that would end with this process.");
+  by_role([](const Sum& sum) { return sum.not_kept; });
   out.counter("backedpipe_sessions_opened_total", "Sessions begun.");
   by_role([](const Sum& sum) { return sum.totals.opened; });
   out.counter("backedpipe_sessions_ended_total", "Sessions that are over, and why.");

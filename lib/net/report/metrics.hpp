@@ -10,6 +10,7 @@
 #include <string>
 
 #include "control/event.hpp"
+#include "control/snapshots.hpp"
 #include "net/worker/workers.hpp"
 
 namespace backedpipe {
@@ -18,7 +19,8 @@ class Metrics {
  public:
   Metrics(SharedState& shared, Workers& workers);
 
-  std::string text();
+  // `not_kept` in it is counted here.
+  std::string text(const ContinuitySnapshot& continuity);
 
  private:
   using Counts = std::map<std::string, std::uint64_t>;  // by reason
@@ -34,6 +36,7 @@ class Metrics {
 
   SharedState& shared_;
   Workers& workers_;
+  WallTime started_at_;
   std::array<Of, 2> of_;  // by role
   prometheus::Histogram reconnect_seconds_;
 };
