@@ -149,9 +149,13 @@ std::string continuity(const Json& of) {
     const std::string why = text(of, "why_not");
     return "sessions end with the daemon" + (why.empty() ? "" : ": " + why);
   }
+  const std::uint64_t others = count(of, "not_kept");
   return "sessions outlive the daemon; " + restarts + ", " +
          counted(count(of, "restored"), "session") + " restored, " + count_text(of, "lost") +
-         " lost";
+         " lost" +
+         (others > 0 ? "; but " + std::to_string(others) +
+                           " of the present sessions end with the daemon: see the log"
+                     : "");
 }
 
 }  // namespace
@@ -247,6 +251,10 @@ std::string render_session(const Json& session, WallTime now) {
   facts.add("window", size(session, "window"));
   facts.add("round trip", round_trip(session));
   facts.add("last error", text(session, "last_error"));
+  if (field(session, "kept").is_boolean()) {
+    facts.add("kept", field(session, "kept") == Json(true) ? "yes: it outlives the daemon"
+                                                           : "no: it ends with the daemon");
+  }
   const Json& history = field(session, "history");
   if (!history.is_array() || history.empty()) return facts.lines();
   return facts.lines() + "\n" + history_table(history);

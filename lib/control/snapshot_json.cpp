@@ -124,7 +124,8 @@ OrderedJson to_json(const ContinuitySnapshot& continuity) {
           {"why_not", text_or_null(continuity.why_not)},
           {"restarts", continuity.restarts},
           {"restored", continuity.restored},
-          {"lost", continuity.lost}};
+          {"lost", continuity.lost},
+          {"not_kept", continuity.not_kept}};
 }
 
 OrderedJson to_json(const StatusSnapshot& status) {
@@ -166,7 +167,8 @@ OrderedJson to_json(const SessionSnapshot& session) {
           {"window", session.window},
           {"rtt_ms", milliseconds_or_null(session.rtt)},
           {"last_error", text_or_null(session.last_error)},
-          {"suspect", session.suspect}};
+          {"suspect", session.suspect},
+          {"kept", session.kept}};
 }
 
 OrderedJson history_json(const SessionSnapshot& session) {

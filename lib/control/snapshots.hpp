@@ -55,6 +55,7 @@ struct SessionSnapshot {
   std::optional<Duration> rtt;
   std::string last_error;  // why the link that ended last has ended; empty when none has
   bool suspect = false;    // connected, but the link owes an answer
+  bool kept = false;       // it outlives the daemon's process
   // The latest 32 links, oldest first; only when one session is asked for.
   std::vector<LinkRecord> history;
 };
@@ -115,6 +116,7 @@ struct ContinuitySnapshot {
   std::uint64_t restarts = 0;  // how many processes have continued the sessions of one before them
   std::uint64_t restored = 0;  // sessions that this process has continued
   std::uint64_t lost = 0;      // sessions that it could not continue, and has reset
+  std::uint64_t not_kept = 0;  // present sessions that would end with this process
 };
 
 struct StatusSnapshot {

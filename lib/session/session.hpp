@@ -91,6 +91,7 @@ class Session {
   const BackedPipe& pipe() const { return pipe_; }
   // What is recorded of the session for the next process.
   LedgerEntry& ledger() { return pipe_.ledger(); }
+  const LedgerEntry& ledger() const { return pipe_.ledger(); }
   // See BackedPipe. What the application writes:
   std::size_t prepare(std::size_t max_bytes, std::span<MutableBytes> out) {
     return pipe_.prepare(max_bytes, out);

@@ -4,8 +4,10 @@ import contextlib
 import os
 import re
 import signal
+import socket
 
-from support.service import Service
+from support.ports import free_port
+from support.service import Service, client, server
 from support.waiting import Deadline, wait_until
 
 
@@ -39,3 +41,25 @@ class Supervised(Service):
 
     def wait_end(self):
         return self.process.wait(Deadline(20).left())
+
+
+class SupervisedPair:
+    """A server before a target, and a client, both supervised."""
+
+    def __init__(self, directory, target, settings=None, near_settings=None, **how):
+        settings = settings or {}
+        port, self._local = free_port(), free_port()
+        self.far = Supervised(directory / "server", server(port, "%s:%d" % target.address) | settings, **how)
+        self.near = Supervised(directory / "client",
+                               client(f"127.0.0.1:{self._local}", port) | settings | (near_settings or {}), **how)
+
+    def __enter__(self):
+        self.far.pid(), self.near.pid()
+        return self
+
+    def __exit__(self, *_):
+        self.near.__exit__()
+        self.far.__exit__()
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self._local), timeout=Deadline(60).left())

@@ -50,6 +50,7 @@ SessionSnapshot known_session() {
   session.rtt = 1'234'567ns;
   session.last_error = "connection reset by peer";
   session.suspect = true;
+  session.kept = true;
   return session;
 }
 
@@ -58,7 +59,7 @@ TEST(SessionJson, HasTheDocumentedFields) {
             (Names{"id",     "role",       "tunnel",     "service",    "peer",        "identity",
                    "state",  "generation", "reconnects", "created_at", "state_since", "application",
                    "link",   "bytes_in",   "bytes_out",  "unacked",    "buffered",    "window",
-                   "rtt_ms", "last_error", "suspect"}));
+                   "rtt_ms", "last_error", "suspect",    "kept"}));
 }
 
 TEST(SessionJson, SaysWhatIsKnown) {
@@ -69,7 +70,7 @@ TEST(SessionJson, SaysWhatIsKnown) {
             R"("state_since":"2024-03-01T00:00:00.000Z","application":"127.0.0.1:40000",)"
             R"("link":"[::1]:7700","bytes_in":1,"bytes_out":2,"unacked":3,"buffered":4,)"
             R"("window":18446744073709551615,"rtt_ms":1.235,)"
-            R"("last_error":"connection reset by peer","suspect":true})");
+            R"("last_error":"connection reset by peer","suspect":true,"kept":true})");
 }
 
 TEST(SessionJson, SaysNullForWhatIsNotKnown) {
@@ -125,6 +126,8 @@ TEST(StatusJson, HasTheDocumentedFields) {
   EXPECT_EQ(names_of(json),
             (Names{"version", "pid", "instance", "uptime_s", "draining", "continuity", "sessions",
                    "tunnels", "peers", "listeners", "workers", "totals"}));
+  EXPECT_EQ(names_of(json.at("continuity")),
+            (Names{"kept", "why_not", "restarts", "restored", "lost", "not_kept"}));
   EXPECT_EQ(names_of(json.at("sessions")), (Names{"connected", "disconnected", "reconnecting"}));
   EXPECT_EQ(names_of(json.at("tunnels").at(0)),
             (Names{"name", "listen", "peer", "service", "sessions"}));

@@ -47,6 +47,25 @@ TEST(LedgerFile, CountsOnlyOnceItIsComplete) {
   EXPECT_TRUE(LedgerFileView::map(file.descriptor())->complete());
 }
 
+TEST(LedgerFile, SaysHowTheStartWentWhenItsProcessDied) {
+  LedgerFile file("test", kSizes);
+  const auto left = [&file] { return LedgerFileView::map(file.descriptor())->header().crash_loop; };
+  CrashLoop now{.starts = 4, .suspect_count = 1};
+  now.suspects[0] = id_of(7);
+  file.starts(now);
+  {
+    const LedgerFile::Turn turn(&file, id_of(9));
+    EXPECT_NE(left().is_in_turn, 0U);
+    EXPECT_EQ(left().in_turn, id_of(9));
+  }
+  EXPECT_EQ(left().is_in_turn, 0U);
+  EXPECT_EQ(left().starts, 4U);
+  EXPECT_TRUE(left().is_suspect(id_of(7)));
+  { const LedgerFile::Turn none(nullptr, id_of(9)); }
+  file.lasts();
+  EXPECT_EQ(left().starts, 0U);
+}
+
 TEST(LedgerFile, AHeaderOfWhichAnyByteIsDamagedIsRefused) {
   const LedgerFile file("test", kSizes);
   const std::span<std::byte> header =

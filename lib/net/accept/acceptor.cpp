@@ -120,8 +120,9 @@ std::optional<std::string> Acceptor::restore(Recovered recovered, SessionLabels 
   return std::nullopt;
 }
 
-void Acceptor::resume_restored() {
+void Acceptor::resume_restored(LedgerFile* turns) {
   for (const auto& driver : std::exchange(restored_, {})) {
+    const LedgerFile::Turn turn(turns, driver->session().id());
     driver->resume();
     if (driver->has_application() || driver->session().application_done()) continue;
     // It was being dialled: nothing has been read from it or written to it.

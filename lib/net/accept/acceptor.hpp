@@ -51,7 +51,7 @@ class Acceptor final : public LinkKeeper, public SessionHolder {
   // See TunnelListener: a session that clients may resume from then on.
   std::optional<std::string> restore(Recovered recovered, SessionLabels labels,
                                      std::optional<StreamSocket> application);
-  void resume_restored();
+  void resume_restored(LedgerFile* turns);
 
   const std::vector<std::shared_ptr<LinkListener>>& listeners() const { return listeners_.all(); }
   const Refusals& refusals() const { return refusals_; }

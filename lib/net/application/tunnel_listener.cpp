@@ -145,9 +145,11 @@ std::optional<std::string> TunnelListener::restore(Recovered recovered, SessionL
   return std::nullopt;
 }
 
-void TunnelListener::resume_restored() {
-  for (const auto& driver : std::exchange(restored_, {}))
+void TunnelListener::resume_restored(LedgerFile* turns) {
+  for (const auto& driver : std::exchange(restored_, {})) {
+    const LedgerFile::Turn turn(turns, driver->session().id());
     driver->resume();
+  }
 }
 
 SessionId TunnelListener::new_session_id() {

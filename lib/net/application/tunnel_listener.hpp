@@ -74,7 +74,8 @@ class TunnelListener {
   // cannot; nothing if it does. It does not run before resume_restored().
   std::optional<std::string> restore(Recovered recovered, SessionLabels labels,
                                      std::optional<StreamSocket> application);
-  void resume_restored();
+  // `turns`: where to note whose turn it is, see CrashLoop; may be null.
+  void resume_restored(LedgerFile* turns);
 
   const std::vector<std::shared_ptr<Tunnel>>& tunnels() const { return tunnels_; }
 

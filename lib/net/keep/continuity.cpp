@@ -58,6 +58,46 @@ std::optional<std::uint64_t> number_of(const std::string& name) {
   return whole_number(std::string_view(name).substr(std::strlen(kLedger)));
 }
 
+// What earlier processes have left. One that was killed while it restored has left a ledger that is
+// not complete: the one before it still counts, but for how the starts went.
+struct Left {
+  std::optional<LedgerFileView> ledger;
+  std::string name;  // of that
+  CrashLoop crash_loop;
+  std::uint64_t highest = 0;  // number of a ledger
+  std::vector<std::string> names;
+};
+
+Left what_is_left(KeptDescriptors& kept) {
+  Left left;
+  std::uint64_t number_of_ledger = 0;
+  std::uint64_t number_of_crash_loop = 0;
+  for (const std::string& name : kept.names()) {
+    const auto number = number_of(name);
+    if (!number) continue;
+    left.names.push_back(name);
+    left.highest = std::max(left.highest, *number);
+    for (const int descriptor : kept.take(name)) {
+      auto view = LedgerFileView::map(descriptor);
+      ::close(descriptor);
+      if (!view) {
+        spdlog::error("the kept descriptor \"{}\" cannot be used: {}", name, view.error());
+        continue;
+      }
+      if (*number >= number_of_crash_loop) {
+        left.crash_loop = view->header().crash_loop;
+        number_of_crash_loop = *number;
+      }
+      if (view->complete() && (!left.ledger || *number > number_of_ledger)) {
+        left.ledger.emplace(std::move(*view));
+        left.name = name;
+        number_of_ledger = *number;
+      }
+    }
+  }
+  return left;
+}
+
 }  // namespace
 
 Continuity::Continuity(Keeper keeper, VaultEnds ends, const std::string& name,
@@ -70,34 +110,13 @@ Continuity::Continuity(Keeper keeper, VaultEnds ends, const std::string& name,
 Checked<std::unique_ptr<Continuity>> Continuity::begin(Keeper keeper, KeptDescriptors& kept,
                                                        const LedgerSizes& sizes) {
   using Begun = Checked<std::unique_ptr<Continuity>>;
-  // A process that was killed while it restored leaves a ledger that is not complete: the one
-  // before it still counts.
-  std::optional<LedgerFileView> left;
-  std::uint64_t left_number = 0;
-  std::uint64_t highest = 0;
-  std::vector<std::string> old_names;
-  for (const std::string& name : kept.names()) {
-    const auto number = number_of(name);
-    if (!number) continue;
-    old_names.push_back(name);
-    highest = std::max(highest, *number);
-    for (const int descriptor : kept.take(name)) {
-      auto view = LedgerFileView::map(descriptor);
-      ::close(descriptor);
-      if (!view) {
-        spdlog::error("the kept descriptor \"{}\" cannot be used: {}", name, view.error());
-      } else if (view->complete() && (!left || *number > left_number)) {
-        left.emplace(std::move(*view));
-        left_number = *number;
-      }
-    }
-  }
+  Left left = what_is_left(kept);
   auto ends = kept_ends(kept);
   const bool made = !ends;
   if (made) ends = Vault::make_ends();
   if (!ends)
     return Begun::failure("no vault for connections: " + std::string(std::strerror(errno)));
-  const std::string name = kLedger + std::to_string(highest + 1);
+  const std::string name = kLedger + std::to_string(left.highest + 1);
   std::unique_ptr<Continuity> begun;
   try {
     begun.reset(new Continuity(std::move(keeper), *ends, name, sizes));
@@ -106,6 +125,7 @@ Checked<std::unique_ptr<Continuity>> Continuity::begin(Keeper keeper, KeptDescri
     ::close(ends->take);
     return Begun::failure("no memory that outlives the process: " + std::string(error.what()));
   }
+  begun->file_.header().crash_loop = left.crash_loop;
   const int ledger = begun->file_.descriptor();
   const auto keep = [&](const std::string& what, const int& descriptor) {
     return patiently([&] { return begun->keeper_.keep(what, {&descriptor, 1}); });
@@ -114,11 +134,14 @@ Checked<std::unique_ptr<Continuity>> Continuity::begin(Keeper keeper, KeptDescri
       keep(name, ledger) && (!made || (keep(kVaultPut, begun->vault_.ends().put) &&
                                        keep(kVaultTake, begun->vault_.ends().take)));
   if (!is_kept) return Begun::failure("the service manager takes no descriptors");
-  if (left) {
-    begun->file_.header().processes = left->header().processes + 1;
-    begun->left_.emplace(std::move(*left));
+  // A daemon that cannot start, and tries again and again, must not fill the keeper.
+  for (const std::string& old : left.names)
+    if (old != left.name) begun->drop(old);
+  if (left.ledger) {
+    begun->file_.header().processes = left.ledger->header().processes + 1;
+    begun->left_.emplace(std::move(*left.ledger));
+    begun->old_name_ = left.name;
   }
-  begun->old_names_ = std::move(old_names);
   return begun;
 }
 
@@ -135,9 +158,8 @@ void Continuity::drop(const std::string& name) const {
 void Continuity::taken_over() {
   file_.complete();
   left_.reset();
-  for (const std::string& name : old_names_)
-    drop(name);
-  old_names_.clear();
+  if (old_name_) drop(*old_name_);
+  old_name_.reset();
   static_cast<void>(vault_.compact());
 }
 

@@ -47,7 +47,7 @@ class Continuity {
   LedgerFile file_;
   std::vector<std::unique_ptr<WorkerLedger>> ledgers_;
   std::optional<LedgerFileView> left_;
-  std::vector<std::string> old_names_;  // of ledgers that are not needed any more
+  std::optional<std::string> old_name_;  // of the ledger that is left
 };
 
 }  // namespace backedpipe

@@ -103,6 +103,30 @@ void LedgerFile::complete() {
   std::atomic_ref(header().complete).store(1, std::memory_order_release);
 }
 
+void LedgerFile::starts(const CrashLoop& now) {
+  CrashLoop& loop = header().crash_loop;
+  loop.suspects = now.suspects;
+  std::atomic_ref(loop.suspect_count).store(now.suspect_count, std::memory_order_release);
+  std::atomic_ref(loop.is_in_turn).store(0, std::memory_order_release);
+  std::atomic_ref(loop.starts).store(now.starts, std::memory_order_release);
+}
+
+LedgerFile::Turn::Turn(LedgerFile* file, const SessionId& session) : file_(file) {
+  if (file_ == nullptr) return;
+  CrashLoop& loop = file_->header().crash_loop;
+  loop.in_turn = session;
+  std::atomic_ref(loop.is_in_turn).store(1, std::memory_order_release);
+}
+
+LedgerFile::Turn::~Turn() {
+  if (file_ == nullptr) return;
+  std::atomic_ref(file_->header().crash_loop.is_in_turn).store(0, std::memory_order_release);
+}
+
+void LedgerFile::lasts() {
+  std::atomic_ref(header().crash_loop.starts).store(0, std::memory_order_release);
+}
+
 LedgerFile::Section LedgerFile::section(std::size_t worker) const {
   const LedgerSizes& sizes = this->sizes();
   const Layout layout(sizes);

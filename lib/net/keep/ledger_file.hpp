@@ -21,6 +21,7 @@
 #include "config/checked.hpp"
 #include "net/keep/memfd_arena.hpp"
 #include "pipe/ledger.hpp"
+#include "session/crash_loop.hpp"
 
 namespace backedpipe {
 
@@ -68,6 +69,7 @@ struct LedgerHeader {
   std::uint32_t complete = 0;
   std::uint32_t unused = 0;
   std::uint64_t processes = 0;  // how many processes have continued the one before them
+  CrashLoop crash_loop;
 };
 
 class LedgerFile {
@@ -80,6 +82,24 @@ class LedgerFile {
   LedgerHeader& header() const;
   // From now on this file counts, and no older one.
   void complete();
+
+  // --- how the start of this process goes; see CrashLoop
+
+  // It is about to restore sessions.
+  void starts(const CrashLoop& now);
+  // As long as this exists, it is the turn of this session. Does nothing if `file` is null.
+  class Turn {
+   public:
+    Turn(LedgerFile* file, const SessionId& session);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    LedgerFile* file_;
+  };
+  // It has lasted, or ends in order.
+  void lasts();
 
   struct Section {
     std::span<LedgerRecord> records;

@@ -69,7 +69,8 @@ Node::Node(boost::asio::io_context& io, Settings settings, PassedSockets passed,
       monitor_(io),
       metrics_(shared_, workers_),
       timer_(io),
-      tombstone_timer_(io) {
+      tombstone_timer_(io),
+      lasting_timer_(io) {
   shared_.events.listen_at_once(log_event);
   ListeningSockets sockets(passed, kept);
   use(settings_, sockets);
@@ -93,14 +94,15 @@ void Node::start() {
   restore();
   workers_.start();
   workers_.gather([](Worker& worker) {
-    worker.tunnels.resume_restored();
-    worker.acceptor.resume_restored();
+    worker.tunnels.resume_restored(nullptr);
+    worker.acceptor.resume_restored(nullptr);
     worker.dialler.start();
     worker.tunnels.start();
     worker.acceptor.start();
   });
   watch_network();
   forget_tombstones_later();
+  look_whether_it_lasts();
   if (control_) control_->start();
   if (http_) http_->start();
   ready_ = true;
@@ -265,6 +267,7 @@ void Node::stop(std::function<void()> stopped) {
   spdlog::info("stopping: {} sessions", counts.connected + counts.away);
   monitor_.stop();
   tombstone_timer_.cancel();
+  ends_in_order();
   ready_ = false;
   if (control_) control_->stop();
   drop_listeners();

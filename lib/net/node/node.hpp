@@ -76,6 +76,8 @@ class Node final : public Operations {
  private:
   std::unique_ptr<Continuity> begin_continuity(Checked<Keeper> keeper, KeptDescriptors& kept);
   void restore();
+  void look_whether_it_lasts();
+  void ends_in_order();
   void keep_listeners();
   void drop_listeners();
   void watch_network();
@@ -112,6 +114,7 @@ class Node final : public Operations {
   std::function<void()> drained_;
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer tombstone_timer_;
+  boost::asio::steady_timer lasting_timer_;
   TimePoint stop_began_{};
   std::function<void()> stopped_;
 };

@@ -20,6 +20,22 @@ constexpr auto kLookEvery = std::chrono::milliseconds(5);
 // Different sets of names of sessions, on one worker. Only those in use take memory.
 constexpr std::uint32_t kMostLabels = 1 << 16;
 
+void log_plan(const RestorePlan& plan) {
+  const auto starts = plan.now.starts - 1;
+  const auto seconds = CrashLoop::kLastsAfter.count();
+  if (plan.way == RestorePlan::Way::one_by_one) {
+    spdlog::warn(
+        "the daemon died {} times in a row within {} s of its start: its sessions are restored one "
+        "by one, to know which one it is if it dies again",
+        starts, seconds);
+  } else if (plan.way == RestorePlan::Way::not_at_all) {
+    spdlog::error(
+        "the daemon died {} times in a row within {} s of its start: all its sessions are reset, "
+        "because they may be the cause",
+        starts, seconds);
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Continuity> Node::begin_continuity(Checked<Keeper> keeper, KeptDescriptors& kept) {
@@ -48,13 +64,44 @@ std::unique_ptr<Continuity> Node::begin_continuity(Checked<Keeper> keeper, KeptD
 // Before any thread runs, and before any HELLO is answered: "unknown session" is final.
 void Node::restore() {
   if (!continuity_) return;
-  shared_.directory.record_tombstones(continuity_->file().tombstones());
+  LedgerFile& file = continuity_->file();
+  const RestorePlan plan = plan_restore(file.header().crash_loop);
+  file.starts(plan.now);
+  shared_.directory.record_tombstones(file.tombstones());
+  const bool one_by_one = plan.way == RestorePlan::Way::one_by_one;
   if (continuity_->left() != nullptr) {
-    restored_ = restore_sessions(*continuity_, workers_, shared_);
+    log_plan(plan);
+    restored_ = restore_sessions(*continuity_, workers_, shared_, plan);
     spdlog::info("restored {} sessions of the process before{}", restored_.sessions,
                  restored_.lost > 0 ? "; " + std::to_string(restored_.lost) + " were lost" : "");
   }
   continuity_->taken_over();
+  if (!one_by_one) return;
+  // Now, and not all workers at the same time.
+  for (const auto& worker : workers_.all()) {
+    worker->tunnels.resume_restored(&file);
+    worker->acceptor.resume_restored(&file);
+  }
+}
+
+void Node::look_whether_it_lasts() {
+  if (!continuity_) return;
+  lasting_timer_.expires_after(CrashLoop::kLastsAfter);
+  lasting_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    const std::uint32_t starts = continuity_->file().header().crash_loop.starts;
+    continuity_->file().lasts();
+    if (starts > CrashLoop::kOneByOneAfter) {
+      spdlog::info("the daemon has run for {} s: if it dies, its sessions are restored together",
+                   CrashLoop::kLastsAfter.count());
+    }
+  });
+}
+
+// Whatever comes now, it was not a session that has ended the process.
+void Node::ends_in_order() {
+  lasting_timer_.cancel();
+  if (continuity_) continuity_->file().lasts();
 }
 
 // Has the listening sockets kept, so that nobody is refused before the next process listens. Those
@@ -105,6 +152,7 @@ void Node::park(std::function<void()> parked) {
   const SessionCounts counts = session_counts();
   spdlog::info("parking: {} sessions are left to the next process", counts.connected + counts.away);
   monitor_.stop();
+  ends_in_order();
   ready_ = false;
   stopped_ = std::move(parked);
   stop_began_ = steady_now();

@@ -50,15 +50,19 @@ class Connections {
 
 class Restoring {
  public:
-  Restoring(Continuity& continuity, Workers& workers, SharedState& shared)
+  Restoring(Continuity& continuity, Workers& workers, SharedState& shared, const RestorePlan& plan)
       : left_(*continuity.left()),
         workers_(workers),
         shared_(shared),
+        plan_(plan),
+        turns_(plan.way == RestorePlan::Way::one_by_one ? &continuity.file() : nullptr),
         connections_(continuity.vault()) {}
 
   Restored run() {
-    for (const LedgerFileView::Tombstone& tombstone : left_.tombstones())
-      shared_.directory.restore_tombstone(tombstone);
+    if (plan_.way != RestorePlan::Way::not_at_all) {
+      for (const LedgerFileView::Tombstone& tombstone : left_.tombstones())
+        shared_.directory.restore_tombstone(tombstone);
+    }
     for (std::size_t worker = 0; worker < left_.header().sizes.workers; ++worker)
       restore(left_.section(worker));
     return restored_;
@@ -72,6 +76,18 @@ class Restoring {
                           .segment_bytes = left_.header().sizes.segment_bytes};
     for (const LedgerRecord& record : section.records) {
       if (record.state != LedgerRecord::State::session) continue;
+      if (plan_.way == RestorePlan::Way::not_at_all) {
+        ++restored_.lost;
+        continue;
+      }
+      if (plan_.now.is_suspect(record.id)) {
+        ++restored_.lost;
+        spdlog::error(
+            "session {}: is reset, because the daemon died while it continued this session alone",
+            to_string(record.id));
+        continue;
+      }
+      const LedgerFile::Turn turn(turns_, record.id);
       if (const auto why = restore(view, section, record)) {
         ++restored_.lost;
         spdlog::error("session {}: cannot be continued: {}", to_string(record.id), *why);
@@ -109,6 +125,8 @@ class Restoring {
   const LedgerFileView& left_;
   Workers& workers_;
   SharedState& shared_;
+  const RestorePlan& plan_;
+  LedgerFile* turns_;
   Connections connections_;
   std::size_t next_worker_ = 0;
   Restored restored_;
@@ -116,8 +134,9 @@ class Restoring {
 
 }  // namespace
 
-Restored restore_sessions(Continuity& continuity, Workers& workers, SharedState& shared) {
-  return Restoring(continuity, workers, shared).run();
+Restored restore_sessions(Continuity& continuity, Workers& workers, SharedState& shared,
+                          const RestorePlan& plan) {
+  return Restoring(continuity, workers, shared, plan).run();
 }
 
 }  // namespace backedpipe

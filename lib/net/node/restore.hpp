@@ -5,12 +5,11 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
-#include <vector>
 
 #include "net/keep/continuity.hpp"
 #include "net/shared/shared_state.hpp"
 #include "net/worker/workers.hpp"
+#include "session/crash_loop.hpp"
 
 namespace backedpipe {
 
@@ -20,6 +19,7 @@ struct Restored {
 };
 
 // Precondition: something was left.
-Restored restore_sessions(Continuity& continuity, Workers& workers, SharedState& shared);
+Restored restore_sessions(Continuity& continuity, Workers& workers, SharedState& shared,
+                          const RestorePlan& plan);
 
 }  // namespace backedpipe

@@ -41,6 +41,7 @@ SessionSnapshot snapshot_of(const Worker& worker, const SessionDriver& driver) {
   snapshot.rtt = pipe.round_trip();
   snapshot.last_error = driver.log().last_error();
   snapshot.suspect = session.suspect();
+  snapshot.kept = session.ledger().kept();
   if (snapshot.role == Role::client && snapshot.state != PipeState::connected) {
     // Only the peer's gate knows why the session has no link.
     SharedGate::View gate = worker.dialler.peer(labels.peer).gate->view();
@@ -86,6 +87,7 @@ void count(StatusSnapshot& status, const SessionDriver& driver) {
       ++(driver.session().role() == Role::client ? status.reconnecting : status.disconnected);
       break;
   }
+  if (!driver.session().ledger().kept()) ++status.continuity.not_kept;
   driver.log().add_to(status.totals.sessions);
 }
 
@@ -160,6 +162,7 @@ void add(StatusSnapshot& sum, const StatusSnapshot& part) {
   sum.connected += part.connected;
   sum.disconnected += part.disconnected;
   sum.reconnecting += part.reconnecting;
+  sum.continuity.not_kept += part.continuity.not_kept;
   sum.totals.sessions += part.totals.sessions;
   sum.totals.handshakes_failed += part.totals.handshakes_failed;
   sum.totals.links_handed_over += part.totals.links_handed_over;

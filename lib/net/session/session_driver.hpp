@@ -133,6 +133,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
   static LedgerEntry record_of(WorkerContext& worker, const Session::Identity& identity,
                                const SharedLabels::Shared& labels);
   void keep_connection();
+  void give_up_keeping();
   void pump();
   void pump_later();
   void execute(const SessionPump::Action& action);

@@ -11,15 +11,23 @@ namespace backedpipe {
 // A record of the session for the next process, if there is to be one.
 LedgerEntry SessionDriver::record_of(WorkerContext& worker, const Session::Identity& identity,
                                      const SharedLabels::Shared& labels) {
-  if (worker.ledger() == nullptr || !labels.number) return {};
+  if (worker.ledger() == nullptr) return {};
+  UnkeptSessions& unkept = worker.shared().unkept;
+  if (!labels.number) {
+    unkept.add(UnkeptSessions::Why::no_names, identity.id);
+    return {};
+  }
   const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
-  return {worker.ledger()->ledger(),
-          {.id = identity.id,
-           .role = static_cast<std::uint32_t>(identity.role),
-           .labels = *labels.number,
-           .created_at = static_cast<std::uint64_t>(
-               std::chrono::duration_cast<std::chrono::nanoseconds>(since_1970).count()),
-           .detached_since = static_cast<std::uint64_t>(steady_now().time_since_epoch().count())}};
+  LedgerEntry entry(
+      worker.ledger()->ledger(),
+      {.id = identity.id,
+       .role = static_cast<std::uint32_t>(identity.role),
+       .labels = *labels.number,
+       .created_at = static_cast<std::uint64_t>(
+           std::chrono::duration_cast<std::chrono::nanoseconds>(since_1970).count()),
+       .detached_since = static_cast<std::uint64_t>(steady_now().time_since_epoch().count())});
+  if (!entry.kept()) unkept.add(UnkeptSessions::Why::no_record, identity.id);
+  return entry;
 }
 
 // Before anything is read from it or written to it.
@@ -27,15 +35,17 @@ void SessionDriver::keep_connection() {
   LedgerEntry& entry = pump_.session().ledger();
   if (!entry.kept()) return;
   const int socket = application_.socket().native_handle();
-  if (!worker_.ledger()->vault().put(socket)) {
-    // The session works, and ends with this process.
-    entry.erase();
-    return;
-  }
+  if (!worker_.ledger()->vault().put(socket)) return give_up_keeping();
   application_.is_kept_by(*worker_.ledger());
   // The system counts urgent bytes as received, so they must be read as well.
   keep_urgent_bytes(socket);
   entry.connected(connection_of(socket));
+}
+
+// The session works, and ends with this process.
+void SessionDriver::give_up_keeping() {
+  pump_.session().ledger().erase();
+  worker_.shared().unkept.add(UnkeptSessions::Why::no_connection, session().id());
 }
 
 Result<void> SessionDriver::restore(const Recovered& recovered,
@@ -44,8 +54,12 @@ Result<void> SessionDriver::restore(const Recovered& recovered,
   if (application) {
     application_.connect(std::move(*application));
     const int socket = application_.socket().native_handle();
-    if (entry.kept() && worker_.ledger()->vault().adopt(socket)) {
-      entry.connected(*recovered.connection);
+    if (entry.kept()) {
+      if (worker_.ledger()->vault().adopt(socket)) {
+        entry.connected(*recovered.connection);
+      } else {
+        give_up_keeping();
+      }
     }
     // It is in the vault, which may have been refused to adopt it.
     application_.is_kept_by(*worker_.ledger());

@@ -12,6 +12,7 @@
 #include "net/shared/peer_gates.hpp"
 #include "net/shared/session_directory.hpp"
 #include "net/shared/shared_budget.hpp"
+#include "net/shared/unkept_sessions.hpp"
 #include "pipe/segment_pool.hpp"
 
 namespace backedpipe {
@@ -21,11 +22,13 @@ struct SharedState {
   SharedState(boost::asio::io_context& home, std::size_t memory_bytes)
       : events(home),
         accept_failures(home),
+        unkept(home),
         memory(memory_bytes / SegmentPool::kDefaultSegmentBytes),
         gates(home, events) {}
 
   EventFeed events;
   AcceptFailures accept_failures;
+  UnkeptSessions unkept;
   SharedBudget memory;
   PeerGates gates;  // of the dialling side
   std::atomic<std::size_t> client_sessions{0};
