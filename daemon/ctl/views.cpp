@@ -136,6 +136,12 @@ std::string history_table(const Json& history) {
                {"LINK"},
                {"WHY"}});
   for (auto link = history.rbegin(); link != history.rend(); ++link) {
+    if (link->contains("restored")) {
+      table.add_row({"", "", text(*link, "time"), "", "",
+                     "a new process of the daemon has continued the session (restart " +
+                         count_text(*link, "restored") + ")"});
+      continue;
+    }
     table.add_row({count_text(*link, "generation"), seconds(*link, "away_s"),
                    text(*link, "attached_at"), text(*link, "detached_at"), text(*link, "link"),
                    text(*link, "detail")});
@@ -144,13 +150,14 @@ std::string history_table(const Json& history) {
 }
 
 std::string continuity(const Json& of) {
-  const std::string restarts = counted(count(of, "restarts"), "restart");
   if (field(of, "kept") != Json(true)) {
     const std::string why = text(of, "why_not");
     return "sessions end with the daemon" + (why.empty() ? "" : ": " + why);
   }
   const std::uint64_t others = count(of, "not_kept");
-  return "sessions outlive the daemon; " + restarts + ", " +
+  const std::string since = text(of, "since");
+  return "sessions outlive the daemon; " + counted(count(of, "restarts"), "restart") +
+         (since.empty() ? "" : " since " + since) + ", " +
          counted(count(of, "restored"), "session") + " restored, " + count_text(of, "lost") +
          " lost" +
          (others > 0 ? "; but " + std::to_string(others) +
@@ -163,11 +170,13 @@ std::string continuity(const Json& of) {
 std::string render_status(const Json& status) {
   const Json& sessions = field(status, "sessions");
   const Json& totals = field(status, "totals");
+  const std::string began = text(status, "started_at");
   Facts facts;
   facts.add(
       "daemon",
       "backedpipd " + text(status, "version") + ", pid " + count_text(status, "pid") + ", up " +
-          human_age(std::chrono::seconds(static_cast<std::int64_t>(count(status, "uptime_s")))));
+          human_age(std::chrono::seconds(static_cast<std::int64_t>(count(status, "uptime_s")))) +
+          (began.empty() ? "" : " since " + began));
   facts.add("instance", text(status, "instance"));
   if (status.contains("continuity")) facts.add("continuity", continuity(status["continuity"]));
   facts.add("sessions", count_text(sessions, "connected") + " connected, " +
@@ -244,6 +253,7 @@ std::string render_session(const Json& session, WallTime now) {
   facts.add("link", text(session, "link"));
   facts.add("generation", count_text(session, "generation"));
   facts.add("reconnects", count_text(session, "reconnects"));
+  if (session.contains("restores")) facts.add("restores", count_text(session, "restores"));
   facts.add("in", size(session, "bytes_in") + " to the application");
   facts.add("out", size(session, "bytes_out") + " from the application, " +
                        size(session, "unacked") + " unacknowledged");

@@ -122,6 +122,7 @@ std::string to_text(const OrderedJson& value) {
 OrderedJson to_json(const ContinuitySnapshot& continuity) {
   return {{"kept", continuity.kept},
           {"why_not", text_or_null(continuity.why_not)},
+          {"since", time_or_null(continuity.since)},
           {"restarts", continuity.restarts},
           {"restored", continuity.restored},
           {"lost", continuity.lost},
@@ -132,6 +133,7 @@ OrderedJson to_json(const StatusSnapshot& status) {
   return {{"version", status.version},
           {"pid", status.pid},
           {"instance", status.instance},
+          {"started_at", format_timestamp(status.started_at)},
           {"uptime_s", status.uptime.count()},
           {"draining", status.draining},
           {"continuity", to_json(status.continuity)},
@@ -156,6 +158,7 @@ OrderedJson to_json(const SessionSnapshot& session) {
           {"state", name(session.state)},
           {"generation", session.generation},
           {"reconnects", session.reconnects},
+          {"restores", session.restores},
           {"created_at", format_timestamp(session.created_at)},
           {"state_since", format_timestamp(session.state_since)},
           {"application", session.application},
@@ -172,7 +175,14 @@ OrderedJson to_json(const SessionSnapshot& session) {
 }
 
 OrderedJson history_json(const SessionSnapshot& session) {
-  return list_of(session.history);
+  OrderedJson history = OrderedJson::array();
+  if (session.restored_at) {
+    history.push_back(
+        {{"restored", session.restores}, {"time", format_timestamp(*session.restored_at)}});
+  }
+  for (const LinkRecord& link : session.history)
+    history.push_back(to_json(link));
+  return history;
 }
 
 OrderedJson to_json(const Event& event) {

@@ -43,6 +43,7 @@ struct SessionSnapshot {
   PipeState state = PipeState::disconnected;
   std::uint64_t generation = 0;
   std::uint64_t reconnects = 0;  // links after the first
+  std::uint64_t restores = 0;    // how often another process of the daemon has continued it
   WallTime created_at;
   WallTime state_since;
   std::string application;      // address of the application
@@ -56,8 +57,9 @@ struct SessionSnapshot {
   std::string last_error;  // why the link that ended last has ended; empty when none has
   bool suspect = false;    // connected, but the link owes an answer
   bool kept = false;       // it outlives the daemon's process
-  // The latest 32 links, oldest first; only when one session is asked for.
+  // The latest 32 links in this process, oldest first; only when one session is asked for.
   std::vector<LinkRecord> history;
+  std::optional<WallTime> restored_at;  // by this process; likewise
 };
 
 struct TunnelSnapshot {
@@ -112,7 +114,9 @@ struct Totals {
 // Whether sessions outlive the daemon's process.
 struct ContinuitySnapshot {
   bool kept = false;
-  std::string why_not;         // a sentence, unless they do
+  std::string why_not;  // a sentence, unless they do
+  // When the first of the processes began of which each has continued the one before it.
+  std::optional<WallTime> since;
   std::uint64_t restarts = 0;  // how many processes have continued the sessions of one before them
   std::uint64_t restored = 0;  // sessions that this process has continued
   std::uint64_t lost = 0;      // sessions that it could not continue, and has reset
@@ -123,6 +127,7 @@ struct StatusSnapshot {
   std::string version;
   std::int64_t pid = 0;
   std::string instance;
+  WallTime started_at;
   std::chrono::seconds uptime{0};
   bool draining = false;
   ContinuitySnapshot continuity;

@@ -66,6 +66,7 @@ LedgerEntry::LedgerEntry(Ledger& ledger, const Beginning& beginning) : ledger_(&
   // Nobody reads a free record, so these stores need no order among themselves.
   *record_ = {};
   record_->detached_since = beginning.detached_since;
+  record_->restores = beginning.restores;
   record_->id = beginning.id;
   record_->created_at = beginning.created_at;
   record_->labels = beginning.labels;

@@ -151,6 +151,7 @@ class LedgerEntry {
     SessionId id;
     std::uint32_t role = 0;
     std::uint32_t labels = 0;
+    std::uint32_t restores = 0;
     std::uint64_t created_at = 0;
     std::uint64_t detached_since = 0;
   };

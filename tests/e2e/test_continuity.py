@@ -1,6 +1,7 @@
 """Sessions that outlive their daemon: whatever ends it, to applications it is a pause."""
 
 import contextlib
+import datetime
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ import threading
 import pytest
 
 from support.daemon import write_config
+from support.daemon import binary, run
 from support.ports import free_port
 from support.service import Service, client, server
 from support.streams import Pattern, receive_pattern
@@ -117,6 +119,31 @@ def test_many_sessions_go_on(pair):
         status = near.control.status()
         expected = {"kept": True, "why_not": None, "restarts": 2, "restored": 200, "lost": 0, "not_kept": 0}
         assert status["continuity"] | expected == status["continuity"]
+
+
+def test_a_session_says_which_process_has_continued_it(pair):
+    far, near, connect = pair(EchoTarget())
+    with connect() as sock:
+        echo(sock, b"x")
+        begun = {service: (service.control.status(), service.control.sessions()[0]) for service in (far, near)}
+        for restarts in (1, 2, 3):
+            for service in (far, near):
+                service.kill_daemon(signal.SIGTERM if restarts == 2 else signal.SIGKILL)
+            echo(sock, b"y")
+            for service, (first, session) in begun.items():
+                status = service.control.status()
+                assert status["started_at"] > first["started_at"]
+                assert status["continuity"]["since"] == first["continuity"]["since"]
+                assert status["continuity"]["restarts"] == restarts
+                now = service.control.session(session["id"])
+                assert (session["restores"], now["restores"], now["kept"]) == (0, restarts, True)
+                begin = [datetime.datetime.fromisoformat(each["created_at"]) for each in (session, now)]
+                assert abs(begin[1] - begin[0]) < datetime.timedelta(milliseconds=100)
+                restored, *links = now["history"]
+                assert restored == {"restored": restarts, "time": restored["time"]}
+                assert first["started_at"] < restored["time"] <= links[0]["attached_at"]
+                done = run(binary("backedpipctl"), "--socket", service.control.path, "session", session["id"])
+                assert f"a new process of the daemon has continued the session (restart {restarts})" in done.stdout
 
 
 def test_a_half_closed_session_goes_on(pair):

@@ -8,6 +8,7 @@ import pytest
 
 from support.daemon import REPOSITORY, ControlError
 from support.streams import echo_once
+from support.supervised import SupervisedPair
 from support.targets import EchoTarget
 from support.waiting import wait_until
 
@@ -17,6 +18,23 @@ SCHEMAS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (
 
 def check(name, value):
     jsonschema.validate(value, SCHEMAS[name], cls=jsonschema.Draft202012Validator)
+
+
+def test_what_is_told_after_a_restart_is_what_the_schemas_say(tmp_path, start):
+    pair = start(SupervisedPair(tmp_path, start(EchoTarget())))
+    with pair.connect() as sock:
+        echo_once(sock)
+        pair.near.kill_daemon()
+        echo_once(sock)
+        control = pair.near.control
+        check("status", control.status())
+        check("sessions", control.sessions())
+        session = control.session(control.sessions()[0]["id"])
+        check("session", session)
+        # Not everything would do there.
+        for wrong in ({"restored": 1}, session["history"][0] | {"restored": 0}, {}):
+            with pytest.raises(jsonschema.ValidationError):
+                check("session", session | {"history": [wrong]})
 
 
 def test_every_reply_is_what_its_schema_says(tunnel, start):

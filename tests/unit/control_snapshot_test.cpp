@@ -51,26 +51,46 @@ SessionSnapshot known_session() {
   session.last_error = "connection reset by peer";
   session.suspect = true;
   session.kept = true;
+  session.restores = 2;
   return session;
 }
 
 TEST(SessionJson, HasTheDocumentedFields) {
-  EXPECT_EQ(names_of(to_json(SessionSnapshot{})),
-            (Names{"id",     "role",       "tunnel",     "service",    "peer",        "identity",
-                   "state",  "generation", "reconnects", "created_at", "state_since", "application",
-                   "link",   "bytes_in",   "bytes_out",  "unacked",    "buffered",    "window",
-                   "rtt_ms", "last_error", "suspect",    "kept"}));
+  EXPECT_EQ(
+      names_of(to_json(SessionSnapshot{})),
+      (Names{"id",          "role",       "tunnel",     "service",   "peer",       "identity",
+             "state",       "generation", "reconnects", "restores",  "created_at", "state_since",
+             "application", "link",       "bytes_in",   "bytes_out", "unacked",    "buffered",
+             "window",      "rtt_ms",     "last_error", "suspect",   "kept"}));
 }
 
 TEST(SessionJson, SaysWhatIsKnown) {
   EXPECT_EQ(to_text(to_json(known_session())),
             R"({"id":"0123abcd000000000000000000000000","role":"server","tunnel":"ssh",)"
             R"("service":"shell","peer":"office","identity":"laptop","state":"connected",)"
-            R"("generation":5,"reconnects":4,"created_at":"2024-02-29T23:59:59.999Z",)"
+            R"("generation":5,"reconnects":4,"restores":2,"created_at":"2024-02-29T23:59:59.999Z",)"
             R"("state_since":"2024-03-01T00:00:00.000Z","application":"127.0.0.1:40000",)"
             R"("link":"[::1]:7700","bytes_in":1,"bytes_out":2,"unacked":3,"buffered":4,)"
             R"("window":18446744073709551615,"rtt_ms":1.235,)"
             R"("last_error":"connection reset by peer","suspect":true,"kept":true})");
+}
+
+TEST(SessionJson, HistoryBeginsWithTheProcessThatContinuedTheSession) {
+  SessionSnapshot session;
+  session.history.push_back({.generation = 4,
+                             .link = "[::1]:7700",
+                             .attached_at = at(5),
+                             .away = {},
+                             .detached_at = {},
+                             .reason = {},
+                             .detail = {}});
+  EXPECT_EQ(history_json(session).size(), 1U);
+  session.restores = 3;
+  session.restored_at = at(1);
+  const OrderedJson history = history_json(session);
+  ASSERT_EQ(history.size(), 2U);
+  EXPECT_EQ(to_text(history.at(0)), R"({"restored":3,"time":"1970-01-01T00:00:00.001Z"})");
+  EXPECT_EQ(history.at(1).at("generation"), 4);
 }
 
 TEST(SessionJson, SaysNullForWhatIsNotKnown) {
@@ -124,10 +144,10 @@ TEST(StatusJson, HasTheDocumentedFields) {
   status.listeners.emplace_back();
   const OrderedJson json = to_json(status);
   EXPECT_EQ(names_of(json),
-            (Names{"version", "pid", "instance", "uptime_s", "draining", "continuity", "sessions",
-                   "tunnels", "peers", "listeners", "workers", "totals"}));
+            (Names{"version", "pid", "instance", "started_at", "uptime_s", "draining", "continuity",
+                   "sessions", "tunnels", "peers", "listeners", "workers", "totals"}));
   EXPECT_EQ(names_of(json.at("continuity")),
-            (Names{"kept", "why_not", "restarts", "restored", "lost", "not_kept"}));
+            (Names{"kept", "why_not", "since", "restarts", "restored", "lost", "not_kept"}));
   EXPECT_EQ(names_of(json.at("sessions")), (Names{"connected", "disconnected", "reconnecting"}));
   EXPECT_EQ(names_of(json.at("tunnels").at(0)),
             (Names{"name", "listen", "peer", "service", "sessions"}));

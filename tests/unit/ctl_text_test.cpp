@@ -350,6 +350,51 @@ TEST(StatusView, FitsTheDaemonOnAPage) {
       "[::]:7700  none               1         0\n");
 }
 
+TEST(StatusView, SaysWhetherSessionsOutliveTheDaemon) {
+  const auto page = [](const char* continuity) {
+    const Json status = {{"started_at", "2024-03-01T11:00:00.000Z"},
+                         {"continuity", Json::parse(continuity)}};
+    return render_status(status);
+  };
+  std::string text = page(R"({"kept": true, "why_not": null, "since": "2024-02-28T12:00:00.000Z",
+    "restarts": 3, "restored": 7, "lost": 1, "not_kept": 0})");
+  EXPECT_NE(text.find("up 0s since 2024-03-01T11:00:00.000Z\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("continuity   sessions outlive the daemon; 3 restarts since "
+                      "2024-02-28T12:00:00.000Z, 7 sessions restored, 1 lost\n"),
+            std::string::npos)
+      << text;
+  text = page(R"({"kept": true, "restarts": 0, "restored": 0, "lost": 0, "not_kept": 2})");
+  EXPECT_NE(text.find("0 lost; but 2 of the present sessions end with the daemon: see the log\n"),
+            std::string::npos)
+      << text;
+  text = page(R"({"kept": false, "why_not": "nobody keeps them", "not_kept": 2})");
+  EXPECT_NE(text.find("continuity   sessions end with the daemon: nobody keeps them\n"),
+            std::string::npos)
+      << text;
+}
+
+TEST(SessionView, ShowsWhichProcessHasContinuedIt) {
+  Json restored = session("0123456789abcdef0123456789abcdef");
+  restored["restores"] = 2U;
+  restored["kept"] = true;
+  restored["history"] = Json::parse(R"([{"restored": 2, "time": "2024-03-01T11:00:00.000Z"},
+    {"generation": 4, "link": "192.0.2.1:7700", "attached_at": "2024-03-01T11:00:01.000Z",
+     "away_s": 1, "detached_at": null, "reason": null, "detail": null}])");
+  const std::string page = render_session(restored, kNow);
+  EXPECT_NE(page.find("restores     2\n"), std::string::npos) << page;
+  EXPECT_NE(page.find("kept         yes: it outlives the daemon\n"), std::string::npos) << page;
+  const auto link = page.find("2024-03-01T11:00:01.000Z  -         192.0.2.1:7700");
+  const auto process = page.find(
+      "2024-03-01T11:00:00.000Z  -         -               a new process of the daemon has "
+      "continued the session (restart 2)\n");
+  ASSERT_NE(link, std::string::npos) << page;
+  ASSERT_NE(process, std::string::npos) << page;
+  EXPECT_LT(link, process) << "the newest comes first";
+  restored["kept"] = false;
+  EXPECT_NE(render_session(restored, kNow).find("kept         no: it ends with the daemon\n"),
+            std::string::npos);
+}
+
 TEST(StatusView, SaysThatAnAttemptAtAPeerIsUnderWay) {
   const Json status = Json::parse(R"({"peers": [{"name": "office", "endpoints": ["a:1"],
     "security": "psk", "state": "down", "last_error": "refused",

@@ -16,7 +16,12 @@ using State = LedgerRecord::State;
 LedgerEntry::Beginning beginning(std::uint8_t number) {
   SessionId id;
   id.bytes.fill(number);
-  return {.id = id, .role = 1, .labels = 7, .created_at = 1'000'000, .detached_since = 2'000'000};
+  return {.id = id,
+          .role = 1,
+          .labels = 7,
+          .restores = 3,
+          .created_at = 1'000'000,
+          .detached_since = 2'000'000};
 }
 
 std::vector<unsigned> numbers_in_use(const LedgerMemory& memory) {
@@ -76,11 +81,11 @@ TEST(Ledger, ASessionIsThereOnlyWhenAllThatDoesNotChangeIs) {
     EXPECT_EQ(record.role, 1U);
     EXPECT_EQ(record.labels, 7U);
     EXPECT_EQ(record.created_at, 1'000'000U);
+    EXPECT_EQ(record.restores, 3U);
     EXPECT_EQ(record.detached_since, 2'000'000U);
     EXPECT_EQ(record.checksum, checksum_of(record));
     EXPECT_EQ(record.flags, 0U) << "of whoever had the record before";
     EXPECT_EQ(record.first_segment, 0U);
-    EXPECT_EQ(record.restores, 0U);
   });
   const LedgerEntry entry(memory.ledger, beginning(1));
   memory.ledger.watch(nullptr);

@@ -11,6 +11,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "net/clock.hpp"
 #include "net/keep/environment.hpp"
 
 namespace backedpipe {
@@ -125,7 +126,9 @@ Checked<std::unique_ptr<Continuity>> Continuity::begin(Keeper keeper, KeptDescri
     ::close(ends->take);
     return Begun::failure("no memory that outlives the process: " + std::string(error.what()));
   }
-  begun->file_.header().crash_loop = left.crash_loop;
+  LedgerHeader& header = begun->file_.header();
+  header.crash_loop = left.crash_loop;
+  header.began_at = left.ledger ? left.ledger->header().began_at : to_nanoseconds(wall_now());
   const int ledger = begun->file_.descriptor();
   const auto keep = [&](const std::string& what, const int& descriptor) {
     return patiently([&] { return begun->keeper_.keep(what, {&descriptor, 1}); });
@@ -138,7 +141,7 @@ Checked<std::unique_ptr<Continuity>> Continuity::begin(Keeper keeper, KeptDescri
   for (const std::string& old : left.names)
     if (old != left.name) begun->drop(old);
   if (left.ledger) {
-    begun->file_.header().processes = left.ledger->header().processes + 1;
+    header.processes = left.ledger->header().processes + 1;
     begun->left_.emplace(std::move(*left.ledger));
     begun->old_name_ = left.name;
   }

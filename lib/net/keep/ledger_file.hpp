@@ -69,6 +69,7 @@ struct LedgerHeader {
   std::uint32_t complete = 0;
   std::uint32_t unused = 0;
   std::uint64_t processes = 0;  // how many processes have continued the one before them
+  std::uint64_t began_at = 0;   // the first of them: wall clock, in nanoseconds since 1970
   CrashLoop crash_loop;
 };
 

@@ -141,11 +141,17 @@ void Node::drop_listeners() {
 }
 
 ContinuitySnapshot Node::continuity() const {
-  return {.kept = continuity_ != nullptr,
-          .why_not = not_kept_,
-          .restarts = continuity_ ? continuity_->file().header().processes : 0,
-          .restored = restored_.sessions,
-          .lost = restored_.lost};
+  ContinuitySnapshot snapshot;
+  snapshot.kept = continuity_ != nullptr;
+  snapshot.why_not = not_kept_;
+  if (continuity_) {
+    const LedgerHeader& header = continuity_->file().header();
+    snapshot.since = wall_time(header.began_at);
+    snapshot.restarts = header.processes;
+  }
+  snapshot.restored = restored_.sessions;
+  snapshot.lost = restored_.lost;
+  return snapshot;
 }
 
 void Node::park(std::function<void()> parked) {

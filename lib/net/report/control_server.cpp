@@ -155,7 +155,11 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
 
 ControlServer::ControlServer(boost::asio::io_context& io, SharedState& shared, Workers& workers,
                              const ControlSettings& settings, Operations& operations)
-    : shared_(shared), workers_(workers), operations_(operations), started_at_(steady_now()) {
+    : shared_(shared),
+      workers_(workers),
+      operations_(operations),
+      started_at_(wall_now()),
+      started_(steady_now()) {
   // A directory below /run is gone after each boot.
   std::error_code ignored;
   std::filesystem::create_directory(std::filesystem::path(*settings.socket).parent_path(), ignored);
@@ -240,7 +244,8 @@ StatusSnapshot ControlServer::status() {
   status.instance = instance_;
   status.draining = operations_.draining();
   status.continuity = operations_.continuity();
-  status.uptime = std::chrono::duration_cast<std::chrono::seconds>(steady_now() - started_at_);
+  status.started_at = started_at_;
+  status.uptime = std::chrono::duration_cast<std::chrono::seconds>(steady_now() - started_);
   for (const StatusSnapshot& part : workers_.gather(status_of))
     add(status, part);
   status.totals.segments_in_use = shared_.memory.in_use();

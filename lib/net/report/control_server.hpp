@@ -60,7 +60,8 @@ class ControlServer final : public ControlTarget {
   std::list<std::weak_ptr<Connection>> connections_;
   Connection* asking_ = nullptr;  // the one whose request is being answered
   std::string instance_;
-  TimePoint started_at_;
+  WallTime started_at_;
+  TimePoint started_;
   std::size_t most_connections_ = 64;
 };
 

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "net/clock.hpp"
+
 namespace backedpipe {
 namespace {
 
@@ -144,7 +146,7 @@ Report sum_of(const std::vector<Report>& parts) {
 Metrics::Metrics(SharedState& shared, Workers& workers)
     : shared_(shared),
       workers_(workers),
-      started_at_(std::chrono::system_clock::now()),
+      started_at_(wall_now()),
       reconnect_seconds_(kReconnectSeconds) {
   // Present from the beginning: a rate needs a value before the first event.
   for (Of& of : of_)

@@ -30,6 +30,7 @@ SessionSnapshot snapshot_of(const Worker& worker, const SessionDriver& driver) {
                        : pipe.state();
   snapshot.generation = pipe.generation();
   snapshot.reconnects = session.links() > 0 ? session.links() - 1 : 0;
+  snapshot.restores = driver.log().restores();
   snapshot.created_at = driver.log().created_at();
   snapshot.state_since = driver.log().state_since();
   snapshot.application = driver.log().application();
@@ -109,6 +110,7 @@ std::optional<SessionSnapshot> session_of(const Worker& worker, const SessionId&
   if (!driver) return std::nullopt;
   SessionSnapshot snapshot = snapshot_of(worker, *driver);
   snapshot.history = driver->log().history().links();
+  snapshot.restored_at = driver->log().restored_at();
   return snapshot;
 }
 

@@ -14,12 +14,12 @@ using Direction = SessionPump::Direction;
 
 SessionDriver::SessionDriver(WorkerContext& worker, const Links& links, SessionObserver& observer,
                              const Session::Identity& identity, SharedLabels::Labels labels,
-                             std::string application)
+                             std::string application, const Recovered* recovered)
     : worker_(worker),
       links_(links),
       observer_(observer),
       pump_(identity, worker.pump_memory(), worker.session_options(), worker.random(), steady_now(),
-            record_of(worker, identity, *labels)),
+            record_of(worker, identity, *labels, recovered)),
       log_(pump_, worker.events(), std::move(labels), std::move(application)),
       application_(worker.io()),
       timer_(worker.io()) {}

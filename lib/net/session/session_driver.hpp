@@ -60,10 +60,11 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
     LinkKeeper& keeper;
   };
 
-  // See SessionLog for `labels` and `application`.
+  // See SessionLog for `labels` and `application`. `recovered`: what restore() will get, if the
+  // session is of the process before this one; null for a new one.
   SessionDriver(WorkerContext& worker, const Links& links, SessionObserver& observer,
                 const Session::Identity& identity, SharedLabels::Labels labels,
-                std::string application);
+                std::string application, const Recovered* recovered = nullptr);
 
   // --- for its owner
 
@@ -131,7 +132,7 @@ class SessionDriver : public std::enable_shared_from_this<SessionDriver> {
 
  private:
   static LedgerEntry record_of(WorkerContext& worker, const Session::Identity& identity,
-                               const SharedLabels::Shared& labels);
+                               const SharedLabels::Shared& labels, const Recovered* recovered);
   void keep_connection();
   void give_up_keeping();
   void pump();

@@ -10,21 +10,21 @@ namespace backedpipe {
 
 // A record of the session for the next process, if there is to be one.
 LedgerEntry SessionDriver::record_of(WorkerContext& worker, const Session::Identity& identity,
-                                     const SharedLabels::Shared& labels) {
+                                     const SharedLabels::Shared& labels,
+                                     const Recovered* recovered) {
   if (worker.ledger() == nullptr) return {};
   UnkeptSessions& unkept = worker.shared().unkept;
   if (!labels.number) {
     unkept.add(UnkeptSessions::Why::no_names, identity.id);
     return {};
   }
-  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
   LedgerEntry entry(
       worker.ledger()->ledger(),
       {.id = identity.id,
        .role = static_cast<std::uint32_t>(identity.role),
        .labels = *labels.number,
-       .created_at = static_cast<std::uint64_t>(
-           std::chrono::duration_cast<std::chrono::nanoseconds>(since_1970).count()),
+       .restores = recovered == nullptr ? 0 : static_cast<std::uint32_t>(recovered->restores + 1),
+       .created_at = recovered == nullptr ? to_nanoseconds(wall_now()) : recovered->created_at,
        .detached_since = static_cast<std::uint64_t>(steady_now().time_since_epoch().count())});
   if (!entry.kept()) unkept.add(UnkeptSessions::Why::no_record, identity.id);
   return entry;
@@ -64,7 +64,7 @@ Result<void> SessionDriver::restore(const Recovered& recovered,
     // It is in the vault, which may have been refused to adopt it.
     application_.is_kept_by(*worker_.ledger());
   }
-  log_.restored(recovered.created_at);
+  log_.restored(recovered.created_at, recovered.restores + 1);
   const auto restored = pump_.restore(recovered.session, recovered.held.bytes());
   if (!restored || recovered.session.application_reset) {
     if (application_.socket().is_open()) application_.reset();

@@ -10,10 +10,6 @@
 namespace backedpipe {
 namespace {
 
-WallTime wall_now() {
-  return std::chrono::system_clock::now();
-}
-
 // Why a link ended, as a word from a fixed set.
 std::string link_end(const boost::system::error_code& error) {
   const auto reason = reason_of(error);
@@ -53,9 +49,10 @@ SessionLog::SessionLog(const SessionPump& pump, EventFeed& events, SharedLabels:
       created_at_(wall_now()),
       state_since_(created_at_) {}
 
-void SessionLog::restored(std::uint64_t created_at) {
-  const auto since_1970 = std::chrono::nanoseconds(static_cast<std::int64_t>(created_at));
-  created_at_ = WallTime(std::chrono::duration_cast<WallTime::duration>(since_1970));
+void SessionLog::restored(std::uint64_t created_at, std::uint64_t restores) {
+  created_at_ = wall_time(created_at);
+  restores_ = restores;
+  restored_at_ = wall_now();
   away_since_ = opened_at_;
   publish(Event::Kind::restored);
 }

@@ -30,8 +30,9 @@ class SessionLog {
   // --- events
 
   void opened() { publish(Event::Kind::open); }
-  // The session was opened at this time, nanoseconds since 1970, by a process before this one.
-  void restored(std::uint64_t created_at);
+  // The session was opened at this time, nanoseconds since 1970, by a process before this one. Since
+  // then so many have continued it, this one included.
+  void restored(std::uint64_t created_at, std::uint64_t restores);
   void parked() { publish(Event::Kind::parked); }
   // Must follow anything that may have changed the session's state. `link` is its current link, or
   // null.
@@ -62,6 +63,9 @@ class SessionLog {
   void add_to(SessionTotals& totals) const;
   WallTime created_at() const { return created_at_; }
   WallTime state_since() const { return state_since_; }
+  // How many processes have continued the session, and when this one has, if it has.
+  std::uint64_t restores() const { return restores_; }
+  std::optional<WallTime> restored_at() const { return restored_at_; }
   // Since when the session has had no link. Precondition: it has no link now.
   TimePoint without_link_since() const { return away_since_.value_or(opened_at_); }
   const std::string& last_error() const { return last_error_; }
@@ -88,6 +92,8 @@ class SessionLog {
   TimePoint opened_at_;
   WallTime created_at_;
   WallTime state_since_;
+  std::uint64_t restores_ = 0;
+  std::optional<WallTime> restored_at_;
   TimePoint attached_since_{};
   std::optional<TimePoint> away_since_;
   SessionHistory history_;

@@ -28,7 +28,8 @@ std::shared_ptr<SessionDriver> SessionTable::restore(const SessionDriver::Links&
   auto driver = std::make_shared<SessionDriver>(
       worker_, links, *this,
       Session::Identity{.id = session.id, .role = session.role, .service = session.service},
-      labels_.of(std::move(labels)), application ? remote_address(*application) : std::string());
+      labels_.of(std::move(labels)), application ? remote_address(*application) : std::string(),
+      &recovered);
   if (const auto restored = driver->restore(recovered, std::move(application)); !restored) {
     why = restored.error().message();
     return nullptr;
