@@ -31,11 +31,18 @@ bool is_done(const LedgerRecord& record) {
   return has(record, LedgerRecord::kFinAcknowledged) && has(record, LedgerRecord::kEndDelivered);
 }
 
+// Something has passed between the session and its application.
+bool has_moved(const LedgerRecord& record) {
+  return record.written_offset != 0 || record.delivered_offset != 0 ||
+         has(record, LedgerRecord::kFinished | LedgerRecord::kEndDelivered);
+}
+
 // Its application's connection is not there any more, or nobody knows how much has passed on it.
 bool is_lost(const LedgerRecord& record, const std::optional<TcpMoved>& moved) {
   if (is_done(record)) return false;
-  // A client's session begins with the connection. It ended before that was recorded.
-  if (!has(record, LedgerRecord::kConnected)) return record.role == 0;
+  // A client's session begins with the connection. It ended before that was recorded. A server
+  // reaches its target later, and moves nothing before that.
+  if (!has(record, LedgerRecord::kConnected)) return record.role == 0 || has_moved(record);
   if (!moved) return true;
   return has(record, LedgerRecord::kUncounted) && has(record, kUnderWay);
 }
@@ -91,6 +98,8 @@ std::variant<Recovered, Unrecoverable> recover(const LedgerView& view, const Led
   bool application_reset = has(record, LedgerRecord::kApplicationReset);
   if (const Reason recorded = record.reset_reason(); recorded != Reason::none) {
     reset = recorded;
+    // Both are one store, but for an application that needs nothing any more.
+    application_reset = application_reset || !done;
   } else if (application_reset || is_lost(record, moved)) {
     reset = Reason::application_reset;
     application_reset = true;
