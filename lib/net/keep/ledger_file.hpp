@@ -70,6 +70,8 @@ struct LedgerHeader {
   std::uint64_t processes = 0;  // how many processes have continued the one before them
 };
 
+std::uint64_t checksum_of(const LedgerHeader& header);
+
 class LedgerFile {
  public:
   // Throws std::system_error, see MemfdArena.
