@@ -120,12 +120,9 @@ std::string to_text(const OrderedJson& value) {
 }
 
 OrderedJson to_json(const ContinuitySnapshot& continuity) {
-  return {{"kept", continuity.kept},
-          {"why_not", text_or_null(continuity.why_not)},
-          {"restarts", continuity.restarts},
-          {"restored", continuity.restored},
-          {"lost", continuity.lost},
-          {"not_kept", continuity.not_kept}};
+  return {{"kept", continuity.kept},         {"why_not", text_or_null(continuity.why_not)},
+          {"restarts", continuity.restarts}, {"restored", continuity.restored},
+          {"lost", continuity.lost},         {"not_kept", continuity.not_kept}};
 }
 
 OrderedJson to_json(const StatusSnapshot& status) {
