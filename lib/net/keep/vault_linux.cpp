@@ -119,6 +119,7 @@ std::size_t Vault::queued_bytes() const {
 
 bool Vault::put(int socket) {
   const MutexLock lock(mutex_);
+  if (living_.contains(socket)) return true;
   tidy();
   if (send_one(socket)) return true;
   // Either limit may be reached because of what is dead, or because of many small messages.

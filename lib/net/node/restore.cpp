@@ -1,6 +1,7 @@
 #include "net/node/restore.hpp"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <unistd.h>
 #include <unordered_map>
@@ -15,8 +16,9 @@
 namespace backedpipe {
 namespace {
 
-// The connections in the vault, by the name that the system has for each. Those that no session
-// takes are reset.
+// The connections in the vault, by the name that the system has for each. Those that nobody takes
+// are closed. That resets them, unless their session had come to a clean end: what their
+// application has yet to read still arrives.
 class Connections {
  public:
   explicit Connections(Vault& vault) {
@@ -29,7 +31,8 @@ class Connections {
   }
   ~Connections() {
     for (const auto& [cookie, descriptor] : by_cookie_) {
-      reset_connection(descriptor);
+      // Its other reference goes later, or never.
+      if (closing_of(descriptor) == Closing::reset) reset_connection(descriptor);
       ::close(descriptor);
     }
   }
@@ -43,6 +46,11 @@ class Connections {
   }
   // The caller must close it.
   void taken(std::uint64_t cookie) { by_cookie_.erase(cookie); }
+  // Offers each of the others. It is taken if `offer` says so.
+  template <typename Offer>
+  void offer_rest(const Offer& offer) {
+    std::erase_if(by_cookie_, [&offer](const auto& each) { return offer(each.second); });
+  }
 
  private:
   std::unordered_map<std::uint64_t, int> by_cookie_;
@@ -61,6 +69,9 @@ class Restoring {
       shared_.directory.restore_tombstone(tombstone);
     for (std::size_t worker = 0; worker < left_.header().sizes.workers; ++worker)
       restore(left_.section(worker));
+    connections_.offer_rest([this](int descriptor) {
+      return is_unused(descriptor) && next_worker().tunnels.restore_accepted(descriptor);
+    });
     return restored_;
   }
 
@@ -71,7 +82,7 @@ class Restoring {
                           .arena = section.arena,
                           .segment_bytes = left_.header().sizes.segment_bytes};
     for (const LedgerRecord& record : section.records) {
-      if (record.state != LedgerRecord::State::session) continue;
+      if (record.state != LedgerRecord::State::session || is_only_accepted(record)) continue;
       if (const auto why = restore(view, section, record)) {
         ++restored_.lost;
         spdlog::error("session {}: cannot be continued: {}", to_string(record.id), *why);
@@ -92,24 +103,36 @@ class Restoring {
     auto found = recover(view, record, socket ? moved_on(*socket, record) : std::nullopt);
     if (const auto* lost = std::get_if<Unrecoverable>(&found)) return std::string(lost->why);
     Recovered& recovered = std::get<Recovered>(found);
-    Worker& worker = *workers_.all()[next_worker_++ % workers_.size()];
+    const Role role = recovered.session.role;
+    if (!restored_ids_.emplace(role, recovered.session.id).second) return "its id is there twice";
+    Worker& worker = next_worker();
     std::optional<StreamSocket> application;
     if (socket) {
       application = adopt_stream(worker.io, *socket);
       if (!application) return "its connection cannot be used";
       connections_.taken(record.socket);
     }
-    const bool dials = recovered.session.role == Role::client;
-    return dials ? worker.tunnels.restore(std::move(recovered), std::move(*labels),
-                                          std::move(application))
-                 : worker.acceptor.restore(std::move(recovered), std::move(*labels),
-                                           std::move(application));
+    return role == Role::client ? worker.tunnels.restore(std::move(recovered), std::move(*labels),
+                                                         std::move(application))
+                                : worker.acceptor.restore(std::move(recovered), std::move(*labels),
+                                                          std::move(application));
   }
+
+  // A client's session that has not been given its connection yet. Nobody knows of it: it begins
+  // anew with that connection.
+  static bool is_only_accepted(const LedgerRecord& record) {
+    constexpr std::uint32_t kBegun = LedgerRecord::kConnected | LedgerRecord::kSaidHello;
+    return record.role == static_cast<std::uint32_t>(Role::client) && (record.flags & kBegun) == 0;
+  }
+
+  Worker& next_worker() { return *workers_.all()[next_worker_++ % workers_.size()]; }
 
   const LedgerFileView& left_;
   Workers& workers_;
   SharedState& shared_;
   Connections connections_;
+  // One process can have both sides of a session.
+  std::set<std::pair<Role, SessionId>> restored_ids_;
   std::size_t next_worker_ = 0;
   Restored restored_;
 };
