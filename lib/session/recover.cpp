@@ -8,6 +8,8 @@ namespace {
 using ServerKnows = DiallingSide::ServerKnows;
 
 constexpr std::uint32_t kAllFlags = 2 * LedgerRecord::kWriting - 1;
+// More than any daemon states or believes, and no sum with it wraps.
+constexpr std::uint64_t kMostGrace = std::chrono::nanoseconds(std::chrono::hours(24 * 366)).count();
 constexpr std::uint32_t kUnderWay = LedgerRecord::kReading | LedgerRecord::kWriting;
 
 bool has(const LedgerRecord& record, std::uint32_t flag) {
@@ -21,7 +23,7 @@ ServerKnows server_knows(const LedgerRecord& record) {
 
 bool is_damaged(const LedgerRecord& record) {
   return record.checksum != checksum_of(record) || record.role > 1 ||
-         (record.flags & 0xffff & ~kAllFlags) != 0 ||
+         (record.flags & 0xffff & ~kAllFlags) != 0 || record.grace > kMostGrace ||
          (has(record, LedgerRecord::kConnected) &&
           record.socket_checksum != socket_checksum_of(record));
 }
@@ -31,11 +33,18 @@ bool is_done(const LedgerRecord& record) {
   return has(record, LedgerRecord::kFinAcknowledged) && has(record, LedgerRecord::kEndDelivered);
 }
 
+// Something has passed between the session and its application.
+bool has_moved(const LedgerRecord& record) {
+  return record.written_offset != 0 || record.delivered_offset != 0 ||
+         has(record, LedgerRecord::kFinished | LedgerRecord::kEndDelivered);
+}
+
 // Its application's connection is not there any more, or nobody knows how much has passed on it.
 bool is_lost(const LedgerRecord& record, const std::optional<TcpMoved>& moved) {
   if (is_done(record)) return false;
-  // A client's session begins with the connection. It ended before that was recorded.
-  if (!has(record, LedgerRecord::kConnected)) return record.role == 0;
+  // A client's session begins with the connection. It ended before that was recorded. A server
+  // reaches its target later, and moves nothing before that.
+  if (!has(record, LedgerRecord::kConnected)) return record.role == 0 || has_moved(record);
   if (!moved) return true;
   return has(record, LedgerRecord::kUncounted) && has(record, kUnderWay);
 }
@@ -91,6 +100,8 @@ std::variant<Recovered, Unrecoverable> recover(const LedgerView& view, const Led
   bool application_reset = has(record, LedgerRecord::kApplicationReset);
   if (const Reason recorded = record.reset_reason(); recorded != Reason::none) {
     reset = recorded;
+    // Both are one store, but for an application that needs nothing any more.
+    application_reset = application_reset || !done;
   } else if (application_reset || is_lost(record, moved)) {
     reset = Reason::application_reset;
     application_reset = true;

@@ -158,7 +158,8 @@ std::size_t Session::receive(std::uint64_t generation, ConstBytes bytes, TimePoi
     // seconds before ours does. The PONG shows that both directions work, even if it comes after
     // the next PING was sent.
     const bool answered = !pipe_.ping_asked_at() || pipe_.ping_asked_at() != asked_at;
-    if (answered || pipe_.reset_received()) trust_again();
+    // A link that ends needs no trust, and the candidate beside it is the next one.
+    if ((answered && !pipe_.parting_received()) || pipe_.reset_received()) trust_again();
     // Only data and acknowledgements are progress. Otherwise a server that closes each link after a
     // PING could make its client dial without a pause.
     if (dials() && progress() > progress_before) {

@@ -20,7 +20,7 @@ from support.supervised import Supervised
 from support.targets import DuplexTarget, EchoTarget, ResettingOnCommandTarget, SourceTarget, exchange
 from support.waiting import Deadline, wait_until
 
-TOTAL = 24 << 20
+TOTAL = 128 << 20
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_no_byte_is_lost_or_doubled_while_daemons_are_killed_again_and_again(pai
             deaths[victim] = deaths[victim] + 1 if number == signal.SIGKILL else 0
             victim.kill_daemon(number)
             kills.append(victim)
-            if over.wait(chance.uniform(0.01, 0.3)):
+            if over.wait(chance.uniform(0, 0.05)):
                 return
 
     killer = threading.Thread(target=kill)
@@ -153,6 +153,19 @@ def test_a_half_closed_session_goes_on(pair):
     with connect() as sock:
         sock.shutdown(socket.SHUT_WR)
         far.kill_daemon()
+        near.kill_daemon()
+        receive_pattern(sock, Pattern(7), total)
+        assert sock.recv(1) == b""
+
+
+def test_what_an_application_has_yet_to_read_outlives_the_end_of_its_session(pair):
+    """The session has ended cleanly: the daemon has given all of it to the system, which alone has it now."""
+    total = 256 << 10
+    _, near, connect = pair(SourceTarget(7, total))
+    with connect() as sock:
+        sock.shutdown(socket.SHUT_WR)
+        wait_until(lambda: near.control.status()["totals"]["sessions_ended"] == 1, 20, "the end of the session")
+        near.kill_daemon()
         near.kill_daemon()
         receive_pattern(sock, Pattern(7), total)
         assert sock.recv(1) == b""

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "session/session.hpp"
-#include "tests/fuzz/input.hpp"
+#include "tests/fuzz/session_life.hpp"
 
 namespace backedpipe::fuzz {
 namespace {
@@ -91,41 +91,6 @@ void check(const BackedPipe& pipe, const Memory& memory) {
       "what is restored is within the limits");
 }
 
-std::uint64_t near(std::uint64_t number, FuzzInput& input) {
-  return number + static_cast<std::uint64_t>(static_cast<std::int8_t>(input.byte()));
-}
-
-Position peer_position(const BackedPipe& pipe, FuzzInput& input) {
-  Position position;
-  position.received = near(pipe.writer().highest_sent(), input);
-  position.delivered = std::min(position.received, near(pipe.writer().acknowledged(), input));
-  position.window_limit = input.coin() ? near(pipe.writer().end(), input) : UINT64_MAX;
-  return position;
-}
-
-std::vector<std::byte> some_frame(const BackedPipe& pipe, FuzzInput& input) {
-  const auto type = static_cast<FrameType>(1 + input.byte() % 7);
-  const Frame frame{type, near(pipe.writer().acknowledged(), input),
-                    near(pipe.reader().received_sequence(), input)};
-  const std::size_t payload = type == FrameType::data ? 1 + input.byte() : 0;
-  std::array<std::byte, kMaxFramePrefixBytes> prefix;
-  const std::size_t size = encode(frame, payload, prefix);
-  std::vector<std::byte> bytes(prefix.begin(), prefix.begin() + static_cast<std::ptrdiff_t>(size));
-  bytes.resize(size + payload);
-  return bytes;
-}
-
-// Of a BackedPipe or a Session.
-template <typename Stream>
-std::size_t offered_bytes(Stream& stream, TimePoint now) {
-  std::array<ConstBytes, 16> pieces;
-  const std::size_t used = stream.outgoing(now, pieces);
-  std::size_t size = 0;
-  for (std::size_t i = 0; i < used; ++i)
-    size += pieces[i].size();
-  return size;
-}
-
 void go_on(BackedPipe& pipe, const Memory& memory, FuzzInput& input) {
   TimePoint now{};
   while (!input.empty()) {
@@ -169,76 +134,11 @@ void go_on(BackedPipe& pipe, const Memory& memory, FuzzInput& input) {
   }
 }
 
-void run_actions(Session& session) {
-  int count = 0;
-  while (session.next_action())
-    require(++count < 100, "actions come to an end");
-}
-
 void go_on(Session& session, const Memory& memory, FuzzInput& input) {
-  TimePoint now{};
-  session.start(now);
+  SessionLife life(session, TcpMoved{});
+  session.start(TimePoint{});
   while (!input.empty() && !session.over()) {
-    const BackedPipe& pipe = session.pipe();
-    switch (input.byte() % 12) {
-      case 0:
-        if (const auto hello = session.begin_handshake(pipe.candidate().value_or(pipe.generation()),
-                                                       now, nullptr)) {
-          require(hello->position.delivered <= hello->position.received, "delivered is received");
-          session.welcomed(Welcome{.session = session.id(),
-                                   .generation = hello->generation,
-                                   .position = peer_position(pipe, input),
-                                   .created = false},
-                           now);
-        }
-        break;
-      case 1: {
-        if (session.role() == Role::client) break;
-        const Hello hello{.session = session.id(),
-                          .generation = near(pipe.generation(), input),
-                          .position = peer_position(pipe, input),
-                          .open = false,
-                          .service = {}};
-        static_cast<void>(session.attach(hello, false, now));
-        break;
-      }
-      case 2:
-        session.receive(pipe.generation(), some_frame(pipe, input), now);
-        break;
-      case 3:
-        session.sent(pipe.generation(),
-                     std::min<std::size_t>(offered_bytes(session, now), input.number(2)));
-        break;
-      case 4: {
-        const std::size_t count = std::min<std::size_t>(pipe.reader().ring().size(), input.byte());
-        if (count > 0) session.delivered(count, now);
-        if (pipe.end_due()) session.end_delivered(now);
-        break;
-      }
-      case 5:
-        session.refused(pipe.generation(), static_cast<Reason>(input.number(2)), now);
-        break;
-      case 6:
-        now += std::chrono::milliseconds(input.number(2));
-        session.tick(now, nullptr);
-        break;
-      case 7:
-        session.distrust(now, nullptr);
-        break;
-      case 8:
-        session.ask(now);
-        break;
-      case 9:
-        session.try_now(now);
-        break;
-      case 10:
-        session.attempt_failed(pipe.candidate().value_or(pipe.generation()), input.coin(), now);
-        break;
-      default:
-        session.link_lost({LinkError::Component::writer, pipe.generation(), {}}, now);
-        break;
-    }
-    run_actions(session);
+    life.step(input);
     check(session.pipe(), memory);
   }
   session.reset(Reason::closed_by_operator);

@@ -24,6 +24,10 @@ inline constexpr KnownSeed kKnownSeeds[] = {
     {40276, "a candidate was given up in the name of a link that had been lost since"},
     {44774, "a candidate was dialled beside a link that had been lost since"},
     {83476, "a restored window granted more for bytes that a reset had discarded"},
+    {1408539, "a candidate was given up in the same moment in which its link's daemon parted"},
+    {1421047,
+     "a daemon was killed after it had taken an application's error and before it had recorded "
+     "that"},
 };
 
 }  // namespace backedpipe::sim

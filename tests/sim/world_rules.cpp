@@ -3,6 +3,7 @@
 
 #include <boost/system/errc.hpp>
 
+#include "tests/support/ledger_agreement.hpp"
 #include "world.hpp"
 #include "world_limits.hpp"
 
@@ -101,46 +102,15 @@ void World::check_ledger(const End& end) {
       recover(memory_of(end).view(), record, end.connected ? found_of(end) : std::nullopt);
   const auto* recovered = std::get_if<Recovered>(&found);
   require(recovered != nullptr, "the ledger knows the session", name(end.side));
-  const SessionRecord& known = recovered->session;
-  SessionRecord is = session.record();
-  if (known.pipe.reset_reason && !is.pipe.reset_reason) {
+  if (recovered->session.pipe.reset_reason && !session.pipe().resetting()) {
     // Its application has reset, and this process has yet to notice.
     require(end.application->gone(), "the ledger knows the session",
             std::string(name(end.side)) + ": a reset that is none");
     return;
   }
-  // What is not kept: inbound bytes are asked for again, and a link is lost in any case.
-  PipeRecord& pipe = is.pipe;
-  pipe.reader.end_offset = pipe.reader.begin_offset;
-  pipe.reader.fin_received = pipe.reader.end_delivered;
-  pipe.reader.window_size_bytes = known.pipe.reader.window_size_bytes;
-  pipe.reader.window_limit = session.pipe().reader().window().stated_limit();
-  // Frames that wait for the link may still be sent.
-  require(pipe.writer.discarded || known.pipe.writer.highest_sent >= pipe.writer.highest_sent,
-          "the ledger knows the session", "more was sent than it says");
-  pipe.writer.highest_sent = known.pipe.writer.highest_sent;
-  const auto same = [&](bool holds, const char* what) {
-    require(holds, "the ledger knows the session",
-            std::string(name(end.side)) + ": another " + what);
-  };
-  same(pipe.writer == known.pipe.writer, "outbound stream");
-  same(pipe.reader == known.pipe.reader, "inbound stream");
-  same(pipe.highest_generation == known.pipe.highest_generation, "generation");
-  same(pipe.reset_reason == known.pipe.reset_reason, "reason of its reset");
-  same(is.application_reset == known.application_reset, "reset of its application");
-  same(is.server_knows == known.server_knows, "belief about the server");
-  same(is.confirmed == known.confirmed, "confirmation");
-  same(is.links == known.links, "number of links");
-  same(session.grace() == recovered->grace, "time for a restart");
-  std::vector<std::byte> bytes(pipe.writer.end_offset - pipe.writer.begin_offset);
-  require(session.pipe().writer().ring().copy(pipe.writer.begin_offset, bytes).has_value(),
-          "the ledger knows the session", "the ring lacks bytes");
-  auto at = bytes.begin();
-  for (const ConstBytes piece : recovered->held.outbound) {
-    require(std::equal(piece.begin(), piece.end(), at), "the ledger knows the session",
-            "other bytes are held");
-    at += static_cast<std::ptrdiff_t>(piece.size());
-  }
+  const auto different = test::difference(session, *recovered);
+  require(!different, "the ledger knows the session",
+          std::string(name(end.side)) + ": " + std::string(different.value_or("")));
 }
 
 // A link with unread bytes that was not suspect must not be given up for silence.

@@ -9,13 +9,11 @@ printed; threads and the network decide the rest.
 """
 
 import argparse
-import collections
 import contextlib
 import os
 import pathlib
 import random
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -23,11 +21,11 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from support.relay import FIN, RESET, UP, DOWN, close_with_reset  # noqa: E402
-from support.streams import PIECE_BYTES, Background, Pattern, connect, receive_exactly  # noqa: E402
-from support.targets import Target  # noqa: E402
+from soak.conversation import STUCK_SECONDS, Plan, PlannedTarget, Tally, application, applications  # noqa: E402
+from support.relay import FIN, RESET, UP, DOWN  # noqa: E402
+from support.streams import Background  # noqa: E402
 from support.tunnel import Tunnel  # noqa: E402
-from support.waiting import KIB, MIB, SCALE, patient, scaled, wait_until  # noqa: E402
+from support.waiting import KIB, MIB, patient, scaled, wait_until  # noqa: E402
 
 SESSIONS_AT_ONCE = 24
 SAMPLE_SECONDS = 1.0
@@ -35,190 +33,6 @@ REPORT_SECONDS = 10.0
 SPARE_LINK_SECONDS = 45  # for which a server keeps a link whose session has ended
 GROWTH = 0.10
 LIMITS = {"limits": {"replay_buffer": "4MiB", "max_window": "2MiB", "max_memory": "64MiB"}}
-# An outage never lasts so long; a session that moves nothing for this long is stuck.
-STUCK_SECONDS = 60
-HEADER_BYTES = 40
-
-CLEAN, RESET_BY_CLIENT, RESET_BY_TARGET = range(3)
-PATTERNS = [Pattern(seed) for seed in range(16)]
-
-
-class Plan:
-    """What one session does: sizes both ways, who goes first, how it ends. Its first bytes tell the target."""
-
-    def __init__(self, rng):
-        self.up = self._size(rng)
-        self.down = self._size(rng)
-        self.up_pattern, self.down_pattern = rng.randrange(16), rng.randrange(16)
-        # The answer follows only after the end of the question.
-        self.half_close = rng.random() < 0.3
-        self.ending = rng.choices((CLEAN, RESET_BY_CLIENT, RESET_BY_TARGET), (80, 10, 10))[0]
-        # Of the resetting side's own bytes, so many are written before.
-        self.reset_after = rng.randrange(1 + (self.up if self.ending == RESET_BY_CLIENT else self.down))
-        self.pause = rng.choice((0, 0, 0, 0.001, 0.02))  # between pieces
-        self.piece = rng.choice((1, 100, 1500, 64 * KIB, PIECE_BYTES))
-
-    @classmethod
-    def full(cls, size):
-        """Both ways at once, and no more."""
-        plan = cls(random.Random(0))
-        plan.up = plan.down = size
-        plan.half_close, plan.ending, plan.pause, plan.piece = False, CLEAN, 0, PIECE_BYTES
-        return plan
-
-    @staticmethod
-    def _size(rng):
-        """Mostly small, sometimes large; often nothing at all."""
-        most = rng.choice((0, 1, 1000, 100 * KIB, 1 * MIB, 16 * MIB))
-        return rng.randint(0, max(int(most * min(SCALE * 2, 1)), 1))
-
-    def header(self):
-        fields = (self.up, self.down, self.up_pattern, self.down_pattern, int(self.half_close), self.ending,
-                  self.reset_after, self.piece)
-        return b"".join(value.to_bytes(5, "big") for value in fields)
-
-    @classmethod
-    def read(cls, header):
-        plan = cls.__new__(cls)
-        (plan.up, plan.down, plan.up_pattern, plan.down_pattern, plan.half_close, plan.ending, plan.reset_after,
-         plan.piece) = (int.from_bytes(header[at : at + 5], "big") for at in range(0, HEADER_BYTES, 5))
-        plan.pause = 0
-        return plan
-
-
-class Reset(Exception):
-    """This side has reset its connection, as planned."""
-
-
-def write(sock, plan, pattern, total, reset_after):
-    """The bytes of the pattern; at `reset_after`, if any, a reset instead of the rest."""
-    end = total if reset_after is None else reset_after
-    # Single bytes are worth trying, for a while.
-    offset, pieces = 0, 0
-    while offset < end:
-        size = plan.piece if pieces < 200 else PIECE_BYTES
-        piece = PATTERNS[pattern].at(offset, min(size, end - offset))
-        sock.sendall(piece)
-        offset += len(piece)
-        pieces += 1
-        if plan.pause and pieces < 200:
-            time.sleep(plan.pause)
-    if reset_after is not None:
-        raise Reset
-    sock.shutdown(socket.SHUT_WR)
-
-
-class EarlyEnd(AssertionError):
-    """The stream ended before its planned end."""
-
-
-def read(sock, pattern, total, counted):
-    """Every byte must be right; the end must come where it was planned."""
-    offset = 0
-    while data := sock.recv(PIECE_BYTES):
-        assert offset + len(data) <= total, f"{offset + len(data)} bytes of {total}"
-        PATTERNS[pattern].check(offset, data)
-        offset += len(data)
-        counted(len(data))
-    if offset != total:
-        raise EarlyEnd(f"the stream ended at {offset} of {total}")
-
-
-def converse(sock, plan, at_client, counted):
-    """One side of a session. Ends well, or by the reset that was planned, or fails."""
-    out, into = (plan.up_pattern, plan.down_pattern) if at_client else (plan.down_pattern, plan.up_pattern)
-    out_bytes, in_bytes = (plan.up, plan.down) if at_client else (plan.down, plan.up)
-    if plan.ending == (RESET_BY_CLIENT if at_client else RESET_BY_TARGET):
-        reader = Background(read, sock, into, in_bytes, counted)
-        with contextlib.suppress(Reset):
-            write(sock, plan, out, out_bytes, plan.reset_after)
-        sock.shutdown(socket.SHUT_RD)  # wakes the reader, and tells the network nothing
-        with contextlib.suppress(EarlyEnd):
-            reader.result(patient(STUCK_SECONDS))
-        close_with_reset(sock)
-        return
-    try:
-        if plan.half_close and not at_client:
-            read(sock, into, in_bytes, counted)
-            write(sock, plan, out, out_bytes, None)
-        else:
-            writer = Background(write, sock, plan, out, out_bytes, None)
-            try:
-                read(sock, into, in_bytes, counted)
-            except EarlyEnd:
-                # A reset is reported once: if the writer was told, the reader finds an end.
-                writer.result(patient(STUCK_SECONDS))
-                raise
-            writer.result(patient(STUCK_SECONDS))
-        ended_by_reset = False
-    except (ConnectionResetError, BrokenPipeError):
-        ended_by_reset = True
-    assert ended_by_reset or plan.ending == CLEAN, "ended as if nothing had happened, though the other side reset"
-    assert plan.ending != CLEAN or not ended_by_reset, "reset, though nobody asked for it"
-
-
-class PlannedTarget(Target):
-    def __init__(self, tally):
-        self._tally = tally
-        super().__init__()
-
-    def serve(self, sock):
-        sock.settimeout(patient(STUCK_SECONDS))
-        try:
-            plan = Plan.read(receive_exactly(sock, HEADER_BYTES))
-        except (ConnectionResetError, AssertionError):
-            return  # the client's reset overtook its first bytes
-        try:
-            converse(sock, plan, False, self._tally.count)
-        except Exception as error:
-            self._tally.fail(f"target: {describe(plan)}: {error!r}")
-
-
-def describe(plan):
-    ending = ("clean", "reset by the client", "reset by the target")[plan.ending]
-    return f"up {plan.up}, down {plan.down}, {'half-close, ' if plan.half_close else ''}{ending}"
-
-
-class Tally:
-    """What the threads count."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self.bytes = 0
-        self.sessions = 0
-        self.faults = collections.Counter()
-        self.failures = []
-
-    def count(self, count):
-        with self._lock:
-            self.bytes += count
-
-    def done(self):
-        with self._lock:
-            self.sessions += 1
-
-    def fail(self, what):
-        with self._lock:
-            self.failures.append(what)
-
-
-def application(plan, address, tally):
-    try:
-        with connect(address, patient(STUCK_SECONDS)) as sock:
-            sock.sendall(plan.header())
-            converse(sock, plan, True, tally.count)
-    except Exception as error:
-        tally.fail(f"client: {describe(plan)}: {error!r}")
-    tally.done()
-
-
-def applications(seed, address, tally, stop):
-    """One session after the other, until told to stop."""
-    rng = random.Random(seed)
-    while not stop.is_set() and not tally.failures:
-        application(Plan(rng), address, tally)
-
-
 def fill_once(stage, target, tally):
     """All sessions write into a network that carries nothing, until the daemons take no more."""
     sessions = [Background(application, Plan.full(scaled(16 * MIB)), stage.address, tally)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -26,6 +27,12 @@ class Supervised(Service):
         with contextlib.suppress(OSError):
             return self.control.status()["pid"]
         return None
+
+    def child(self):
+        """The daemon's pid, even if it does not answer yet; nothing if there is none."""
+        supervisor = self.process.pid
+        children = pathlib.Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text(encoding="ascii").split()
+        return int(children[0]) if children else None
 
     def another_pid(self, old):
         return wait_until(lambda: (pid := self._pid()) != old and pid, 20, lambda: f"another daemon:\n{self.log()}")

@@ -143,6 +143,31 @@ TEST_F(ApplicationSocketTest, AcceptedConnectionsHaveTheOptionsOfTheirListener) 
   EXPECT_EQ(option(socket, IPPROTO_TCP, TCP_KEEPCNT), 3);
 }
 
+TEST_F(ApplicationSocketTest, AConnectionIsAcceptedFromTheListenerOfItsLocalAddress) {
+  StreamSocket accepted = accept();
+  EXPECT_TRUE(is_accepted_from(listener_.native_handle(), accepted.native_handle()));
+  EXPECT_FALSE(is_accepted_from(listener_.native_handle(), application_.native_handle()));
+  const std::uint16_t port = listener_.local_endpoint().port();
+  tcp::acceptor everywhere(io_, tcp::v4());
+  everywhere.set_option(tcp::acceptor::reuse_address(true));
+  everywhere.bind({tcp::v4(), 0});
+  EXPECT_FALSE(is_accepted_from(everywhere.native_handle(), accepted.native_handle()));
+  listener_.close();
+  tcp::acceptor successor(io_, tcp::v4());
+  successor.set_option(tcp::acceptor::reuse_address(true));
+  successor.bind({tcp::v4(), port});
+  EXPECT_TRUE(is_accepted_from(successor.native_handle(), accepted.native_handle()));
+}
+
+TEST_F(ApplicationSocketTest, AnotherReferenceShowsHowAConnectionCloses) {
+  ApplicationSocket socket(accept());
+  const int other = ::dup(socket.socket().native_handle());
+  EXPECT_EQ(closing_of(other), Closing::reset);
+  socket.close();
+  EXPECT_EQ(closing_of(other), Closing::orderly);
+  ::close(other);
+}
+
 TEST_F(ApplicationSocketTest, KeepaliveCanBeSwitchedOffAgainAndIsNeverShorterThanASecond) {
   const int socket = listener_.native_handle();
   prepare_application_socket(socket, seconds(4));

@@ -93,6 +93,21 @@ TEST(LedgerFile, SmallerThanItsHeaderSaysIsRefused) {
   EXPECT_EQ(view.error(), "it is shorter than its header says");
 }
 
+// 2^64 bytes more than the file has, so that a sum of 64 bits says that they are there.
+TEST(LedgerFile, LargerThanNumbersCanSayIsRefused) {
+  LedgerHeader header;
+  header.magic = LedgerHeader::kMagic;
+  header.format = LedgerHeader::kFormat;
+  header.header_bytes = sizeof header;
+  header.sizes = {.workers = 1, .segments = UINT32_MAX, .segment_bytes = UINT32_MAX - 13};
+  header.checksum = checksum_of(header);
+  const MemfdArena arena("test", std::size_t{5} << 30);  // of which one page is touched
+  std::memcpy(arena.bytes().data(), &header, sizeof header);
+  const auto view = LedgerFileView::map(arena.descriptor());
+  ASSERT_FALSE(view.ok());
+  EXPECT_EQ(view.error(), "it is shorter than its header says");
+}
+
 TEST(LedgerFile, ALabelThatIsDamagedOrNotThereIsNone) {
   const LedgerFile file("test", kSizes);
   LabelSlot& slot = file.section(0).labels[0];

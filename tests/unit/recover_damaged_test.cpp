@@ -43,6 +43,13 @@ TEST_P(RecoverDamaged, AFlagOfNoMeaningIsDamage) {
     EXPECT_EQ(why_after([&](LedgerRecord& r) { r.flags |= flag; }), kDamaged) << flag;
 }
 
+TEST_P(RecoverDamaged, ATimeThatNobodyStatesIsDamage) {
+  process_.transfer();
+  EXPECT_EQ(why_after([](LedgerRecord& r) { r.grace = 60'000'000'000; }), "");
+  for (int bit = 56; bit < 64; ++bit)
+    EXPECT_EQ(why_after([&](LedgerRecord& r) { r.grace |= std::uint64_t{1} << bit; }), kDamaged);
+}
+
 TEST_P(RecoverDamaged, MoreThanTheSystemHasCountedIsNotBelieved) {
   process_.transfer();
   EXPECT_EQ(why_after([](LedgerRecord& r) { r.written_offset = 76; }), kMoreRecorded);

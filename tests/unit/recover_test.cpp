@@ -296,6 +296,26 @@ TEST_P(RecoverServer, AServerWhoseTargetWasNotRecordedYetDialsItAgain) {
   }
 }
 
+// If its target were dialled again, the rest of a stream would look like the whole of it.
+TEST_P(RecoverServer, AServerThatHasMovedSomethingHadATarget) {
+  process_.attach(1);
+  const auto reset_after = [this](const auto& change) {
+    const LedgerRecord right = record();
+    change(record());
+    const auto reason = recovered().session.pipe.reset_reason;
+    record() = right;
+    return reason;
+  };
+  EXPECT_EQ(reset_after([](LedgerRecord&) {}), std::nullopt);
+  EXPECT_EQ(reset_after([](LedgerRecord& r) { r.written_offset = 1; }), Reason::application_reset);
+  EXPECT_EQ(reset_after([](LedgerRecord& r) { r.delivered_offset = 1; }),
+            Reason::application_reset);
+  EXPECT_EQ(reset_after([](LedgerRecord& r) { r.flags |= LedgerRecord::kFinished; }),
+            Reason::application_reset);
+  EXPECT_EQ(reset_after([](LedgerRecord& r) { r.flags |= LedgerRecord::kEndDelivered; }),
+            Reason::application_reset);
+}
+
 TEST_P(RecoverServer, AConnectionThatIsOnlyHalfRecordedIsNone) {
   process_.attach(1);
   record().socket = 5;
@@ -321,8 +341,16 @@ TEST_P(Recover, AResetGoesOnWithItsReason) {
 
 TEST_P(Recover, AResetOfWhichOnlyThePeerMustHearLeavesItsApplicationAlone) {
   process_.transfer();
+  process_.finish();
   process_->ledger().resetting(Reason::closed);
+  EXPECT_EQ(recovered().session.pipe.reset_reason, Reason::closed);
   EXPECT_FALSE(recovered().session.application_reset);
+}
+
+TEST_P(Recover, AResetReachesAnApplicationThatWaitsForSomething) {
+  process_.transfer();
+  process_->ledger().resetting(Reason::closed);
+  EXPECT_TRUE(recovered().session.application_reset);
 }
 
 TEST_P(Recover, AReasonOfALaterVersionIsKept) {

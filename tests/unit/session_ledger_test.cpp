@@ -164,7 +164,10 @@ struct Witness final : ApplicationEnd {
     if (on_write.status != Status::ok) return on_write;
     return {.bytes = std::min(total_bytes(pieces), on_write.bytes)};
   }
-  boost::system::error_code take_error() override { return {}; }
+  boost::system::error_code take_error() override {
+    seen("take error");
+    return pending;
+  }
   std::optional<Unanswered> unanswered() override { return std::nullopt; }
   void finish() override { seen("finish"); }
   void close() override { seen("close"); }
@@ -183,6 +186,7 @@ struct Witness final : ApplicationEnd {
   LedgerMemory& memory;
   IoResult on_read{.status = Status::want_read, .drained = true};
   IoResult on_write{.bytes = 3};
+  boost::system::error_code pending;
   std::string calls;
 };
 
@@ -277,6 +281,28 @@ TEST_F(PumpLedger, AnApplicationThatFailedIsResetAfterThatIsRecorded) {
                           .error = make_error_code(boost::system::errc::connection_reset)};
   pump_.application_ready(SessionPump::Direction::read);
   EXPECT_EQ(calls_of_a_turn(), "read; reset as recorded: application_reset; ");
+}
+
+// The system tells an error once, and does not count it.
+TEST_F(PumpLedger, AnErrorIsRecordedBeforeTheCallCountsAsOver) {
+  connect(true);
+  application_.on_read = {.status = Status::failed,
+                          .error = make_error_code(boost::system::errc::connection_reset)};
+  pump_.application_ready(SessionPump::Direction::read);
+  EXPECT_EQ(calls_of_a_turn(), "read reading; reset reading as recorded: application_reset; ");
+  EXPECT_FALSE(flags() & LedgerRecord::kReading);
+}
+
+TEST_F(PumpLedger, AnErrorThatIsAskedForIsRecordedBeforeTheCallCountsAsOver) {
+  connect(true);
+  application_.on_read = {.status = Status::closed};
+  pump_.application_ready(SessionPump::Direction::read);
+  EXPECT_EQ(calls_of_a_turn(), "read reading; ");
+  application_.pending = make_error_code(boost::system::errc::connection_reset);
+  pump_.application_broken();
+  EXPECT_EQ(calls_of_a_turn(),
+            "take error reading; reset reading as recorded: application_reset; ");
+  EXPECT_FALSE(flags() & LedgerRecord::kReading);
 }
 
 TEST_F(PumpLedger, AnApplicationThatFailedToTakeBytesIsResetAfterThatIsRecorded) {

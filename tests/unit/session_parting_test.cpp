@@ -122,6 +122,18 @@ TEST_F(Parting, AClientDialsAtOnceAndEndsWhenTheTimeIsOver) {
   EXPECT_TRUE(client_.actions().ends_with("reset application: expired; close 2; ended: expired"));
 }
 
+TEST_F(Parting, TheCandidateBesideALinkThatEndsIsTheNextLink) {
+  attach_usefully();
+  client_.actions();
+  client_->distrust(kStart, nullptr);
+  const auto pings = only(FrameType::ping, client_.say_frames());
+  ASSERT_EQ(pings.size(), 1U);
+  EXPECT_EQ(client_.actions(), "connect 2");
+  client_.hear(frame_text(FrameType::pong, 0, pings[0].value) + parting_frame(2000));
+  EXPECT_EQ(client_.actions(), "close 1");
+  EXPECT_TRUE(client_->begin_handshake(2, kStart, nullptr));
+}
+
 TEST_F(Parting, AServerWaitsAndEndsWhenTheTimeIsOver) {
   ASSERT_TRUE(attach_server(1, {.parting = true}).has_value());
   server_.hear(parting_frame(60'000), at(seconds(5)));

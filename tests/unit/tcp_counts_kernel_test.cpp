@@ -19,6 +19,7 @@
 
 #include <gtest/gtest.h>
 
+#include "net/keep/connection_counts.hpp"
 #include "net/keep/tcp_counts.hpp"
 #include "tests/support/child_process.hpp"
 #include "tests/support/descriptors.hpp"
@@ -101,6 +102,31 @@ TEST_F(TcpCountsOf, AConnectionThatWasDialledHaveItsSyn) {
   const TcpBaseline baseline = baseline_of(tcp_counts(far_.get()).value());
   EXPECT_EQ(baseline.received, 0U);
   EXPECT_EQ(baseline.given, 1U);
+}
+
+TEST_F(TcpCountsOf, AConnectionThatWasOnlyAcceptedIsUnused) {
+  EXPECT_TRUE(is_unused(near_.get()));
+  EXPECT_FALSE(is_unused(far_.get())) << "it was dialled";
+  ASSERT_EQ(write_some(far_, 10), 10);
+  finish(far_);
+  wait_for(near_, POLLRDHUP);
+  EXPECT_TRUE(is_unused(near_.get())) << "what has arrived was not read";
+  ASSERT_EQ(read_some(near_, 4), 4);
+  EXPECT_FALSE(is_unused(near_.get()));
+}
+
+TEST_F(TcpCountsOf, AConnectionThatWasWrittenToOrHasEndedIsUsed) {
+  ASSERT_EQ(write_some(near_, 1), 1);
+  EXPECT_FALSE(is_unused(near_.get()));
+  const TcpPair finished = connect_tcp(listener_);
+  finish(finished.accepted);
+  EXPECT_FALSE(is_unused(finished.accepted.get()));
+  TcpPair reset = connect_tcp(listener_);
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ASSERT_EQ(::setsockopt(reset.dialled.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+  reset.dialled.close();
+  wait_for(reset.accepted, POLLERR);
+  EXPECT_FALSE(is_unused(reset.accepted.get()));
 }
 
 TEST_F(TcpCountsOf, BytesThatHaveArrivedAreUnreadUntilTheyAreRead) {

@@ -320,11 +320,12 @@ TEST_F(VaultTest, GivesASocketThatIsInsideTwiceOnce) {
   EXPECT_EQ(found.cookies, cookies_of(sockets));
 }
 
-TEST_F(VaultTest, ASocketThatIsPutTwiceIsForgottenAtOnce) {
+TEST_F(VaultTest, ASocketThatIsPutTwiceIsInsideOnce) {
   const Descriptor socket = make_socket();
   Vault vault(duplicates());
   ASSERT_TRUE(vault.put(socket.get()));
   ASSERT_TRUE(vault.put(socket.get()));
+  EXPECT_EQ(messages(), 1);
   vault.forget(socket.get());
   ASSERT_TRUE(vault.compact());
   EXPECT_EQ(messages(), 0);

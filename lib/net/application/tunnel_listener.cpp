@@ -84,6 +84,11 @@ void TunnelListener::listen(const std::shared_ptr<Tunnel>& tunnel) {
     if (!self) return;
     // The connections that made the service manager start this process came before its options.
     if (self->passed) prepare_application_socket(socket.native_handle(), keepalive_);
+    // First of all: if this process is killed now, the next one finds the connection there. If it
+    // does not fit, the session is not kept either.
+    if (WorkerLedger* ledger = worker_.ledger()) {
+      static_cast<void>(ledger->vault().put(socket.native_handle()));
+    }
     open(self->settings, std::move(socket));
   });
   if (!worker_.is_first()) return;
@@ -111,7 +116,9 @@ std::shared_ptr<SessionDriver> TunnelListener::open(const TunnelSettings& tunnel
     --count;
     spdlog::warn("tunnel {}: session_limit: {} sessions already; reset the connection from {}",
                  tunnel.name, before, remote_address(application));
-    ApplicationSocket(std::move(application)).reset();
+    ApplicationSocket turned_away(std::move(application));
+    if (worker_.ledger() != nullptr) turned_away.is_kept_by(*worker_.ledger());
+    turned_away.reset();
     return nullptr;
   }
   auto path = path_to_(tunnel.peer);
@@ -145,11 +152,26 @@ std::optional<std::string> TunnelListener::restore(Recovered recovered, SessionL
   return std::nullopt;
 }
 
+bool TunnelListener::restore_accepted(int descriptor) {
+  const auto tunnel =
+      std::find_if(tunnels_.begin(), tunnels_.end(), [descriptor](const auto& each) {
+        return is_accepted_from(each->listener->descriptor(), descriptor);
+      });
+  if (tunnel == tunnels_.end()) return false;
+  auto application = adopt_stream(worker_.io(), descriptor);
+  if (!application) return false;
+  static_cast<void>(worker_.ledger()->vault().adopt(descriptor));
+  restored_accepted_.emplace_back(*tunnel, std::move(*application));
+  return true;
+}
+
 void TunnelListener::resume_restored(LedgerFile* turns) {
   for (const auto& driver : std::exchange(restored_, {})) {
     const LedgerFile::Turn turn(turns, driver->session().id());
     driver->resume();
   }
+  for (auto& [tunnel, application] : std::exchange(restored_accepted_, {}))
+    open(tunnel->settings, std::move(application));
 }
 
 SessionId TunnelListener::new_session_id() {

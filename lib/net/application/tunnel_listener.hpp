@@ -74,6 +74,9 @@ class TunnelListener {
   // cannot; nothing if it does. It does not run before resume_restored().
   std::optional<std::string> restore(Recovered recovered, SessionLabels labels,
                                      std::optional<StreamSocket> application);
+  // The same for a connection that the process before had accepted and done nothing with yet. False
+  // if no tunnel of this one accepts it; then the descriptor stays the caller's.
+  bool restore_accepted(int descriptor);
   // `turns`: where to note whose turn it is, see CrashLoop; may be null.
   void resume_restored(LedgerFile* turns);
 
@@ -93,6 +96,7 @@ class TunnelListener {
   std::optional<Duration> keepalive_;  // see prepare_application_socket
   std::vector<std::shared_ptr<Tunnel>> tunnels_;
   std::vector<std::shared_ptr<SessionDriver>> restored_;  // that do not run yet
+  std::vector<std::pair<std::shared_ptr<Tunnel>, StreamSocket>> restored_accepted_;
   bool listening_ = false;
 };
 

@@ -29,4 +29,14 @@ inline std::optional<TcpMoved> moved_on(int socket, const LedgerRecord& record) 
                      {.taken = record.written_offset, .given = record.delivered_offset});
 }
 
+// Whether it was accepted and nothing was read from it or written to it.
+inline bool is_unused(int socket) {
+  const auto counts = tcp_counts(socket);
+  if (!counts || counts->error_pending) return false;
+  const bool open =
+      counts->state == TcpCounts::State::open || counts->state == TcpCounts::State::end_received;
+  const TcpBaseline passed = baseline_of(*counts);
+  return open && passed.received == 0 && passed.given == 0;
+}
+
 }  // namespace backedpipe

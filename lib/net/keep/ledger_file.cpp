@@ -49,15 +49,6 @@ std::span<Part> part_at(Bytes bytes, std::size_t offset, std::size_t count) {
   return {reinterpret_cast<Part*>(bytes.data() + offset), count};
 }
 
-std::uint64_t header_checksum(const LedgerHeader& header) {
-  return Checksum()
-      .add(header.magic)
-      .add(header.format)
-      .add(header.header_bytes)
-      .add(header.sizes)
-      .value();
-}
-
 std::uint64_t text_checksum(std::string_view text) {
   return Checksum().add(std::as_bytes(std::span(text))).add(text.size()).value();
 }
@@ -75,15 +66,26 @@ std::uint64_t slot_checksum(const TombstoneSlot& slot) {
 // Each part of a file of these sizes can be addressed, and all of them together as well.
 bool are_possible(const LedgerSizes& sizes) {
   constexpr std::uint64_t kMost = std::uint64_t{1} << 46;
+  // However many of them there are, 64 bits can count their bytes.
+  constexpr std::uint32_t kMostSegmentBytes = 1 << 30;
   const std::uint64_t of_worker =
       (std::uint64_t{sizes.records} * sizeof(LedgerRecord)) +
       (std::uint64_t{sizes.labels} * sizeof(LabelSlot)) +
       (std::uint64_t{sizes.segments} * (sizeof(SegmentLink) + sizes.segment_bytes));
   return sizes.workers > 0 && sizes.workers <= 4096 && sizes.segment_bytes > 0 &&
-         of_worker < kMost / sizes.workers;
+         sizes.segment_bytes <= kMostSegmentBytes && of_worker < kMost / sizes.workers;
 }
 
 }  // namespace
+
+std::uint64_t checksum_of(const LedgerHeader& header) {
+  return Checksum()
+      .add(header.magic)
+      .add(header.format)
+      .add(header.header_bytes)
+      .add(header.sizes)
+      .value();
+}
 
 LedgerFile::LedgerFile(const std::string& name, const LedgerSizes& sizes)
     : arena_(name, Layout(sizes).total(sizes.workers)) {
@@ -92,7 +94,7 @@ LedgerFile::LedgerFile(const std::string& name, const LedgerSizes& sizes)
   header.format = LedgerHeader::kFormat;
   header.header_bytes = sizeof(LedgerHeader);
   header.sizes = sizes;
-  header.checksum = header_checksum(header);
+  header.checksum = checksum_of(header);
 }
 
 LedgerHeader& LedgerFile::header() const {
@@ -176,7 +178,7 @@ Checked<LedgerFileView> LedgerFileView::map(int descriptor) {
     return refuse("its format is " + std::to_string(header.format) + ", and this version knows " +
                   std::to_string(LedgerHeader::kFormat));
   }
-  if (header.header_bytes != sizeof header || header.checksum != header_checksum(header)) {
+  if (header.header_bytes != sizeof header || header.checksum != checksum_of(header)) {
     return refuse("its header is damaged");
   }
   if (!are_possible(header.sizes) ||

@@ -73,6 +73,8 @@ struct LedgerHeader {
   CrashLoop crash_loop;
 };
 
+std::uint64_t checksum_of(const LedgerHeader& header);
+
 class LedgerFile {
  public:
   // Throws std::system_error, see MemfdArena.

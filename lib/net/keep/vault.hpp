@@ -55,7 +55,7 @@ class Vault {
 
   // --- while sessions come and go
 
-  // The socket is inside from now on. False if the kernel takes no more, although room was made:
+  // The socket is inside from now on, if it was not before. False if the kernel takes no more, although room was made:
   // too many messages, or more descriptors under way than this user may have open. Then nothing
   // else has changed; such a session works, but is not kept.
   [[nodiscard]] bool put(int socket);

@@ -120,6 +120,7 @@ bool Vault::holds_more_than(std::size_t bytes) const {
 
 bool Vault::put(int socket) {
   const MutexLock lock(mutex_);
+  if (living_.contains(socket)) return true;
   tidy();
   if (send_one(socket)) return true;
   // Either limit may be reached because of what is dead, or because of many small messages.

@@ -64,26 +64,30 @@ void Listener::leave() {
   stop();
 }
 
+// Asio only waits. If it accepted as well, connections would be in nobody's hands until the handlers
+// before this one have run, and lost if the process is killed meanwhile.
 void Listener::accept() {
-  acceptor_.async_accept(
-      [weak = weak_from_this()](const boost::system::error_code& error, StreamSocket socket) {
-        const auto self = weak.lock();
-        if (!self || !self->acceptor_.is_open()) return;
-        if (error && error != boost::asio::error::connection_aborted) {
-          self->failures_.add(self->address_, error);
-          return self->pause();
-        }
-        if (!error) hand_on(self->accepted_, std::move(socket));
-        for (int more = 1; more < kMostAtOnce && !error && self->acceptor_.is_open(); ++more) {
-          StreamSocket next(self->acceptor_.get_executor());
-          boost::system::error_code none;
-          self->acceptor_.accept(next, none);
-          // The next wait meets it again, if it is an error.
-          if (none) break;
-          hand_on(self->accepted_, std::move(next));
-        }
-        if (self->acceptor_.is_open()) self->accept();
-      });
+  acceptor_.async_wait(boost::asio::socket_base::wait_read,
+                       [weak = weak_from_this()](const boost::system::error_code& error) {
+                         const auto self = weak.lock();
+                         if (self && !error && self->acceptor_.is_open()) self->accept_waiting();
+                       });
+}
+
+void Listener::accept_waiting() {
+  for (int count = 0; count < kMostAtOnce && acceptor_.is_open(); ++count) {
+    StreamSocket socket(acceptor_.get_executor());
+    boost::system::error_code error;
+    acceptor_.accept(socket, error);
+    if (error == boost::asio::error::would_block) break;
+    if (error == boost::asio::error::connection_aborted) continue;
+    if (error) {
+      failures_.add(address_, error);
+      return pause();
+    }
+    hand_on(accepted_, std::move(socket));
+  }
+  if (acceptor_.is_open()) accept();
 }
 
 void Listener::pause() {

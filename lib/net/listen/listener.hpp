@@ -39,6 +39,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
 
  private:
   void accept();
+  void accept_waiting();
   void pause();
 
   AcceptFailures& failures_;

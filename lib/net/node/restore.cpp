@@ -1,6 +1,7 @@
 #include "net/node/restore.hpp"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <unistd.h>
 #include <unordered_map>
@@ -15,8 +16,9 @@
 namespace backedpipe {
 namespace {
 
-// The connections in the vault, by the name that the system has for each. Those that no session
-// takes are reset.
+// The connections in the vault, by the name that the system has for each. Those that nobody takes
+// are closed. That resets them, unless their session had come to a clean end: what their
+// application has yet to read still arrives.
 class Connections {
  public:
   explicit Connections(Vault& vault) {
@@ -28,10 +30,8 @@ class Connections {
       by_cookie_.emplace(kept.cookie, kept.descriptor);
   }
   ~Connections() {
-    for (const auto& [cookie, descriptor] : by_cookie_) {
-      reset_connection(descriptor);
-      ::close(descriptor);
-    }
+    for (const auto& [cookie, descriptor] : by_cookie_)
+      end(descriptor);
   }
   Connections(const Connections&) = delete;
   Connections& operator=(const Connections&) = delete;
@@ -43,8 +43,23 @@ class Connections {
   }
   // The caller must close it.
   void taken(std::uint64_t cookie) { by_cookie_.erase(cookie); }
+  // Nobody shall take it.
+  void refuse(std::uint64_t cookie) {
+    if (const auto node = by_cookie_.extract(cookie)) end(node.mapped());
+  }
+  // Offers each of the others. It is taken if `offer` says so.
+  template <typename Offer>
+  void offer_rest(const Offer& offer) {
+    std::erase_if(by_cookie_, [&offer](const auto& each) { return offer(each.second); });
+  }
 
  private:
+  static void end(int descriptor) {
+    // Its other reference goes later, or never.
+    if (closing_of(descriptor) == Closing::reset) reset_connection(descriptor);
+    ::close(descriptor);
+  }
+
   std::unordered_map<std::uint64_t, int> by_cookie_;
 };
 
@@ -65,6 +80,11 @@ class Restoring {
     }
     for (std::size_t worker = 0; worker < left_.header().sizes.workers; ++worker)
       restore(left_.section(worker));
+    if (plan_.way != RestorePlan::Way::not_at_all) {
+      connections_.offer_rest([this](int descriptor) {
+        return is_unused(descriptor) && next_worker().tunnels.restore_accepted(descriptor);
+      });
+    }
     return restored_;
   }
 
@@ -75,13 +95,14 @@ class Restoring {
                           .arena = section.arena,
                           .segment_bytes = left_.header().sizes.segment_bytes};
     for (const LedgerRecord& record : section.records) {
-      if (record.state != LedgerRecord::State::session) continue;
+      if (record.state != LedgerRecord::State::session || is_only_accepted(record)) continue;
       if (plan_.way == RestorePlan::Way::not_at_all) {
         ++restored_.lost;
         continue;
       }
       if (plan_.now.is_suspect(record.id)) {
         ++restored_.lost;
+        connections_.refuse(record.socket);
         spdlog::error(
             "session {}: is reset, because the daemon died while it continued this session alone",
             to_string(record.id));
@@ -108,19 +129,29 @@ class Restoring {
     auto found = recover(view, record, socket ? moved_on(*socket, record) : std::nullopt);
     if (const auto* lost = std::get_if<Unrecoverable>(&found)) return std::string(lost->why);
     Recovered& recovered = std::get<Recovered>(found);
-    Worker& worker = *workers_.all()[next_worker_++ % workers_.size()];
+    const Role role = recovered.session.role;
+    if (!restored_ids_.emplace(role, recovered.session.id).second) return "its id is there twice";
+    Worker& worker = next_worker();
     std::optional<StreamSocket> application;
     if (socket) {
       application = adopt_stream(worker.io, *socket);
       if (!application) return "its connection cannot be used";
       connections_.taken(record.socket);
     }
-    const bool dials = recovered.session.role == Role::client;
-    return dials ? worker.tunnels.restore(std::move(recovered), std::move(*labels),
-                                          std::move(application))
-                 : worker.acceptor.restore(std::move(recovered), std::move(*labels),
-                                           std::move(application));
+    return role == Role::client ? worker.tunnels.restore(std::move(recovered), std::move(*labels),
+                                                         std::move(application))
+                                : worker.acceptor.restore(std::move(recovered), std::move(*labels),
+                                                          std::move(application));
   }
+
+  // A client's session that has not been given its connection yet. Nobody knows of it: it begins
+  // anew with that connection.
+  static bool is_only_accepted(const LedgerRecord& record) {
+    constexpr std::uint32_t kBegun = LedgerRecord::kConnected | LedgerRecord::kSaidHello;
+    return record.role == static_cast<std::uint32_t>(Role::client) && (record.flags & kBegun) == 0;
+  }
+
+  Worker& next_worker() { return *workers_.all()[next_worker_++ % workers_.size()]; }
 
   const LedgerFileView& left_;
   Workers& workers_;
@@ -128,6 +159,8 @@ class Restoring {
   const RestorePlan& plan_;
   LedgerFile* turns_;
   Connections connections_;
+  // One process can have both sides of a session.
+  std::set<std::pair<Role, SessionId>> restored_ids_;
   std::size_t next_worker_ = 0;
   Restored restored_;
 };

@@ -32,11 +32,13 @@ LedgerEntry SessionDriver::record_of(WorkerContext& worker, const Session::Ident
 
 // Before anything is read from it or written to it.
 void SessionDriver::keep_connection() {
+  if (worker_.ledger() == nullptr) return;
+  // It may be in the vault already, even if the session has no record.
+  application_.is_kept_by(*worker_.ledger());
   LedgerEntry& entry = pump_.session().ledger();
   if (!entry.kept()) return;
   const int socket = application_.socket().native_handle();
   if (!worker_.ledger()->vault().put(socket)) return give_up_keeping();
-  application_.is_kept_by(*worker_.ledger());
   // The system counts urgent bytes as received, so they must be read as well.
   keep_urgent_bytes(socket);
   entry.connected(connection_of(socket));

@@ -64,6 +64,15 @@ std::optional<boost::asio::ip::tcp::endpoint> remote_endpoint(const StreamSocket
   return error ? std::nullopt : to_tcp(remote);
 }
 
+// Nothing for a socket without a local port.
+std::optional<boost::asio::ip::tcp::endpoint> local_endpoint(int socket) {
+  StreamSocket::endpoint_type end;
+  auto size = static_cast<socklen_t>(end.capacity());
+  if (::getsockname(socket, end.data(), &size) != 0) return std::nullopt;
+  end.resize(size);
+  return to_tcp(end);
+}
+
 std::string address_text(const std::optional<boost::asio::ip::tcp::endpoint>& endpoint,
                          const StreamSocket& socket) {
   if (!endpoint) return socket.is_open() ? "unix" : "";
@@ -126,6 +135,13 @@ std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket) {
   return endpoint ? std::optional(endpoint->address()) : std::nullopt;
 }
 
+bool is_accepted_from(int listener, int socket) {
+  const auto listens = local_endpoint(listener);
+  const auto local = local_endpoint(socket);
+  return listens && local && listens->port() == local->port() &&
+         (listens->address() == local->address() || listens->address().is_unspecified());
+}
+
 void set_no_delay(int socket) {
   const int on = 1;
   ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -139,6 +155,13 @@ void keep_urgent_bytes(int socket) {
 void set_closing(int socket, Closing closing) {
   const linger option{.l_onoff = closing == Closing::reset, .l_linger = 0};
   ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &option, sizeof option);
+}
+
+Closing closing_of(int socket) {
+  linger option{};
+  socklen_t size = sizeof option;
+  const bool known = ::getsockopt(socket, SOL_SOCKET, SO_LINGER, &option, &size) == 0;
+  return known && option.l_onoff != 0 && option.l_linger == 0 ? Closing::reset : Closing::orderly;
 }
 
 void reset_connection(int socket) {

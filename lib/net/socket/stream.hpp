@@ -36,6 +36,9 @@ Remote remote_of(const StreamSocket& socket);
 // The local IP address; nothing for a family that has none.
 std::optional<boost::asio::ip::address> local_ip(const StreamSocket& socket);
 
+// Whether a TCP connection has the local address of this listening socket.
+bool is_accepted_from(int listener, int socket);
+
 // Small writes go out at once: a relay gains nothing from the delay of RFC 896. No-op on Unix
 // sockets.
 void set_no_delay(int socket);
@@ -50,6 +53,7 @@ enum class Closing {
 // Not as Asio's option: it takes the option back when it destroys the socket. No effect on Unix
 // sockets.
 void set_closing(int socket, Closing closing);
+Closing closing_of(int socket);
 // Resets a connection even if there are more references to its socket: TCP sends RST. A Unix socket
 // has no reset, and is shut down: its peer reads the end of the stream.
 void reset_connection(int socket);

@@ -60,8 +60,11 @@ void SessionPump::application_broken() {
 // Without room a broken connection cannot be read: only its error can be taken.
 bool SessionPump::hear_of_reset() {
   if (!application_gone_ || application_can_write()) return false;
+  // An error is told once, so it must not be lost if this process ends here.
+  session_.ledger().begin(LedgerRecord::kReading);
   const auto error = application_->take_error();
   if (error) application_failed(error);
+  session_.ledger().done(LedgerRecord::kReading);
   return static_cast<bool>(error);
 }
 
@@ -104,6 +107,7 @@ bool SessionPump::read_application() {
   session_.ledger().begin(LedgerRecord::kReading);
   const IoResult result = application_->read(std::span<const MutableBytes>(pieces).first(count));
   session_.commit(result.status == IoResult::Status::ok ? result.bytes : 0);
+  if (result.status == IoResult::Status::failed) application_failed(result.error);
   session_.ledger().done(LedgerRecord::kReading);
   if (result.drained) application_ready_.read = false;
   switch (result.status) {
@@ -115,7 +119,6 @@ bool SessionPump::read_application() {
       session_.finish();
       return true;
     case IoResult::Status::failed:
-      application_failed(result.error);
       return true;
     default:
       return false;

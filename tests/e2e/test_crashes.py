@@ -1,0 +1,117 @@
+"""The ways in which a daemon may die, beyond kill -9 at some moment, and what is left of it then."""
+
+import collections
+import re
+import socket
+import subprocess
+
+import pytest
+
+from support.ports import free_port
+from support.service import client, server
+from support.streams import receive_exactly
+from support.supervised import Supervised
+from support.targets import EchoTarget
+from support.waiting import Deadline
+
+
+class Pair:
+    """A target, and both daemons before it, supervised."""
+
+    def __init__(self, directory, target, **how):
+        directory.mkdir()
+        link, self.port = free_port(), free_port()
+        self.server = Supervised(directory / "server", server(link, "%s:%d" % target.address), **how)
+        self.client = Supervised(directory / "client", client(f"127.0.0.1:{self.port}", link), **how)
+        for site in (self.server, self.client):
+            site.pid()
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=Deadline(20).left())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.__exit__()
+        self.client.__exit__()
+
+
+# --- before every system call
+
+
+class Strace:
+    """Writes down the system calls of a process, by the thread that makes them."""
+
+    def __init__(self, pid, path, *options):
+        self._path = path
+        self._process = subprocess.Popen(["strace", "-f", "-p", str(pid), "-o", str(path), *options],
+                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        line = self._process.stderr.readline()
+        assert "attached" in line, line
+
+    def end(self):
+        self._process.terminate()
+        self._process.wait()
+        self._process.stderr.close()
+        return self._path.read_text(encoding="utf-8", errors="replace")
+
+
+def calls_of_a_worker(trace):
+    """The names of what the thread calls that accepts the connection, in order."""
+    by_thread = collections.defaultdict(list)
+    for thread, name in re.findall(r"^(\d+) +(\w+)\(", trace, re.MULTILINE):
+        by_thread[thread].append(name)
+    return next(names for names in by_thread.values() if "accept" in names)
+
+
+def was_accepted_and_no_more(trace):
+    """Until a connection is in the vault, nobody but the daemon has it."""
+    accepted = re.search(r"accept\(.*= \d+$", trace, re.MULTILINE)
+    return accepted and not re.search(r"SCM_RIGHTS.*= 1$", trace[accepted.end():], re.MULTILINE)
+
+
+def converse(pair):
+    """What the application hears until the end of the stream, or a reset."""
+    heard = b""
+    try:
+        with pair.connect() as sock:
+            for word in (b"one", b"two"):
+                sock.sendall(word)
+                heard += receive_exactly(sock, len(word))
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(1) == b""
+        return heard.decode()
+    except ConnectionResetError:
+        return f"a reset after \"{heard.decode()}\""
+
+
+@pytest.mark.may_take(300)
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_a_session_goes_on_whichever_system_call_its_daemon_dies_before(tmp_path, start, side):
+    target = start(EchoTarget())
+
+    def under_strace(name, *options):
+        with Pair(tmp_path / name, target) as pair:
+            strace = Strace(getattr(pair, side).pid(), tmp_path / f"{name}.trace", *options)
+            try:
+                heard = converse(pair)
+            finally:
+                trace = strace.end()
+        return heard, trace
+
+    heard, trace = under_strace("whole")
+    assert heard == "onetwo"
+    calls = calls_of_a_worker(trace)
+    assert calls.count("accept") > 1 and len(calls) > 50, calls
+    before = collections.Counter()
+    killed = 0
+    for name in calls:
+        before[name] += 1
+        heard, trace = under_strace(f"{name}-{before[name]}", "-e", f"inject={name}:signal=KILL:when={before[name]}")
+        killed += "killed by SIGKILL" in trace
+        if side == "client" and was_accepted_and_no_more(trace):
+            assert heard in ("onetwo", 'a reset after ""')
+        else:
+            assert heard == "onetwo", f"killed before {name} number {before[name]}:\n{trace}"
+    assert killed > len(calls) * 0.8
