@@ -1,6 +1,8 @@
 """The ways in which a daemon may die, beyond kill -9 at some moment, and what is left of it then."""
 
 import collections
+import os
+import random
 import re
 import socket
 import subprocess
@@ -13,6 +15,10 @@ from support.streams import receive_exactly
 from support.supervised import Supervised
 from support.targets import EchoTarget
 from support.waiting import Deadline
+
+
+# Each death costs a second.
+PART = 1 if os.environ.get("BACKEDPIPE_E2E_NETWORK") == "full" else 10
 
 
 class Pair:
@@ -105,13 +111,18 @@ def test_a_session_goes_on_whichever_system_call_its_daemon_dies_before(tmp_path
     calls = calls_of_a_worker(trace)
     assert calls.count("accept") > 1 and len(calls) > 50, calls
     before = collections.Counter()
-    killed = 0
+    places = []
     for name in calls:
         before[name] += 1
-        heard, trace = under_strace(f"{name}-{before[name]}", "-e", f"inject={name}:signal=KILL:when={before[name]}")
+        places.append((name, before[name]))
+    # Another part of them each time.
+    places = random.sample(places, len(places) // PART)
+    killed = 0
+    for number, (name, when) in enumerate(places):
+        heard, trace = under_strace(f"{number}", "-e", f"inject={name}:signal=KILL:when={when}")
         killed += "killed by SIGKILL" in trace
         if side == "client" and was_accepted_and_no_more(trace):
             assert heard in ("onetwo", 'a reset after ""')
         else:
-            assert heard == "onetwo", f"killed before {name} number {before[name]}:\n{trace}"
-    assert killed > len(calls) * 0.8
+            assert heard == "onetwo", f"killed before {name} number {when}:\n{trace}"
+    assert killed > len(places) * 0.6
