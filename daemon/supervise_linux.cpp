@@ -226,7 +226,10 @@ class Supervisor {
     // Not in the terminal's group of processes: an interrupt from there would come twice, and the
     // second signal ends a daemon at once.
     ::setsid();
-    std::signal(SIGPIPE, SIG_DFL);
+    // A shell has its background processes ignore interrupts. What comes before the daemon handles
+    // signals would then be lost.
+    for (const int signal : {SIGPIPE, SIGTERM, SIGINT})
+      std::signal(signal, SIG_DFL);
     const sigset_t handled = handled_signals();
     ::sigprocmask(SIG_UNBLOCK, &handled, nullptr);
     std::vector<PassedDescriptor> passed = store_->all();

@@ -412,6 +412,14 @@ def test_a_stop_during_an_upgrade_is_a_stop(tmp_path):
         wait_gone(pid)
 
 
+@pytest.mark.parametrize("before", ["", "trap '' INT TERM;"], ids=["", "signals were ignored"])
+def test_a_stop_while_the_daemon_starts_is_a_stop(tmp_path, before):
+    with Supervised(tmp_path, server(free_port()), before=before) as service:
+        wait_until(lambda: children(service.process.pid), 20, "the daemon to start")
+        service.process.send_signal(signal.SIGTERM)
+        assert service.wait_end() in (0, -signal.SIGINT), service.log()
+
+
 # -- what is kept -----------------------------------------------------------------------------
 
 # In the place of a daemon: keeps one end of a pipe, or reads from the one that is kept.
