@@ -39,6 +39,9 @@ RESUME_SECONDS = 20
 SETTINGS = {"limits": {"replay_buffer": "4MiB", "max_window": "2MiB", "max_memory": "256MiB",
                        "max_sessions": 2000, "resume_timeout": f"{RESUME_SECONDS}s"}}
 LIVES_WELL_SECONDS = 10
+# After that many in a row, each soon after a start, a daemon restores its sessions one by one, and the next one resets the
+# session in whose turn it is killed.
+MOST_DEATHS = 2
 # From which kills the time to the next byte is taken. A supervisor pauses, for a second at most, before it starts a
 # daemon again that has died soon after its start.
 EVERY, RESTED = "any kill", "a kill without the supervisor's pause"
@@ -59,6 +62,7 @@ class Site:
         self.start()
 
     def start(self):
+        self.deaths = 0
         self.supervised = Supervised(self._directory, self._settings)
         self.supervised.pid()
         self._started_at = time.monotonic()
@@ -69,9 +73,19 @@ class Site:
         if child is None:
             return False
         os.kill(child, signal.SIGKILL)
+        self.deaths = self.deaths + 1 if self.seconds_until_it_lives_well() > 0 else 1
         self._started_at = time.monotonic()
         self.killed = child
         return True
+
+    def may_die_again(self):
+        """All sessions are to survive it. An orderly end interrupts the row of deaths."""
+        if self.deaths < MOST_DEATHS or self.seconds_until_it_lives_well() <= 0:
+            return
+        old = self.supervised.pid()
+        os.kill(old, signal.SIGTERM)
+        self.supervised.another_pid(old)
+        self.deaths = 0
 
     def wait_next(self):
         """Until there is another process, which may not have begun with anything."""
@@ -182,6 +196,8 @@ class Killer:
             time.sleep(max(0, *(site.seconds_until_it_lives_well() for site in sites)))
 
     def _kill(self, sites, when):
+        for site in sites:
+            site.may_die_again()
         self._probe.note(EVERY)
         if when == "after a rest":
             self._probe.note(RESTED)
