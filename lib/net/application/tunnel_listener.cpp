@@ -79,18 +79,14 @@ void TunnelListener::start() {
 
 void TunnelListener::listen(const std::shared_ptr<Tunnel>& tunnel) {
   if (std::exchange(tunnel->started, true)) return;
-  tunnel->listener->start([this, weak = std::weak_ptr(tunnel)](StreamSocket socket) {
+  const auto accepted = [this, weak = std::weak_ptr(tunnel)](StreamSocket socket) {
     const auto self = weak.lock();
     if (!self) return;
     // The connections that made the service manager start this process came before its options.
     if (self->passed) prepare_application_socket(socket.native_handle(), keepalive_);
-    // First of all: if this process is killed now, the next one finds the connection there. If it
-    // does not fit, the session is not kept either.
-    if (WorkerLedger* ledger = worker_.ledger()) {
-      static_cast<void>(ledger->vault().put(socket.native_handle()));
-    }
     open(self->settings, std::move(socket));
-  });
+  };
+  tunnel->listener->start(accepted, worker_.ledger());
   if (!worker_.is_first()) return;
   spdlog::info("tunnel {}: listening on {} for service {} of peer {}", tunnel->settings.name,
                to_string(tunnel->listener->address()), tunnel->settings.service,

@@ -121,8 +121,10 @@ bool Vault::holds_more_than(std::size_t bytes) const {
 bool Vault::put(int socket) {
   const MutexLock lock(mutex_);
   if (living_.contains(socket)) return true;
-  tidy();
-  if (send_one(socket)) return true;
+  if (send_one(socket)) {
+    tidy();
+    return true;
+  }
   // Either limit may be reached because of what is dead, or because of many small messages.
   for (const std::uint64_t all = messages_taken_ + messages_.size(); messages_taken_ < all;)
     if (found_ || !clean_some()) return false;

@@ -1,5 +1,6 @@
 #include "net/listen/listener.hpp"
 
+#include <cerrno>
 #include <chrono>
 #include <stdexcept>
 #include <sys/socket.h>
@@ -15,12 +16,6 @@ constexpr auto kPause = std::chrono::milliseconds(100);
 // until their system repeats its SYN.
 constexpr int kMostAtOnce = 16;
 
-void hand_on(const Listener::Accepted& accepted, StreamSocket socket) {
-  boost::system::error_code ignored;
-  socket.native_non_blocking(true, ignored);
-  accepted(std::move(socket));
-}
-
 }  // namespace
 
 Listener::Listener(boost::asio::io_context& io, AcceptFailures& failures,
@@ -33,8 +28,9 @@ Listener::Listener(boost::asio::io_context& io, AcceptFailures& failures,
   sockaddr_storage local{};
   socklen_t size = sizeof local;
   ::getsockname(socket.descriptor, reinterpret_cast<sockaddr*>(&local), &size);
+  protocol_ = {local.ss_family, 0};
   boost::system::error_code error;
-  acceptor_.assign({local.ss_family, 0}, socket.descriptor, error);
+  acceptor_.assign(protocol_, socket.descriptor, error);
   if (!error) acceptor_.non_blocking(true, error);
   if (!error) return;
   if (!acceptor_.is_open()) ::close(socket.descriptor);
@@ -45,8 +41,9 @@ Listener::~Listener() {
   stop();
 }
 
-void Listener::start(Accepted accepted) {
+void Listener::start(Accepted accepted, WorkerLedger* ledger) {
   accepted_ = std::move(accepted);
+  ledger_ = ledger;
   accept();
 }
 
@@ -64,8 +61,8 @@ void Listener::leave() {
   stop();
 }
 
-// Asio only waits. If it accepted as well, connections would be in nobody's hands until the handlers
-// before this one have run, and lost if the process is killed meanwhile.
+// Asio only waits. If it accepted as well, nobody would keep a connection until the handlers before
+// this one have run.
 void Listener::accept() {
   acceptor_.async_wait(boost::asio::socket_base::wait_read,
                        [weak = weak_from_this()](const boost::system::error_code& error) {
@@ -76,16 +73,25 @@ void Listener::accept() {
 
 void Listener::accept_waiting() {
   for (int count = 0; count < kMostAtOnce && acceptor_.is_open(); ++count) {
-    StreamSocket socket(acceptor_.get_executor());
-    boost::system::error_code error;
-    acceptor_.accept(socket, error);
-    if (error == boost::asio::error::would_block) break;
-    if (error == boost::asio::error::connection_aborted) continue;
-    if (error) {
-      failures_.add(address_, error);
+    const int descriptor = ::accept(acceptor_.native_handle(), nullptr, nullptr);
+    if (descriptor < 0) {
+      if (errno == EAGAIN || errno == EWOULDBLOCK) break;
+      if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
+      failures_.add(address_, {errno, boost::system::system_category()});
       return pause();
     }
-    hand_on(accepted_, std::move(socket));
+    // If it does not fit in there, its session will not be kept either.
+    if (ledger_ != nullptr) static_cast<void>(ledger_->vault().put(descriptor));
+    StreamSocket socket(acceptor_.get_executor());
+    boost::system::error_code error;
+    socket.assign(protocol_, descriptor, error);
+    if (!error) socket.native_non_blocking(true, error);
+    if (!error) {
+      accepted_(std::move(socket));
+    } else {
+      if (ledger_ != nullptr) ledger_->forget(descriptor);
+      if (!socket.is_open()) ::close(descriptor);
+    }
   }
   if (acceptor_.is_open()) accept();
 }

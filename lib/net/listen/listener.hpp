@@ -12,6 +12,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "config/address.hpp"
+#include "net/keep/worker_ledger.hpp"
 #include "net/listen/listening_sockets.hpp"
 #include "net/shared/accept_failures.hpp"
 #include "net/socket/stream.hpp"
@@ -28,7 +29,9 @@ class Listener : public std::enable_shared_from_this<Listener> {
   Listener(boost::asio::io_context& io, AcceptFailures& failures, const ListeningSocket& socket);
   ~Listener();
 
-  void start(Accepted accepted);
+  // `ledger`: if there is one, each connection is put into its vault before anything else is done
+  // with it. A process that is killed before that takes the connection with it.
+  void start(Accepted accepted, WorkerLedger* ledger = nullptr);
   void stop();
   // As stop(), but a Unix socket's path stays, because the next process listens on it.
   void leave();
@@ -45,10 +48,12 @@ class Listener : public std::enable_shared_from_this<Listener> {
   AcceptFailures& failures_;
   Address address_;
   bool unlink_;
+  StreamSocket::protocol_type protocol_{0, 0};
   boost::asio::basic_socket_acceptor<StreamSocket::protocol_type, StreamSocket::executor_type>
       acceptor_;
   boost::asio::steady_timer timer_;
   Accepted accepted_;
+  WorkerLedger* ledger_ = nullptr;
 };
 
 }  // namespace backedpipe
